@@ -1,0 +1,43 @@
+"""Centralized parallel SGD (C-PSGD), in full precision over ring all-reduce, and merely quantized."""
+
+from dataclasses import dataclass
+
+from algorithms.compression import Compressor
+from algorithms.legend import short_repr
+from algorithms.protocol import Array, Comm, Gradient, Models
+
+
+@dataclass(frozen=True, repr=False)
+class AllReduceSGD:
+    """Centralized parallel SGD: everybody steps along the average update.
+
+    .. math:: x_{t+1} = x_t - γ \\frac1n \\sum_i C(g_i(x_t))
+
+    Source: C-PSGD of Tang et al. 2018, section 1. With a compressor: quantized centralized SGD (as QSGD, Alistarh et al. 2017), the "merely
+    quantized" competitor of the paper's abstract.
+
+    Attributes
+    ----------
+    compress
+        None: full precision, averaged by ring all-reduce. A compressor (unbiased, for convergence): every contribution is compressed and
+        all-gathered around the ring, and everybody averages what it decoded, its own contribution included.
+
+    Notes
+    -----
+    Sent: the finished update (clipped, decayed, with momentum). All-reduce: 2 (n - 1) dependent messages of 1/n model; compressed: n - 1 dependent
+    messages of one compressed update. Held beside model and update: nothing. Overlap: none; the sum waits for the gradient, the step for the sum.
+    """
+
+    compress: Compressor | None = None
+
+    __repr__ = short_repr
+
+    def init(self, x: Array, comm: Comm) -> Models:
+        """Start from the common model."""
+        return Models(x)
+
+    def step(self, state: Models, gradient: Gradient, lr: float, comm: Comm) -> Models:
+        """Take one step, the same at every worker."""
+        g = gradient(state.x)
+        mean = comm.all_reduce(g) if self.compress is None else comm.all_gather(self.compress, g).mean(axis=0)
+        return Models(state.x - lr * mean)

@@ -1,0 +1,193 @@
+"""Rounding to a grid of levels: fixed point plus an integer dither, in blocks that stay in the cache.
+
+A number's place on the grid, 0 … top, is written as an integer with ``fraction`` bits after the point; adding an integer dither drawn uniformly from all
+values of those bits and dropping them rounds up with exactly the probability that the bits say. Nothing here can leave 0 … top: |x| ≤ s makes |x / s| ≤ 1
+after rounding too, and what is not finite is masked.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from algorithms.compression.message import Array, Key
+from algorithms.compression.units import Span, blocks, per_unit, pieces, split, unit_count
+
+
+class Grid(NamedTuple):
+    """Levels of a message.
+
+    Attributes
+    ----------
+    bits
+        Bits of a code; levels are numbered 0 … 2**bits − 1.
+    spans
+        The units.
+    low, high
+        (rows, units), float32 where they are sent, the ends of each unit's range; ``low`` is None where it is −high.
+    """
+
+    bits: int
+    spans: tuple[Span, ...]
+    low: Array | None
+    high: Array
+
+
+def tensor_scales(x: Array, spans: tuple[Span, ...], kind: str) -> tuple[Array | None, Array]:
+    """Return (low, high), float32 (rows, units), that bound every unit: rounded outwards where float32 does not hold them.
+
+    Parameters
+    ----------
+    x
+        (rows, P) float32 or float64.
+    spans
+        The units.
+    kind
+        ``"maxabs"``, ``"norm"`` (low is None: −high) or ``"minmax"``. A unit that is not finite, or beyond float32, has NaN.
+    """
+    xp = array_namespace(x)
+    shape = (len(x), unit_count(spans))
+    low, high = xp.empty(shape, dtype=x.dtype), xp.empty(shape, dtype=x.dtype)
+    for span in spans:
+        part, units = split(x, span), slice(span.unit, span.unit + span.count)
+        low[:, units] = part.min(axis=-1)
+        high[:, units] = part.max(axis=-1)
+    if kind == "minmax":
+        return -_round_up(-low), _round_up(high)
+    high = xp.maximum(high, -low)
+    return None, _round_up(high if kind == "maxabs" else xp.maximum(high, _norms(x, spans)))
+
+
+def _norms(x: Array, spans: tuple[Span, ...]) -> Array:
+    xp = array_namespace(x)
+    squares = xp.zeros((len(x), unit_count(spans)), dtype=xp.float64)
+    for rows, start, stop in blocks(x):
+        square = x[rows, start:stop].astype(xp.float64)
+        square *= square
+        for part in pieces(spans, start, stop):
+            squares[rows, part.unit : part.unit + part.count] += split(square, part).sum(axis=-1)
+    return xp.sqrt(squares)
+
+
+def _round_up(x: Array) -> Array:
+    """Round to float32 and never down; NaN where float32 ends."""
+    xp = array_namespace(x)
+    rounded = x.astype(xp.float32)
+    rounded = xp.where(rounded < x, xp.nextafter(rounded, xp.float32(np.inf)), rounded)
+    return xp.where(xp.isfinite(rounded), rounded, xp.float32(np.nan))
+
+
+def round_to_codes(x: Array, grid: Grid, key: Key | None, clip: bool) -> tuple[Array, Array | int]:
+    """Return the codes, (rows, P) uint8 or uint16, and how many numbers of each row were clipped, 0 where ``clip`` is off.
+
+    Parameters
+    ----------
+    x
+        (rows, P) float32 or float64.
+    grid
+        The levels; without ``clip`` its ranges bound x.
+    key
+        Where the dither comes from; None rounds to the nearest level, halves up.
+    clip
+        Move what lies outside the range, and NaN to its lower end.
+    """
+    xp = array_namespace(x)
+    codes = xp.empty(x.shape, dtype=xp.uint8 if grid.bits <= 8 else xp.uint16)
+    clipped = xp.zeros(len(x), dtype=xp.int64) if clip else 0
+    halves = key is not None and grid.low is None and grid.bits <= 8 and x.dtype == np.float32
+    rounder = _round_in_float32 if halves else _round_in_float64
+    work: dict[int, tuple[Array, ...]] = {}
+    for rows, start, stop in blocks(x):
+        block = x[rows, start:stop]
+        buffers = work.get(stop - start)
+        if buffers is None:
+            kinds = (xp.float32, xp.int32) if halves else (xp.float64, xp.int64)
+            buffers = work[stop - start] = tuple(xp.empty(block.shape, dtype=kind) for kind in kinds)
+        here = Grid(
+            grid.bits, pieces(grid.spans, start, stop), None if grid.low is None else grid.low[rows], grid.high[rows]
+        )
+        if clip:
+            block = _clip(block, here)
+            clipped[rows] += xp.count_nonzero(block != x[rows, start:stop], axis=1)
+        rounder(block, here, None if key is None else key[rows], start, buffers, codes[rows, start:stop])
+    return codes, clipped
+
+
+def _round_in_float32(x: Array, grid: Grid, key: Key, start: int, buffers: tuple[Array, ...], codes: Array) -> None:
+    """Round at 16 bits after the point, for up to 8 bits between −high and high.
+
+    The quotient is off by at most 2**-25, the product by 2**-2 and the integer by 2**-1 steps of 2**-16 levels: in all less than one step.
+    """
+    xp = array_namespace(x)
+    ratio, place = buffers
+    per_unit(xp.divide, x, xp.where(grid.high > 0, grid.high, xp.float32(1)), grid.spans, ratio)
+    ratio *= float((2**grid.bits - 1) << 15)
+    xp.rint(ratio, out=ratio)
+    place[...] = ratio
+    place += key.bits16(x.shape[1], start).view(
+        np.int16
+    )  # the dither less 2**15, which puts the middle of the grid, half a level, at 0
+    place >>= 16
+    codes[...] = place
+    codes += codes.dtype.type(2 ** (grid.bits - 1))
+    if grid.bits < 8:
+        codes &= codes.dtype.type(2**grid.bits - 1)
+
+
+def _round_in_float64(
+    x: Array, grid: Grid, key: Key | None, start: int, buffers: tuple[Array, ...], codes: Array
+) -> None:
+    """Round at 32 bits after the point; off by less than one step of 2**-32 levels."""
+    xp = array_namespace(x)
+    ratio, place = buffers
+    high = grid.high.astype(xp.float64)
+    low = -high if grid.low is None else grid.low.astype(xp.float64)
+    width = high - low
+    ratio[...] = x
+    per_unit(xp.subtract, ratio, low, grid.spans, ratio)
+    per_unit(xp.divide, ratio, xp.where(width > 0, width, 1.0), grid.spans, ratio)
+    ratio *= float((2**grid.bits - 1) << 32)
+    xp.rint(ratio, out=ratio)
+    place[...] = ratio
+    place += 1 << 31 if key is None else key.bits(x.shape[1], start)
+    place >>= 32
+    place &= 2**grid.bits - 1
+    codes[...] = place
+
+
+def _clip(x: Array, grid: Grid) -> Array:
+    xp = array_namespace(x)
+    low = -grid.high if grid.low is None else grid.low
+    clipped = xp.fmax(x, low)
+    return xp.fmin(clipped, grid.high, out=clipped)
+
+
+def codes_to_values(codes: Array, grid: Grid, dtype: Any, shrink: float) -> Array:
+    """Return what codes mean, (rows, P) of a dtype, times ``shrink``: sender and receiver both call this.
+
+    Between −s and s it is ((2k − top) / top) · s in that dtype, so the ends are exact; elsewhere low + (k / top)(high − low) in float64, then rounded.
+    """
+    xp = array_namespace(codes)
+    top = 2**grid.bits - 1
+    values = xp.empty(codes.shape, dtype=dtype)
+    kind = values.dtype if grid.low is None else xp.float64
+    high = grid.high.astype(xp.float64)
+    low = None if grid.low is None else grid.low.astype(xp.float64)
+    scale = (high if low is None else high - low) * shrink
+    scale = scale.astype(kind)
+    for rows, start, stop in blocks(codes):
+        parts = pieces(grid.spans, start, stop)
+        out = values[rows, start:stop]
+        place = out if values.dtype == kind else xp.empty(out.shape, dtype=kind)
+        place[...] = codes[rows, start:stop]
+        if low is None:
+            place -= top / 2
+            place /= top / 2
+            per_unit(xp.multiply, place, scale[rows], parts, place)
+        else:
+            place /= float(top)
+            per_unit(xp.multiply, place, scale[rows], parts, place)
+            per_unit(xp.add, place, low[rows] * shrink, parts, place)
+        if place is not out:
+            out[...] = place
+    return values

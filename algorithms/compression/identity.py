@@ -1,0 +1,52 @@
+"""No compression: full precision."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from algorithms.compression.bitpack import to_host
+from algorithms.compression.message import Array, Key, Message, Tensors, Wire
+from algorithms.compression.units import check_rows
+from algorithms.legend import short_repr
+
+
+@dataclass(frozen=True, repr=False)
+class Identity:
+    """Send every number as it is, billed 32 bits whatever the dtype of the arithmetic; draws nothing.
+
+    ``encode`` writes 32-bit floats, at float64 64-bit ones.
+    """
+
+    __repr__ = short_repr
+
+    def compress(self, x: Array, key: Key | None, tensors: Tensors) -> Message:
+        """Return x itself, not a copy, as the value.
+
+        Parameters
+        ----------
+        x
+            (rows, P) float32 or float64.
+        key
+            Not used.
+        tensors
+            Ordered {name: shape} of a row.
+
+        Raises
+        ------
+        ValueError
+            x does not fit the tensors, or is of another dtype.
+        """
+        check_rows(x, tensors)
+        return Message(x, 32 * x.shape[1], {"value": x}, tensors)
+
+    def encode(self, message: Message) -> Wire:
+        """Write the numbers, little-endian."""
+        value = to_host(message.codes["value"])
+        return Wire(
+            tuple(row.astype(row.dtype.newbyteorder("<")).tobytes() for row in value), message.tensors, value.dtype.name
+        )
+
+    def decode(self, wire: Wire) -> np.ndarray:
+        """Return the (rows, P) value on the host."""
+        dtype = np.dtype(wire.dtype)
+        return np.stack([np.frombuffer(row, dtype.newbyteorder("<")) for row in wire.rows]).astype(dtype)

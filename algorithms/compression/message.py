@@ -1,0 +1,86 @@
+"""What a compressor says: the decoded value, its price and its codes, in one answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+Array = Any
+Tensors = Mapping[str, tuple[int, ...]]  # ordered {name: shape} of one model
+
+
+class Message(NamedTuple):
+    """One message of every row.
+
+    Attributes
+    ----------
+    value
+        (rows, P), what the receiver decodes, in the dtype that was compressed.
+    bits
+        What the message costs on the wire: an int where every row costs the same always, else (rows,) integers on the device.
+    codes
+        Named arrays, rows first, from which ``encode`` writes the bytes and ``decode``'s function makes ``value``.
+    tensors
+        Ordered {name: shape} of a row, which sender and receiver both know.
+    clipped
+        How many numbers of each row lay outside the quantizer's range: 0, or (rows,) integers on the device.
+    """
+
+    value: Array
+    bits: int | Array
+    codes: Mapping[str, Array]
+    tensors: Tensors
+    clipped: int | Array = 0
+
+
+@dataclass(frozen=True)
+class Wire(Sequence):
+    """The encoded messages: ``wire[i]`` is row i's bytes; the rest is what the receiver knew beforehand.
+
+    Attributes
+    ----------
+    rows
+        One ``bytes`` a row.
+    tensors
+        Ordered {name: shape} of a row.
+    dtype
+        Name of the dtype of the arithmetic, ``"float32"`` or ``"float64"``.
+    """
+
+    rows: tuple[bytes, ...]
+    tensors: Tensors
+    dtype: str
+
+    def __getitem__(self, row: Any) -> Any:
+        return self.rows[row]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class Key(Protocol):
+    """A random stream for each row; netsim.device.Key is one."""
+
+    def __getitem__(self, rows: slice) -> "Key":
+        """Return the streams of some rows."""
+
+    def bits(self, size: int, start: int = 0, draw: int = 0) -> Array:
+        """Return (rows, size) uint32: words start .. start + size of each row's stream."""
+
+    def bits16(self, size: int, start: int = 0, draw: int = 0) -> Array:
+        """Return (rows, size) uint16: half-words start .. start + size of the same stream, so draw one or the other."""
+
+    def uniform(self, size: int, dtype: Any = "float64", start: int = 0, draw: int = 0) -> Array:
+        """Return (rows, size) numbers in [0, 1)."""
+
+
+class Compressor(Protocol):
+    """A frozen dataclass of hyperparameters with these three functions."""
+
+    def compress(self, x: Array, key: Key, tensors: Tensors) -> Message:
+        """Compress the rows of x, (rows, P), each on its own; x is left unchanged."""
+
+    def encode(self, message: Message) -> Wire:
+        """Write a message's bytes, drawing nothing."""
+
+    def decode(self, wire: Wire) -> Array:
+        """Return the (rows, P) value that the bytes say, on the host; equal to ``message.value`` bit for bit."""

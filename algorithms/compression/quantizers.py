@@ -1,0 +1,209 @@
+"""Quantizers: a few bits a number, on equally spaced levels or on any thresholds."""
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from algorithms.compression.bitpack import byte_length, pack, to_host, unpack
+from algorithms.compression.grid import Grid, codes_to_values, round_to_codes, tensor_scales
+from algorithms.compression.message import Array, Key, Message, Tensors, Wire
+from algorithms.compression.thresholds import round_to_thresholds
+from algorithms.compression.units import Unit, check_rows, check_unit, unit_count, unit_spans
+from algorithms.legend import short_repr
+
+Scale = str | tuple[float, float]
+
+_SCALES = {"maxabs": 1, "norm": 1, "minmax": 2}  # float32 numbers sent a unit
+
+
+@dataclass(frozen=True, repr=False)
+class StochasticQuantizer:
+    """Randomized rounding to the two levels around each number, up with the probability that keeps the mean.
+
+    Parameters
+    ----------
+    bits
+        Bits a number, 1 to 16: 2**bits equally spaced levels s(2k/(2**bits − 1) − 1), k = 0 … 2**bits − 1.
+    scale
+        ``"maxabs"``: s is the unit's largest magnitude, sent as one float32 (s = 0 decodes to 0); ``"norm"``: its 2-norm (QSGD, Alistarh et al. 2017);
+        ``"minmax"``: from the smallest to the largest number of the unit, two float32; ``(lo, hi)``: the fixed precision of Tang et al. 2018: nothing
+        is sent, what lies outside is clipped and counted in ``Message.clipped`` (NaN counts as clipped, and becomes lo: no code says NaN).
+    unit
+        What has a scale of its own: ``"tensor"``, ``"model"``, or the numbers in a bucket, the last one being shorter.
+    levels
+        Rising absolute values to round to instead; no scale is sent, what lies outside is clipped and counted. Then ``scale`` must be left out
+        and ``bits`` be ceil(log2(len(levels))), what a code costs.
+    shrink
+        Multiplies what is decoded; below 1 the quantizer is biased (the biased randomized quantizer), in (0, 1].
+
+    Notes
+    -----
+    The mean over the dither differs from x by less than 2**-16 of the distance between two levels in float32 with at most 8 bits and a range from −s to s,
+    and by less than 2**-32 of it otherwise, beside the rounding of the decoded value itself to its dtype. The float32 scale is never below the unit's
+    largest magnitude, so that this holds at the ends. A unit with a NaN or an infinity decodes to NaN where a scale is sent.
+
+    Raises
+    ------
+    ValueError
+        A field is out of its range.
+    """
+
+    bits: int
+    scale: Scale = "maxabs"
+    unit: Unit = "tensor"
+    levels: tuple[float, ...] | None = None
+    shrink: float = 1.0
+
+    __repr__ = short_repr
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if not 0 < self.shrink <= 1:
+            raise ValueError(f"{type(self).__name__}: shrink = {self.shrink!r}, must be above 0 and at most 1")
+
+    def compress(self, x: Array, key: Key, tensors: Tensors) -> Message:
+        """Quantize the rows of x, (rows, P) float32 or float64; number e of a row always uses number e of the row's stream."""
+        return _compress(self, x, key, tensors, self.shrink)
+
+    def encode(self, message: Message) -> Wire:
+        """Write the scales of all units, float32 little-endian, then the codes without gaps."""
+        return _encode(self.bits, message)
+
+    def decode(self, wire: Wire) -> np.ndarray:
+        """Return the (rows, P) value on the host."""
+        return _decode(self, wire, self.shrink)
+
+
+@dataclass(frozen=True, repr=False)
+class NearestQuantizer:
+    """Rounding to the nearest level; halfway between two (within 2**-32 of their distance) it is the upper one. Deterministic and biased.
+
+    Parameters
+    ----------
+    bits, scale, unit, levels
+        As in :class:`StochasticQuantizer`.
+
+    Raises
+    ------
+    ValueError
+        A field is out of its range.
+    """
+
+    bits: int
+    scale: Scale = "maxabs"
+    unit: Unit = "tensor"
+    levels: tuple[float, ...] | None = None
+
+    __repr__ = short_repr
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def compress(self, x: Array, key: Key | None, tensors: Tensors) -> Message:
+        """Quantize the rows of x, (rows, P) float32 or float64; the key is not used."""
+        return _compress(self, x, None, tensors, 1.0)
+
+    def encode(self, message: Message) -> Wire:
+        """Write the scales of all units, float32 little-endian, then the codes without gaps."""
+        return _encode(self.bits, message)
+
+    def decode(self, wire: Wire) -> np.ndarray:
+        """Return the (rows, P) value on the host."""
+        return _decode(self, wire, 1.0)
+
+
+Quantizer = StochasticQuantizer | NearestQuantizer
+
+
+def _check(quantizer: Quantizer) -> None:
+    """Check the fields, and make sequences tuples so that the dataclass stays hashable."""
+    name, scale, levels = type(quantizer).__name__, quantizer.scale, quantizer.levels
+    if not isinstance(quantizer.bits, int) or isinstance(quantizer.bits, bool) or not 1 <= quantizer.bits <= 16:
+        raise ValueError(f"{name}: bits = {quantizer.bits!r}, must be a whole number from 1 to 16")
+    check_unit(quantizer, quantizer.unit)
+    if not isinstance(scale, str):
+        pair = tuple(scale)
+        if len(pair) != 2 or not all(isfinite(end) for end in pair) or not pair[0] < pair[1]:
+            raise ValueError(f"{name}: scale = {scale!r}, a range is (lo, hi) with lo < hi, both finite")
+        object.__setattr__(quantizer, "scale", pair)
+    elif scale not in _SCALES:
+        raise ValueError(f'{name}: scale = {scale!r}, write "maxabs", "norm", "minmax" or a range (lo, hi)')
+    if levels is None:
+        return
+    object.__setattr__(quantizer, "levels", tuple(levels))
+    if scale != "maxabs":
+        raise ValueError(f"{name}: scale = {scale!r} with levels, which are absolute values: leave scale out")
+    if len(levels) < 2 or not all(isfinite(level) for level in levels):
+        raise ValueError(f"{name}: levels = {levels!r}, must be two or more finite numbers")
+    if any(low >= high for low, high in zip(levels, levels[1:], strict=False)):
+        raise ValueError(f"{name}: levels = {levels!r}, must rise")
+    needed = (len(levels) - 1).bit_length()
+    if quantizer.bits != needed:
+        raise ValueError(f"{name}: bits = {quantizer.bits!r}, {len(levels)} levels need bits = {needed}")
+
+
+def _scales_sent(quantizer: Quantizer) -> int:
+    return _SCALES[quantizer.scale] if isinstance(quantizer.scale, str) and quantizer.levels is None else 0
+
+
+def _compress(quantizer: Quantizer, x: Array, key: Key | None, tensors: Tensors, shrink: float) -> Message:
+    check_rows(x, tensors)
+    with np.errstate(all="ignore"):  # a diverged model is a result
+        spans = unit_spans(tensors, quantizer.unit)
+        scales: dict[str, Array] = {}
+        clipped: int | Array = 0
+        if quantizer.levels is not None:
+            codes, clipped = round_to_thresholds(x, quantizer.levels, key)
+        elif isinstance(quantizer.scale, str):
+            low, high = tensor_scales(x, spans, quantizer.scale)
+            scales = {"high": high} if low is None else {"low": low, "high": high}
+            codes, _ = round_to_codes(x, Grid(quantizer.bits, spans, low, high), key, clip=False)
+        else:
+            codes, clipped = round_to_codes(x, _fixed_grid(quantizer, x, x.dtype, tensors), key, clip=True)
+        value = _values(quantizer, codes, scales, tensors, x.dtype, shrink)
+    bits = x.shape[1] * quantizer.bits + 32 * _scales_sent(quantizer) * unit_count(spans)
+    return Message(value, bits, {**scales, "codes": codes}, tensors, clipped)
+
+
+def _fixed_grid(quantizer: Quantizer, like: Array, dtype: Any, tensors: Tensors) -> Grid:
+    """Return the grid of a range that both ends know, its ends rounded to the dtype of the arithmetic."""
+    xp = array_namespace(like)
+    low, high = (xp.full((len(like), 1), end, dtype=dtype) for end in quantizer.scale)
+    symmetric = quantizer.scale[0] == -quantizer.scale[1]
+    return Grid(quantizer.bits, unit_spans(tensors, "model"), None if symmetric else low, high)
+
+
+def _values(
+    quantizer: Quantizer, codes: Array, scales: dict[str, Array], tensors: Tensors, dtype: Any, shrink: float
+) -> Array:
+    if quantizer.levels is not None:
+        xp = array_namespace(codes)
+        table = xp.asarray([level * shrink for level in quantizer.levels], dtype=dtype)
+        return xp.take(table, codes)
+    if not scales:
+        return codes_to_values(codes, _fixed_grid(quantizer, codes, dtype, tensors), dtype, shrink)
+    grid = Grid(quantizer.bits, unit_spans(tensors, quantizer.unit), scales.get("low"), scales["high"])
+    return codes_to_values(codes, grid, dtype, shrink)
+
+
+def _encode(bits: int, message: Message) -> Wire:
+    arrays = {name: to_host(array) for name, array in message.codes.items()}
+    codes = pack(arrays.pop("codes"), bits)
+    scales = [array.astype("<f4") for array in arrays.values()]
+    rows = tuple(b"".join(array[row].tobytes() for array in (*scales, codes)) for row in range(len(codes)))
+    return Wire(rows, message.tensors, message.value.dtype.name)
+
+
+def _decode(quantizer: Quantizer, wire: Wire, shrink: float) -> np.ndarray:
+    sent, spans = _scales_sent(quantizer), unit_spans(wire.tensors, quantizer.unit)
+    units, size = unit_count(spans), sum(span.count * span.size for span in spans)
+    packed = np.stack([np.frombuffer(row, np.uint8) for row in wire.rows])
+    head = 4 * units * sent
+    numbers = packed[:, :head].copy().view("<f4").astype(np.float32).reshape(len(packed), sent, units)
+    scales = dict(zip(("low", "high")[2 - sent :], numbers.swapaxes(0, 1), strict=True))
+    codes = unpack(packed[:, head : head + byte_length(size, quantizer.bits)], quantizer.bits, size)
+    with np.errstate(all="ignore"):
+        return _values(quantizer, codes, scales, wire.tensors, np.dtype(wire.dtype), shrink)

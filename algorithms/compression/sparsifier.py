@@ -1,0 +1,121 @@
+"""Random sparsification: most numbers are 0, the others larger."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from algorithms.compression.bitpack import pack, to_host, unpack
+from algorithms.compression.message import Array, Key, Message, Tensors, Wire
+from algorithms.compression.units import Unit, check_rows, check_unit, split, unit_spans
+from algorithms.legend import short_repr
+
+
+@dataclass(frozen=True, repr=False)
+class RandomSparsifier:
+    """Keep each number with a probability and divide it by that; the others are 0. Unbiased (Tang et al. 2018, footnote 2).
+
+    A row sends, for each unit in order: how many it keeps, in ceil(log2(size + 1)) bits; one bit that says how their places are written; the places,
+    as indices of ceil(log2 size) bits each (bit 0) or as a mask of ``size`` bits (bit 1), whichever is shorter, indices where both are; and the kept
+    values, 32 bits each (``encode`` writes 64 at float64).
+
+    Parameters
+    ----------
+    probability
+        Of keeping a number, in (0, 1]; rounded to a multiple of 2**-32, at least one, which is also what kept numbers are divided by.
+    unit
+        What has a count of its own: ``"tensor"``, ``"model"``, or the numbers in a bucket, the last one being shorter.
+
+    Raises
+    ------
+    ValueError
+        A field is out of its range.
+    """
+
+    probability: float
+    unit: Unit = "tensor"
+
+    __repr__ = short_repr
+
+    def __post_init__(self) -> None:
+        if not 0 < self.probability <= 1:
+            raise ValueError(f"RandomSparsifier: probability = {self.probability!r}, must be above 0 and at most 1")
+        check_unit(self, self.unit)
+
+    def compress(self, x: Array, key: Key, tensors: Tensors) -> Message:
+        """Sparsify the rows of x, (rows, P) float32 or float64; number e of a row always uses word e of the row's stream."""
+        check_rows(x, tensors)
+        xp = array_namespace(x)
+        chances = max(1, round(self.probability * 2**32))  # of the 2**32 values of a word
+        kept = key.bits(x.shape[1]) <= xp.uint32(chances - 1)
+        with np.errstate(all="ignore"):  # a diverged model is a result
+            value = xp.where(kept, x / x.dtype.type(chances * 2.0**-32), x.dtype.type(0))
+        bits = xp.zeros(len(x), dtype=xp.int64)
+        for span in unit_spans(tensors, self.unit):
+            count = xp.count_nonzero(split(kept, span), axis=-1)
+            places = xp.minimum(count * _index_bits(span.size), span.size)
+            bits += (places + 32 * count + (span.size.bit_length() + 1)).sum(axis=-1)
+        return Message(value, bits, {"kept": kept, "value": value}, tensors)
+
+    def encode(self, message: Message) -> Wire:
+        """Write the kept numbers of each unit and where they are."""
+        kept, value = to_host(message.codes["kept"]), to_host(message.codes["value"])
+        rows = tuple(self._encode_row(kept[row], value[row], message.tensors) for row in range(len(kept)))
+        return Wire(rows, message.tensors, value.dtype.name)
+
+    def _encode_row(self, kept: np.ndarray, value: np.ndarray, tensors: Tensors) -> bytes:
+        bits = []
+        for start, size in _units(tensors, self.unit):
+            mask = kept[start : start + size]
+            places = np.flatnonzero(mask)
+            by_mask = len(places) * _index_bits(size) > size
+            words = value[start + places].astype(value.dtype.newbyteorder("<")).view("<u4")
+            bits += [_to_bits(np.array([len(places)]), size.bit_length()), np.array([by_mask], np.uint8)]
+            bits += [mask.astype(np.uint8) if by_mask else _to_bits(places, _index_bits(size)), _to_bits(words, 32)]
+        return np.packbits(np.concatenate(bits), bitorder="little").tobytes() if bits else b""
+
+    def decode(self, wire: Wire) -> np.ndarray:
+        """Return the (rows, P) value on the host."""
+        size = sum(size for _, size in _units(wire.tensors, self.unit))
+        value = np.zeros((len(wire), size), wire.dtype)
+        for row, message in zip(value, wire.rows, strict=True):
+            self._decode_row(message, wire.tensors, row)
+        return value
+
+    def _decode_row(self, message: bytes, tensors: Tensors, out: np.ndarray) -> None:
+        bits, at = np.unpackbits(np.frombuffer(message, np.uint8), bitorder="little"), 0
+
+        def take(count: int, width: int) -> np.ndarray:
+            nonlocal at
+            at += count * width
+            return _from_bits(bits[at - count * width : at], count, width)
+
+        words = out.dtype.itemsize // 4
+        for start, size in _units(tensors, self.unit):
+            count, by_mask = int(take(1, size.bit_length())[0]), take(1, 1)[0]
+            places = np.flatnonzero(take(size, 1)) if by_mask else take(count, _index_bits(size))
+            out[start + places] = take(count * words, 32).view(out.dtype.newbyteorder("<"))
+
+
+def _index_bits(size: int) -> int:
+    return (size - 1).bit_length()
+
+
+def _units(tensors: Tensors, unit: Unit) -> Iterator[tuple[int, int]]:
+    """Yield (start, size) of every unit."""
+    for start, count, size, _ in unit_spans(tensors, unit):
+        for number in range(count):
+            yield start + number * size, size
+
+
+def _to_bits(fields: np.ndarray, width: int) -> np.ndarray:
+    packed = pack(fields[None], max(width, 1))[0]
+    return np.unpackbits(packed, count=len(fields) * width, bitorder="little")
+
+
+def _from_bits(bits: np.ndarray, count: int, width: int) -> np.ndarray:
+    if width == 0:
+        return np.zeros(count, np.int64)
+    fields = unpack(np.packbits(bits, bitorder="little")[None], width, count)[0]
+    return fields if width == 32 else fields.astype(np.int64)

@@ -1,0 +1,115 @@
+"""Units: the stretches of a model that have a scale or a count of their own, and the blocks in which rows are worked through."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from algorithms.compression.message import Array, Tensors
+
+Unit = str | int  # "tensor" | "model" | numbers in a bucket
+
+_BLOCK = 65536  # numbers: a block and its temporaries stay in the level-2 cache
+
+
+class Span(NamedTuple):
+    """``count`` neighbouring units of ``size`` numbers each, from column ``start`` on; the first of them is unit number ``unit``."""
+
+    start: int
+    count: int
+    size: int
+    unit: int
+
+
+def check_unit(owner: object, unit: Unit) -> None:
+    """Raise ValueError unless ``unit`` is one."""
+    if isinstance(unit, bool) or (unit not in ("tensor", "model") and not (isinstance(unit, int) and unit >= 1)):
+        raise ValueError(
+            f'{type(owner).__name__}: unit = {unit!r}, write "tensor", "model" or the numbers in a bucket, 1 or more'
+        )
+
+
+def check_rows(x: Array, tensors: Tensors) -> None:
+    """Raise ValueError unless x is (rows, P) of float32 or float64 and P is the tensors' total size."""
+    size = sum(prod(shape) for shape in tensors.values())
+    if x.ndim != 2 or x.shape[1] != size:
+        raise ValueError(f"x has shape {tuple(x.shape)}, its tensors make it (rows, {size})")
+    if x.dtype not in (np.float32, np.float64):
+        raise ValueError(f"x is {x.dtype}, compressors take float32 or float64")
+
+
+def unit_spans(tensors: Tensors, unit: Unit) -> tuple[Span, ...]:
+    """Return the units of a model in order; empty tensors have none.
+
+    Parameters
+    ----------
+    tensors
+        Ordered {name: shape} of a row.
+    unit
+        ``"tensor"``: each tensor is a unit; ``"model"``: everything is one; an int: buckets of that many numbers, the last one shorter.
+    """
+    return _unit_spans(tuple(prod(shape) for shape in tensors.values()), unit)
+
+
+@lru_cache(maxsize=64)
+def _unit_spans(sizes: tuple[int, ...], unit: Unit) -> tuple[Span, ...]:
+    total = sum(sizes)
+    if unit == "tensor":
+        parts = [(1, size) for size in sizes]
+    else:
+        bucket = total if unit == "model" else min(int(unit), total)
+        parts = [(total // bucket, bucket), (1, total % bucket)] if total else []
+    spans, start, number = [], 0, 0
+    for count, size in parts:
+        if count * size:
+            spans.append(Span(start, count, size, number))
+            start, number = start + count * size, number + count
+    return tuple(spans)
+
+
+def unit_count(spans: tuple[Span, ...]) -> int:
+    """Return the number of units."""
+    return spans[-1].unit + spans[-1].count if spans else 0
+
+
+@lru_cache(maxsize=4096)
+def pieces(spans: tuple[Span, ...], start: int, stop: int) -> tuple[Span, ...]:
+    """Cut the units at a block's ends: spans of equal parts that cover columns ``start .. stop``, counted from ``start``."""
+    found = []
+    for span in spans:
+        low, high = max(start, span.start), min(stop, span.start + span.count * span.size)
+        while low < high:
+            unit, inside = divmod(low - span.start, span.size)
+            whole = (high - low) // span.size
+            count = whole if inside == 0 and whole else 1
+            size = span.size if count == whole and inside == 0 else min(span.size - inside, high - low)
+            found.append(Span(low - start, count, size, span.unit + unit))
+            low += count * size
+    return tuple(found)
+
+
+def split(x: Array, piece: Span) -> Array:
+    """Return the (rows, count, size) view of a piece of x."""
+    start, count, size, _ = piece
+    return x[:, start : start + count * size].reshape(len(x), count, size)
+
+
+def per_unit(ufunc: Any, x: Array, parameter: Array, parts: tuple[Span, ...], out: Array) -> Array:
+    """Write ``ufunc(x, parameter of x's unit)`` to out, all of one block; parameter is (rows, units)."""
+    for part in parts:
+        _, count, _, unit = part
+        ufunc(split(x, part), parameter[:, unit : unit + count, None], out=split(out, part))
+    return out
+
+
+def blocks(x: Array) -> Iterator[tuple[slice, int, int]]:
+    """Cut x into (rows, first column, last column + 1): what fits the cache on the CPU, everything at once elsewhere."""
+    rows, size = x.shape
+    if not isinstance(x, np.ndarray):
+        yield slice(None), 0, size
+        return
+    for row in range(rows):
+        for start in range(0, size, _BLOCK):
+            yield slice(row, row + 1), start, min(start + _BLOCK, size)

@@ -1,0 +1,75 @@
+"""What an algorithm is, and what it sees of the others."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from algorithms.compression import Compressor
+from algorithms.compression.message import Key
+
+Array = Any
+Gradient = Callable[[Array], Array]
+"""(n, P) models -> (n, P) updates: clipped, decayed and with momentum. Called exactly once a round."""
+
+
+class Models(NamedTuple):
+    """The state of an algorithm that keeps nothing but its models.
+
+    Attributes
+    ----------
+    x
+        (n, P): row i is worker i's model.
+    """
+
+    x: Array
+
+
+class Comm(Protocol):
+    """The algorithm's whole view of the others: it computes with what it was told, and what it says is recorded.
+
+    Attributes
+    ----------
+    n
+        Number of workers.
+    weights
+        (n, n) mixing matrix W, on the device.
+    edges
+        (E, 2) workers i < j that talk to each other.
+    tensors
+        Ordered {name: shape} of one model.
+    """
+
+    n: int
+    weights: Array
+    edges: Any
+    tensors: Mapping[str, tuple[int, ...]]
+
+    def send(self, compress: Compressor, y: Array) -> Array:
+        """Send rows to all neighbours and wait for theirs; return what they decoded, (n, P)."""
+
+    def post(self, compress: Compressor, y: Array) -> Any:
+        """Send rows to all neighbours without waiting; the handle's ``value``, (n, P), is what they will decode."""
+
+    def wait(self, message: Any) -> Any:
+        """Wait until the messages of a post (of this round or an earlier one; None: nothing) are there; return what was decoded."""
+
+    def mix(self, y: Array, gamma: float = 1.0) -> Array:
+        """Return sum over j of w_ij y_j, i included, of what every neighbour already holds; with gamma, of I - gamma (I - W)."""
+
+    def all_reduce(self, y: Array) -> Array:
+        """Return the mean of the rows in every row, (n, P), by ring all-reduce."""
+
+    def all_gather(self, compress: Compressor, y: Array) -> Array:
+        """Return what everybody decodes of everybody's compressed row, (n, P), by ring all-gather."""
+
+    def key(self, purpose: str, shared: bool = False) -> Key:
+        """Return this round's random streams."""
+
+
+class Algorithm(Protocol):
+    """A frozen dataclass of hyperparameters with these two functions; its ``repr`` is its name in tables and legends."""
+
+    def init(self, x: Array, comm: Comm) -> Any:
+        """Return the state before the first round: a NamedTuple with at least ``x``, (n, P), the models."""
+
+    def step(self, state: Any, gradient: Gradient, lr: float, comm: Comm) -> Any:
+        """Return the state after one round of all workers. Pure; calls ``gradient`` exactly once."""

@@ -1,0 +1,185 @@
+"""The algorithms' whole view of the other workers. Everything said goes through here, and is recorded for the clock."""
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from algorithms.compression import Compressor, Identity
+from netsim.device import Array, Key, make_key, to_host
+from netsim.topology import Topology
+from netsim.trace import Operation, Program, Trace
+
+
+class Posted(NamedTuple):
+    """A message on its way to all neighbours.
+
+    Attributes
+    ----------
+    round, position
+        Which operation of which round posted it.
+    numbers
+        How many numbers the codec handles per message; 0 where nothing is encoded.
+    value
+        (n, P): what its receivers will have decoded; the sender knows it at once.
+    """
+
+    round: int
+    position: int
+    numbers: int
+    value: Array
+
+
+class Recorder:
+    """Collects the rounds of a trace."""
+
+    def __init__(self, topology: Topology) -> None:
+        self.topology = topology
+        self.operations: list[Operation] = []
+        self.sizes: list[Any] = []
+        self.programs: dict[Program, int] = {}
+        self.program_of: list[int] = []
+        self.bits: list[list[tuple]] = []
+
+    @property
+    def round(self) -> int:
+        """Number of the round in progress."""
+        return len(self.program_of)
+
+    def record(self, operation: Operation, bits: Any = None) -> None:
+        """Note an operation; bits is None, an int, or (n,) integers on the device."""
+        self.operations.append(operation)
+        self.sizes.append(bits)
+
+    def end_round(self) -> None:
+        """Close the round."""
+        program = tuple(self.operations)
+        index = self.programs.setdefault(program, len(self.programs))
+        if index == len(self.bits):
+            self.bits.append([])
+        self.bits[index].append(tuple(self.sizes))
+        self.program_of.append(index)
+        self.operations, self.sizes = [], []
+
+    def trace(self, rounds: int) -> Trace:
+        """Return the first rounds as a trace, its sizes on the host."""
+        program_of = np.array(self.program_of[:rounds], dtype=int)
+        tables = []
+        for index, program in enumerate(self.programs):
+            count = int((program_of == index).sum())
+            columns = zip(*self.bits[index][:count], strict=True) if count else [()] * len(program)
+            tables.append(tuple(_table(column) for column in columns))
+        neighbours = tuple(self.topology.neighbours(i) for i in range(self.topology.n))
+        return Trace(self.topology.n, neighbours, tuple(self.programs), program_of, tuple(tables))
+
+
+def _table(column: tuple) -> np.ndarray:
+    """Return (rounds or 1, n or 1) integers: constant sizes are stored once."""
+    if not column or column[0] is None:
+        return np.zeros((0, 0), dtype=np.int64)
+    rows = np.array([np.atleast_1d(to_host(bits)) for bits in column], dtype=np.int64)
+    return rows[:1] if (rows == rows[:1]).all() else rows
+
+
+class Communicator:
+    """What an algorithm sees of the others; one for all workers of a run.
+
+    Attributes
+    ----------
+    n
+        Number of workers.
+    weights
+        (n, n) mixing matrix, on the device, in the dtype of the models.
+    edges
+        (E, 2) workers i < j that talk to each other.
+    tensors
+        Ordered {name: shape} of one model.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        tensors: Mapping[str, tuple[int, ...]],
+        seed: int,
+        xp: ModuleType,
+        dtype: str,
+        recorder: Recorder,
+    ) -> None:
+        self.n, self.edges, self.tensors = topology.n, topology.edges, tensors
+        self.weights = xp.asarray(topology.weights.astype(dtype))
+        self._topology, self._seed, self._xp, self._dtype, self._recorder = topology, seed, xp, dtype, recorder
+        self._mixing = {1.0: self.weights}
+        self._mean_row = xp.full((1, topology.n), 1.0 / topology.n, dtype=dtype)
+        self.noise: dict[str, Array] = {}  # per kind of operation: largest ||C(z) - z||_F / ||z||_F so far
+        self.clipped: Array | int = 0  # numbers that quantizers clipped, over all messages
+        self.compressed_numbers = 0  # numbers that were compressed, over all messages
+
+    def key(self, purpose: str, shared: bool = False) -> Key:
+        """Return this round's random stream of every worker.
+
+        Parameters
+        ----------
+        purpose
+            What is drawn; different purposes never share a stream.
+        shared
+            One stream for all workers, agreed before the run: it depends on no data and costs nothing.
+        """
+        return make_key(self._seed, purpose, self.n, self._recorder.round, shared, self._xp)
+
+    def post(self, compress: Compressor, y: Array) -> Posted:
+        """Send row i of y, (n, P), compressed, to all neighbours of worker i, and go on at once."""
+        value, bits, numbers = self._compress(compress, y, "post")
+        self._recorder.record(Operation("post", numbers), bits)
+        return Posted(self._recorder.round, len(self._recorder.operations) - 1, numbers, value)
+
+    def wait(self, message: Posted | None) -> Array | None:
+        """Wait until the neighbours' messages of a post are there; return what they decoded, (n, P). None (nothing posted yet): go on."""
+        if message is None:
+            return None
+        self._recorder.record(
+            Operation("wait", message.numbers, self._recorder.round - message.round, message.position)
+        )
+        return message.value
+
+    def send(self, compress: Compressor, y: Array) -> Array:
+        """Send row i of y, (n, P), compressed, to all neighbours of worker i, wait for theirs, and return what was decoded, (n, P)."""
+        return self.wait(self.post(compress, y))
+
+    def mix(self, y: Array, gamma: float = 1.0) -> Array:
+        """Return row i: sum over j, i included, of w_ij y_j, for quantities that every neighbour already holds; nothing is sent.
+
+        With gamma the matrix is I - gamma (I - W).
+        """
+        if gamma not in self._mixing:
+            identity = np.eye(self.n)
+            mixing = identity - gamma * (identity - self._topology.weights)
+            self._mixing[gamma] = self._xp.asarray(mixing.astype(self._dtype))
+        return self._mixing[gamma] @ y
+
+    def all_reduce(self, y: Array) -> Array:
+        """Return the mean of the rows of y in every row, (n, P), as a ring all-reduce in full precision gives it to every worker.
+
+        2 (n - 1) dependent steps of 32 ceil(P / n) bits.
+        """
+        self._recorder.record(Operation("all_reduce"), 32 * -(-y.shape[1] // self.n))
+        return self._xp.broadcast_to(self._mean_row @ y, y.shape)
+
+    def all_gather(self, compress: Compressor, y: Array) -> Array:
+        """Return what everybody decodes of everybody's row of y, (n, P), after a ring all-gather of the compressed rows: n - 1 dependent steps."""
+        value, bits, numbers = self._compress(compress, y, "all_gather")
+        self._recorder.record(Operation("all_gather", numbers), bits)
+        return value
+
+    def _compress(self, compress: Compressor, y: Array, kind: str) -> tuple[Array, Any, int]:
+        if isinstance(compress, Identity):
+            return y, 32 * y.shape[1], 0
+        xp = self._xp
+        message = compress.compress(y, self.key(f"{kind} {len(self._recorder.operations)}"), self.tensors)
+        error = message.value - y
+        size = xp.vdot(y, y)
+        ratio = xp.where(size > 0, xp.sqrt(xp.vdot(error, error) / xp.where(size > 0, size, 1)), 0)
+        self.noise[kind] = xp.maximum(self.noise[kind], ratio) if kind in self.noise else ratio
+        self.clipped = self.clipped + message.clipped
+        self.compressed_numbers += y.size
+        return message.value, message.bits, y.shape[1]

@@ -1,0 +1,88 @@
+"""How long a gradient takes: a constant, one number a worker, or a draw per worker and round.
+
+A compute model is any object with ``draw(rounds, n) -> (rounds, n)`` seconds. Those here are keyed by (seed, worker) and read in the order of
+the rounds, so a draw is a function of (seed, worker, round) alone: the same on every network and for every algorithm compared.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from netsim.errors import NetsimError
+
+
+@runtime_checkable
+class ComputeModel(Protocol):
+    """Seconds a gradient takes, drawn per worker and round."""
+
+    def draw(self, rounds: int, n: int) -> np.ndarray:
+        """Return (rounds, n) seconds, none negative; row r must not depend on how many rounds are asked for."""
+
+
+@dataclass(frozen=True)
+class LogNormal:
+    """Log-normal gradient times: ``mean`` seconds, coefficient of variation ``cv``."""
+
+    mean: float | Sequence[float]
+    cv: float
+    seed: int = 0
+
+    def draw(self, rounds: int, n: int) -> np.ndarray:
+        """Return (rounds, n) seconds."""
+        sigma = np.sqrt(np.log1p(self.cv**2))
+        return (
+            _per_worker(self.seed, rounds, n, lambda g: np.exp(sigma * g.standard_normal(rounds) - sigma**2 / 2))
+            * self.mean
+        )
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """Exponential gradient times with ``mean`` seconds."""
+
+    mean: float | Sequence[float]
+    seed: int = 0
+
+    def draw(self, rounds: int, n: int) -> np.ndarray:
+        """Return (rounds, n) seconds."""
+        return _per_worker(self.seed, rounds, n, lambda g: g.standard_exponential(rounds)) * self.mean
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Gradient times spread evenly over ``low`` to ``high`` seconds."""
+
+    low: float
+    high: float
+    seed: int = 0
+
+    def draw(self, rounds: int, n: int) -> np.ndarray:
+        """Return (rounds, n) seconds."""
+        return self.low + (self.high - self.low) * _per_worker(self.seed, rounds, n, lambda g: g.random(rounds))
+
+
+def _per_worker(seed: int, rounds: int, n: int, sample: Callable[[np.random.Generator], np.ndarray]) -> np.ndarray:
+    streams = (np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, worker]))) for worker in range(n))
+    return np.stack([sample(stream) for stream in streams], axis=1) if rounds else np.zeros((0, n))
+
+
+def compute_seconds(compute: float | Sequence[float] | np.ndarray | ComputeModel, rounds: int, n: int) -> np.ndarray:
+    """Return (rounds, n) seconds of one gradient per worker and round.
+
+    Raises
+    ------
+    NetsimError
+        A time is negative or not finite, or the shape does not fit n workers.
+    """
+    drawn = compute.draw(rounds, n) if isinstance(compute, ComputeModel) else np.asarray(compute, dtype=float)
+    try:
+        seconds = np.broadcast_to(drawn, (rounds, n))
+    except ValueError:
+        raise NetsimError(
+            f"compute has shape {np.shape(drawn)}: give one number, {n} numbers (one a worker), or a model that draws ({rounds}, {n})"
+        ) from None
+    if not (np.isfinite(seconds).all() and (seconds >= 0).all()):
+        raise NetsimError("compute: every gradient time must be finite and at least 0 seconds")
+    return seconds

@@ -1,0 +1,191 @@
+"""The one place that knows where arrays live, and where random streams get their keys.
+
+Everything else computes with the namespace of the arrays it is handed. Random numbers are counter-based: word e of row r is a hash of
+(seed, purpose, row, round, draw, e), so they are the same on the CPU and the GPU, one launch serves all rows, and nothing has to be
+stored to resume.
+"""
+
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from netsim.errors import NetsimError
+
+Array = Any  # numpy.ndarray, cupy.ndarray, or anything else with NumPy's interface
+
+_GOLDEN = 0x9E3779B9
+_MIX_1, _MIX_2 = 0x7FEB352D, 0x846CA68B  # Wellons' "lowbias32" integer hash
+_WORD = 0xFFFFFFFF
+_BLOCK = 65536  # words: a block and its scratch stay in the level-2 cache
+
+
+def device_namespace(device: str = "auto") -> ModuleType:
+    """Return the array module of a device.
+
+    Parameters
+    ----------
+    device
+        ``"cpu"`` (NumPy), ``"cuda"`` (CuPy), or ``"auto"``: CuPy where it is installed and sees a GPU, NumPy otherwise.
+
+    Raises
+    ------
+    NetsimError
+        The name is none of the three, or ``"cuda"`` was asked for and cannot be had.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise NetsimError(f'device = {device!r}: write "auto", "cpu" or "cuda"')
+    if device == "cpu":
+        return np
+    try:
+        import cupy
+
+        if cupy.cuda.is_available():
+            return cupy
+        reason = "CuPy sees no GPU"
+    except ImportError:
+        reason = "CuPy is not installed (pip install 'netsim[cuda12]' or 'netsim[cuda13]')"
+    if device == "cuda":
+        raise NetsimError(f'device = "cuda": {reason}; device = "cpu" works everywhere')
+    return np
+
+
+def device_name(xp: ModuleType) -> str:
+    """Return what the device of an array module calls itself, for records."""
+    if xp is np:
+        return "cpu"
+    try:
+        return str(xp.cuda.runtime.getDeviceProperties(xp.cuda.Device().id)["name"].decode())
+    except AttributeError:
+        return str(xp.__name__)
+
+
+def to_host(x: Array) -> np.ndarray:
+    """Copy an array of any device to a NumPy array (NumPy arrays are returned as they are)."""
+    return x.get() if hasattr(x, "get") else np.asarray(x)
+
+
+@dataclass(frozen=True)
+class Key:
+    """A random stream for each of several rows, at one round.
+
+    Attributes
+    ----------
+    words
+        (rows, 2) uint32, on the device that will draw. Made by :func:`make_key`.
+    """
+
+    words: Array
+
+    def __getitem__(self, rows: slice) -> "Key":
+        """Return the streams of some rows."""
+        return Key(self.words[rows])
+
+    def bits(self, size: int, start: int = 0, draw: int = 0) -> Array:
+        """Return words ``start .. start + size`` of each row's stream: (rows, size) uint32, uniform over all 2**32 values.
+
+        ``draw`` tells apart several independent draws from one key.
+        """
+        xp = array_namespace(self.words)
+        first, second = self.words[:, :1], self.words[:, 1:]
+        if draw:
+            first = _mix(first ^ ((draw * _GOLDEN) & _WORD))
+        first = first + xp.uint32((start * _GOLDEN) & _WORD)
+        if not isinstance(self.words, np.ndarray):
+            return _hash(_counters(xp, size) + first, second)
+        out = np.empty((len(self.words), size), np.uint32)
+        counters, scratch = _counters(np, min(size, _BLOCK)), np.empty(min(size, _BLOCK), np.uint32)
+        for row, offset, other in zip(out, first[:, 0], second[:, 0], strict=True):
+            for low in range(0, size, _BLOCK):
+                x = row[low : low + _BLOCK]
+                np.add(counters[: len(x)], np.uint32((int(offset) + low * _GOLDEN) & _WORD), out=x)
+                _hash(x, other, scratch[: len(x)])
+        return out
+
+    def bits16(self, size: int, start: int = 0, draw: int = 0) -> Array:
+        """Return half-words ``start .. start + size`` of each row's stream: (rows, size) uint16, uniform over all 2**16 values.
+
+        Half-words 2w and 2w + 1 are the low and the high half of word w of :meth:`bits`, at half its price: a purpose draws one or the other.
+        """
+        odd = start % 2
+        return self.bits((size + odd + 1) // 2, start // 2, draw).view("<u2")[:, odd : odd + size]
+
+    def uniform(self, size: int, dtype: Any = "float64", start: int = 0, draw: int = 0) -> Array:
+        """Return (rows, size) numbers in [0, 1): multiples of 2**-24 in float32, of 2**-32 in float64."""
+        word = self.bits(size, start, draw)
+        unused = 8 if np.dtype(dtype) == np.float32 else 0
+        word >>= unused
+        number = word.astype(dtype)
+        number *= dtype_scalar(dtype, 2.0 ** (unused - 32))
+        return number
+
+
+def dtype_scalar(dtype: Any, value: float) -> Any:
+    """Return a scalar of a dtype, so that no product is widened."""
+    return np.dtype(dtype).type(value)
+
+
+def make_key(seed: int, purpose: str, rows: int, round: int = 0, shared: bool = False, xp: ModuleType = np) -> Key:
+    """Make the key of (seed, purpose, row, round).
+
+    Parameters
+    ----------
+    seed
+        The seed of the run.
+    purpose
+        What the numbers are for; different purposes never share a stream.
+    rows
+        Number of rows: workers, or edges.
+    round
+        The round in which the numbers are drawn.
+    shared
+        Give every row the same stream, agreed before the run.
+    xp
+        Array module of the device that will draw.
+    """
+    base = _base_words(seed, purpose, 1 if shared else rows, xp)
+    words = _mix(base ^ _mix_int(round))
+    if shared:
+        words = xp.broadcast_to(words, (rows, 2))
+    return Key(words)
+
+
+@lru_cache(maxsize=256)
+def _base_words(seed: int, purpose: str, rows: int, xp: ModuleType) -> Array:
+    tag = zlib.crc32(purpose.encode())
+    words = [np.random.SeedSequence([seed, tag, row]).generate_state(2, np.uint32) for row in range(rows)]
+    return xp.asarray(np.stack(words))
+
+
+@lru_cache(maxsize=16)
+def _counters(xp: ModuleType, size: int) -> Array:
+    return xp.arange(1, size + 1, dtype=xp.uint32) * _GOLDEN
+
+
+def _hash(x: Array, second: Array, scratch: Array | None = None) -> Array:
+    """Hash offset counters in place; ``second`` keeps two rows from being one stream at two offsets."""
+    xp = array_namespace(x)
+    x ^= xp.right_shift(x, 16, out=scratch)
+    x *= _MIX_1
+    x += second
+    x ^= xp.right_shift(x, 15, out=scratch)
+    x *= _MIX_2
+    x ^= xp.right_shift(x, 16, out=scratch)
+    return x
+
+
+def _mix(x: Array) -> Array:
+    x = (x ^ (x >> 16)) * _MIX_1
+    x = (x ^ (x >> 15)) * _MIX_2
+    return x ^ (x >> 16)
+
+
+def _mix_int(x: int) -> int:
+    x = (x * _GOLDEN) & _WORD
+    x = ((x ^ (x >> 16)) * _MIX_1) & _WORD
+    x = ((x ^ (x >> 15)) * _MIX_2) & _WORD
+    return x ^ (x >> 16)

@@ -1,0 +1,170 @@
+"""From a trace to times: which engine takes which network, and the check of one against the other."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from netsim import clock
+from netsim.compute import compute_seconds
+from netsim.errors import NetsimError
+from netsim.network import Network
+from netsim.recurrence import Recurrence
+from netsim.trace import Trace
+
+ENGINES = ("auto", "simpy", "recurrence")
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """When everything was finished on one network.
+
+    Attributes
+    ----------
+    finish
+        (rounds, n) seconds at which each worker finishes each round.
+    messages
+        Number of messages.
+    engine
+        "simpy" or "recurrence": which one timed it.
+    """
+
+    finish: np.ndarray
+    messages: int
+    engine: str
+
+    @property
+    def round_end(self) -> np.ndarray:
+        """(rounds,) seconds: when the last worker finishes each round."""
+        return self.finish.max(axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Timelines:
+    """When the rounds ended on C networks.
+
+    Attributes
+    ----------
+    round_end
+        (C, rounds) seconds: when the last worker finishes each round.
+    engine
+        C times "simpy" or "recurrence".
+    checked
+        How many of the recurrence's networks were timed by the event engine too.
+    largest_difference
+        The largest difference found there, in seconds: 0.0, or the replay would have stopped.
+    """
+
+    round_end: np.ndarray
+    engine: tuple[str, ...]
+    checked: int = 0
+    largest_difference: float = 0.0
+
+
+def replay(trace: Trace, network: Network, engine: str = "auto") -> Timeline:
+    """Time a trace on one network.
+
+    Parameters
+    ----------
+    trace
+        From ``train`` or ``Trace.from_programs``.
+    network
+        One network.
+    engine
+        "simpy": the event engine. "recurrence": the fast path, an error where its certificate refuses. "auto": the fast path where it is certified,
+        else the event engine.
+
+    Raises
+    ------
+    NetsimError
+        An unknown engine, a refused certificate, or workers that wait for one another in a circle.
+    """
+    _check_engine(engine)
+    if engine != "simpy" and trace.by_hand is None:
+        finish = np.zeros((trace.rounds, trace.n))
+
+        def keep(r: int, ready: np.ndarray) -> None:
+            finish[r] = ready[:, 0]
+
+        if Recurrence(trace, [network]).run(keep)[0]:
+            return Timeline(finish, trace.messages, "recurrence")
+    if engine == "recurrence":
+        raise NetsimError(
+            'engine = "recurrence": messages of this trace interleave on this network, so only engine = "simpy" (or "auto") can time it'
+        )
+    return simpy_timeline(trace, network)
+
+
+def simpy_timeline(trace: Trace, network: Network) -> Timeline:
+    """Time a trace on one network with the event engine."""
+    ticks = clock.run(trace, network, compute_seconds(network.compute, trace.rounds, trace.n))
+    return Timeline(ticks.finish, ticks.messages, "simpy")
+
+
+def replay_all(
+    trace: Trace,
+    networks: Sequence[Network],
+    engine: str = "auto",
+    check: Sequence[int] = (),
+    progress: Callable[[int], None] = lambda done: None,
+) -> Timelines:
+    """Time a trace on many networks at once.
+
+    Parameters
+    ----------
+    trace
+        From ``train``.
+    networks
+        C networks, of any kind.
+    engine
+        As for :func:`replay`.
+    check
+        Indices of networks that the event engine shall time too where the recurrence timed them.
+    progress
+        Called with the number of networks done since the last call.
+
+    Raises
+    ------
+    NetsimError
+        As for :func:`replay`, or the engines disagree on a network that was checked.
+    """
+    _check_engine(engine)
+    round_end = np.zeros((len(networks), trace.rounds))
+    certified = np.zeros(len(networks), dtype=bool)
+    if engine != "simpy":
+        alike: dict[tuple[str, str], list[int]] = {}
+        for c, network in enumerate(networks):
+            alike.setdefault((network.sharing, network.duplex), []).append(c)
+        for group in alike.values():
+            certified[group] = _recur(trace, [networks[c] for c in group], round_end, np.array(group))
+            progress(int(certified[group].sum()))
+    if engine == "recurrence" and not certified.all():
+        raise NetsimError(
+            f'engine = "recurrence": refused for {np.sum(~certified)} of {len(networks)} networks; use engine = "auto"'
+        )
+    difference = 0.0
+    checked = [c for c in check if certified[c]]
+    for c in [*np.flatnonzero(~certified).tolist(), *checked]:
+        times = simpy_timeline(trace, networks[c]).round_end
+        if certified[c]:
+            difference = max(difference, float(np.abs(times - round_end[c]).max(initial=0.0)))
+            if difference > 0:
+                raise NetsimError(
+                    f'the recurrence and SimPy disagree by {difference} s on network {networks[c].name!r}: a fault of netsim; engine = "simpy" is right'
+                )
+        else:
+            round_end[c] = times
+            progress(1)
+    return Timelines(round_end, tuple("recurrence" if one else "simpy" for one in certified), len(checked), difference)
+
+
+def _recur(trace: Trace, networks: list[Network], round_end: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def keep(r: int, ready: np.ndarray) -> None:
+        round_end[rows, r] = ready.max(axis=0)
+
+    return Recurrence(trace, networks).run(keep)
+
+
+def _check_engine(engine: str) -> None:
+    if engine not in ENGINES:
+        raise NetsimError(f"engine = {engine!r}: write one of {', '.join(map(repr, ENGINES))}")

@@ -1,0 +1,323 @@
+"""Learning rates as functions of the step: frozen dataclasses that are called with a step (from 0) and return a float.
+
+A number stands for a constant. In configuration files a schedule is a table with its kind and its fields::
+
+    lr = { kind = "warm-up", start = 0.1, steps = 245, then = { kind = "cosine", peak = 1.13, steps = 14700 } }
+"""
+
+import difflib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
+
+from netsim.errors import NetsimError
+
+Schedule = Callable[[int], float]
+
+
+def _short_repr(schedule: Any) -> str:
+    """Return the class and its fields in order, up to the last that is not its default."""
+    parts = [(field, getattr(schedule, field.name)) for field in fields(schedule)]
+    while parts and parts[-1][0].default == parts[-1][1]:
+        parts.pop()
+    return f"{type(schedule).__name__}({', '.join(f'{value!r}' for _, value in parts)})"
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same rate at every step.
+
+    Attributes
+    ----------
+    lr
+        The rate, at least 0.
+
+    Raises
+    ------
+    NetsimError
+        The rate is negative or no finite number.
+    """
+
+    lr: float
+
+    __repr__ = _short_repr
+
+    def __post_init__(self) -> None:
+        _number("lr", self.lr)
+
+    def __call__(self, step: int) -> float:
+        """Return the rate of a step, counted from 0."""
+        return float(self.lr)
+
+
+@dataclass(frozen=True)
+class StepDecay:
+    """``peak``, multiplied by ``factor`` at every milestone reached.
+
+    Attributes
+    ----------
+    peak
+        The rate before the first milestone, at least 0.
+    milestones
+        Steps, ascending; the rate changes at step = milestone.
+    factor
+        What each milestone multiplies the rate by, above 0.
+
+    Raises
+    ------
+    NetsimError
+        A field is out of range; the line names it.
+    """
+
+    peak: float
+    milestones: Sequence[int]
+    factor: float = 0.1
+
+    __repr__ = _short_repr
+
+    def __post_init__(self) -> None:
+        _number("peak", self.peak)
+        _number("factor", self.factor, above=0)
+        if isinstance(self.milestones, str) or not isinstance(self.milestones, Sequence):
+            raise NetsimError(f"milestones = {self.milestones!r}: write a list of steps, such as [7350, 11025]")
+        for milestone in self.milestones:
+            _steps("milestones", milestone)
+        if sorted(self.milestones) != list(self.milestones):
+            raise NetsimError(f"milestones = {list(self.milestones)}: write them in ascending order")
+        object.__setattr__(self, "milestones", tuple(self.milestones))
+
+    def __call__(self, step: int) -> float:
+        """Return the rate of a step, counted from 0."""
+        return float(self.peak * self.factor ** sum(step >= milestone for milestone in self.milestones))
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine from ``peak`` at step ``start`` down to ``floor`` at step ``steps``, constant before and after.
+
+    Attributes
+    ----------
+    peak
+        The highest rate, at least 0.
+    steps
+        The step at which ``floor`` is reached: as a rule the length of the run.
+    floor
+        The lowest rate, at least 0.
+    start
+        The step at which the descent begins: the length of the warm-up, where there is one.
+
+    Raises
+    ------
+    NetsimError
+        A field is out of range; the line names it.
+    """
+
+    peak: float
+    steps: int
+    floor: float = 0.0
+    start: int = 0
+
+    __repr__ = _short_repr
+
+    def __post_init__(self) -> None:
+        _number("peak", self.peak)
+        _number("floor", self.floor)
+        _steps("start", self.start)
+        if _steps("steps", self.steps) <= self.start:
+            raise NetsimError(f"steps = {self.steps}: must be above start = {self.start}")
+
+    def __call__(self, step: int) -> float:
+        """Return the rate of a step, counted from 0."""
+        done = min(max((step - self.start) / (self.steps - self.start), 0.0), 1.0)
+        return float(self.floor + (self.peak - self.floor) * 0.5 * (1.0 + math.cos(math.pi * done)))
+
+
+@dataclass(frozen=True)
+class InverseSqrt:
+    """The diminishing rate ``peak / sqrt(1 + step / scale)``.
+
+    Attributes
+    ----------
+    peak
+        The rate at step 0, at least 0.
+    scale
+        Steps after which the rate has fallen to peak / sqrt(2), above 0.
+
+    Raises
+    ------
+    NetsimError
+        A field is out of range; the line names it.
+    """
+
+    peak: float
+    scale: float = 1.0
+
+    __repr__ = _short_repr
+
+    def __post_init__(self) -> None:
+        _number("peak", self.peak)
+        _number("scale", self.scale, above=0)
+
+    def __call__(self, step: int) -> float:
+        """Return the rate of a step, counted from 0."""
+        return float(self.peak / math.sqrt(1.0 + step / self.scale))
+
+
+@dataclass(frozen=True)
+class Corollary:
+    """The constant rate 1 / (a + b sqrt(T) + c T**(1/3)) of the corollaries of Tang et al. 2018, for T steps in all.
+
+    There a follows from the Lipschitz constant L of the gradient, b is sigma / sqrt(n) and c is zeta**(2/3), for the
+    standard deviation sigma of the stochastic gradients and zeta of the gradients between workers.
+
+    Attributes
+    ----------
+    a, b, c
+        The three constants, at least 0 and not all 0.
+    steps
+        T, the length of the run, at least 1.
+
+    Raises
+    ------
+    NetsimError
+        A field is out of range; the line names it.
+    """
+
+    a: float
+    b: float
+    c: float
+    steps: int
+
+    __repr__ = _short_repr
+
+    def __post_init__(self) -> None:
+        for name in ("a", "b", "c"):
+            _number(name, getattr(self, name))
+        if self.a == self.b == self.c == 0:
+            raise NetsimError("a = b = c = 0: at least one must be above 0")
+        if _steps("steps", self.steps) < 1:
+            raise NetsimError(f"steps = {self.steps}: write the length of the run, at least 1")
+
+    def __call__(self, step: int) -> float:
+        """Return the rate of a step, counted from 0."""
+        return float(1.0 / (self.a + self.b * math.sqrt(self.steps) + self.c * math.cbrt(self.steps)))
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """A straight line from ``start`` at step 0 to what ``then`` says at step ``steps``; from there on, ``then``.
+
+    ``then`` counts its steps from the start of the run, so milestones mean the same with and without a warm-up.
+
+    Attributes
+    ----------
+    start
+        The rate at step 0, at least 0.
+    steps
+        Length of the warm-up.
+    then
+        Another schedule, or a number.
+
+    Raises
+    ------
+    NetsimError
+        A field is out of range; the line names it.
+    """
+
+    start: float
+    steps: int
+    then: Schedule | float
+
+    __repr__ = _short_repr
+
+    def __post_init__(self) -> None:
+        _number("start", self.start)
+        _steps("steps", self.steps)
+        object.__setattr__(self, "then", as_schedule(self.then, "then"))
+
+    def __call__(self, step: int) -> float:
+        """Return the rate of a step, counted from 0."""
+        then = as_schedule(self.then)
+        if step >= self.steps:
+            return then(step)
+        return float(self.start + (then(self.steps) - self.start) * (step / self.steps))
+
+
+KINDS: Mapping[str, type] = {
+    "constant": Constant,
+    "step": StepDecay,
+    "warm-up": WarmUp,
+    "cosine": Cosine,
+    "inverse-sqrt": InverseSqrt,
+    "corollary": Corollary,
+}
+
+
+def as_schedule(lr: Any, key: str = "lr") -> Schedule:
+    """Return a schedule as it is, and a number as a constant.
+
+    Raises
+    ------
+    NetsimError
+        It is neither; the line starts with ``key``.
+    """
+    if callable(lr):
+        return lr
+    _number(key, lr)
+    return Constant(float(lr))
+
+
+def schedule_from_config(config: Any, key: str = "lr") -> Schedule:
+    """Return the schedule that a configuration file describes.
+
+    Parameters
+    ----------
+    config
+        A number, or a table: ``kind`` (constant, step, warm-up, cosine, inverse-sqrt, corollary) and the fields of that
+        kind's class; ``then`` of a warm-up is a number or a table again.
+    key
+        What errors call it.
+
+    Raises
+    ------
+    NetsimError
+        An unknown kind, an unknown or missing key, or a value out of range; the line names the key.
+    """
+    if not isinstance(config, Mapping):
+        return as_schedule(config, key)
+    values = dict(config)
+    kind = values.pop("kind", None)
+    if not isinstance(kind, str) or kind not in KINDS:
+        found = f"{key}: no kind" if kind is None else f"{key}.kind = {kind!r}: unknown schedule"
+        raise NetsimError(f"{found}; write one of {', '.join(KINDS)}")
+    known = {field.name: field for field in fields(KINDS[kind])}
+    for name in values:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}"
+            raise NetsimError(f'{key}.{name}: unknown key of kind "{kind}"; {hint}')
+    missing = [name for name, field in known.items() if name not in values and field.default is MISSING]
+    if missing:
+        raise NetsimError(f'{key}: kind "{kind}" also needs {", ".join(missing)}')
+    if "then" in values:
+        values["then"] = schedule_from_config(values["then"], f"{key}.then")
+    try:
+        return KINDS[kind](**values)
+    except NetsimError as error:
+        raise NetsimError(f"{key}.{error}") from None
+
+
+def _number(key: str, value: Any, above: float | None = None) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise NetsimError(f"{key} = {value!r}: write a finite number")
+    if above is not None and not value > above:
+        raise NetsimError(f"{key} = {value!r}: must be above {above}")
+    if value < 0:
+        raise NetsimError(f"{key} = {value!r}: must not be negative")
+
+
+def _steps(key: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise NetsimError(f"{key} = {value!r}: write a whole number of steps, at least 0")
+    return value

@@ -1,0 +1,247 @@
+"""A trace: what the workers computed and said, without times.
+
+A trace of ``train`` is a list of rounds; the rounds share a few *programs* (lists of operations that every worker goes through), and only the
+sizes of the messages differ from round to round. A trace written by hand is one list of instructions a worker. Both are read by the event engine
+as instructions; the recurrence reads the programs.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from netsim.errors import NetsimError
+from netsim.network import Network, codec_seconds
+
+Instruction = tuple
+"""("compute", seconds) | ("send", to, bits, tag) | ("recv", from, tag) | ("flush",) | ("mark",): what one worker does next."""
+
+
+class Operation(NamedTuple):
+    """What every worker does in a round, all of them alike.
+
+    Attributes
+    ----------
+    kind
+        "compute": one gradient. "post": one message to every neighbour. "wait": until the neighbours' messages of a post are there.
+        "all_reduce": a ring all-reduce. "all_gather": a ring all-gather.
+    numbers
+        How many numbers the codec handles per message; 0 where nothing is encoded.
+    rounds_ago, position
+        For "wait": the post it waits for, as a number of rounds back and an index into that round's program.
+    """
+
+    kind: str
+    numbers: int = 0
+    rounds_ago: int = 0
+    position: int = 0
+
+
+Program = tuple[Operation, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What was computed and said.
+
+    Attributes
+    ----------
+    n
+        Number of workers.
+    neighbours
+        For every worker its neighbours in the order in which it posts to them.
+    programs
+        The different programs of the rounds.
+    program_of
+        (rounds,) index into ``programs``.
+    bits
+        ``bits[p][o]``: bits of operation o in the rounds of program p, in their order: (count or 1, n or 1) integers; empty where the operation
+        sends nothing. Entry [r, i] is worker i's message (for "all_reduce": the bits of one step).
+    by_hand
+        The workers' instruction lists of :meth:`from_programs`, in place of rounds.
+    """
+
+    n: int
+    neighbours: tuple[tuple[int, ...], ...]
+    programs: tuple[Program, ...]
+    program_of: np.ndarray
+    bits: tuple[tuple[np.ndarray, ...], ...]
+    by_hand: tuple[tuple[Instruction, ...], ...] | None = None
+
+    @property
+    def rounds(self) -> int:
+        """Number of rounds."""
+        return len(self.program_of)
+
+    @property
+    def occurrence(self) -> np.ndarray:
+        """(rounds,): how many earlier rounds had the same program, which is a round's row in ``bits``."""
+        seen = np.zeros(self.rounds, dtype=int)
+        for p in range(len(self.programs)):
+            mine = self.program_of == p
+            seen[mine] = np.arange(mine.sum())
+        return seen
+
+    @property
+    def messages(self) -> int:
+        """Number of messages of all rounds; of a trace by hand, of its sends."""
+        if self.by_hand is not None:
+            return sum(one[0] == "send" for program in self.by_hand for one in program)
+        per = {
+            "post": sum(map(len, self.neighbours)),
+            "all_reduce": 2 * self.n * (self.n - 1),
+            "all_gather": self.n * (self.n - 1),
+        }
+        of_program = np.array([sum(per.get(operation.kind, 0) for operation in program) for program in self.programs])
+        return int(of_program[self.program_of].sum())
+
+    def bits_per_worker(self) -> np.ndarray:
+        """Return (rounds, n): the bits each worker sent in each round, summed over its messages."""
+        total = np.zeros((self.rounds, self.n))
+        degree = np.array([len(near) for near in self.neighbours])
+        for p, program in enumerate(self.programs):
+            mine = np.flatnonzero(self.program_of == p)
+            for operation, bits in zip(program, self.bits[p], strict=True):
+                if operation.kind == "post":
+                    total[mine] += bits * degree
+                elif operation.kind == "all_reduce":
+                    total[mine] += bits * (2 * (self.n - 1))
+                elif (
+                    operation.kind == "all_gather"
+                ):  # a worker passes on all contributions but its right neighbour's own
+                    everyone = np.broadcast_to(bits, (bits.shape[0], self.n))
+                    total[mine] += everyone.sum(axis=1, keepdims=True) - np.roll(everyone, -1, axis=1)
+        return total
+
+    @classmethod
+    def from_programs(cls, programs: Sequence[Sequence[Instruction]]) -> "Trace":
+        """Make a trace from one list of instructions a worker.
+
+        Parameters
+        ----------
+        programs
+            ``programs[i]`` is worker i's list of ``("compute", seconds)``, ``("send", to, bits, tag)``, ``("recv", from, tag)`` and ``("flush",)``.
+            Sends do not block; recv waits for the message; flush waits until the last bit of all that this worker sent has left its port. Seconds
+            are literal. Messages of one pair and tag are received in the order sent.
+
+        Raises
+        ------
+        NetsimError
+            An instruction is malformed, or a recv has no matching send; the line names worker and tag.
+        """
+        n = len(programs)
+        sent: dict[tuple, int] = defaultdict(int)
+        for i, program in enumerate(programs):
+            for k, instruction in enumerate(program):
+                _check_instruction(instruction, i, k, n)
+                if instruction[0] == "send":
+                    sent[i, instruction[1], instruction[3]] += 1
+        received: dict[tuple, int] = defaultdict(int)
+        for j, program in enumerate(programs):
+            for _, sender, tag in (one for one in program if one[0] == "recv"):
+                received[sender, j, tag] += 1
+                if received[sender, j, tag] > sent[sender, j, tag]:
+                    raise NetsimError(
+                        f"worker {j} waits for message {received[sender, j, tag]} with tag {tag!r} from worker {sender}, which sends "
+                        f"{sent[sender, j, tag]} of them: add the send, or take the recv out"
+                    )
+        return cls(
+            n,
+            ((),) * n,
+            ((),),
+            np.zeros(1, dtype=int),
+            ((),),
+            by_hand=tuple(tuple(map(tuple, program)) for program in programs),
+        )
+
+    def instructions(self, network: Network, seconds: np.ndarray) -> list[Iterator[Instruction]]:
+        """Return one iterator of instructions a worker, each round closed by ``("mark",)``; tags are unique to a message of a pair.
+
+        Parameters
+        ----------
+        network
+            Where it runs: it sets the codec's seconds.
+        seconds
+            (rounds, n) seconds of one gradient.
+        """
+        if self.by_hand is not None:
+            return [_numbered(program, i) for i, program in enumerate(self.by_hand)]
+        return [self._worker(i, network, seconds[:, i].tolist()) for i in range(self.n)]
+
+    def _worker(self, i: int, network: Network, seconds: list[float]) -> Iterator[Instruction]:
+        n, near = self.n, self.neighbours[i]
+        right, left = (i + 1) % n, (i - 1) % n
+        steps = 2 * n  # at most so many dependent messages in one operation
+        width = max(map(len, self.programs)) * steps
+        for r, (p, row) in enumerate(zip(self.program_of.tolist(), self.occurrence.tolist(), strict=True)):
+            for o, operation in enumerate(self.programs[p]):
+                kind = operation.kind
+                tag = r * width + o * steps
+                if kind == "compute":
+                    yield ("compute", seconds[r])
+                elif kind == "wait":
+                    tag = (r - operation.rounds_ago) * width + operation.position * steps
+                    for j in near:
+                        yield ("recv", j, tag)
+                    yield from _busy(codec_seconds(network, operation.numbers, len(near))[1])
+                else:
+                    bits = row_of(self.bits[p][o], row, n)
+                    encoding, decoding = codec_seconds(network, operation.numbers, n - 1)
+                    yield from _busy(encoding)
+                    if kind == "post":
+                        for j in near:
+                            yield ("send", j, bits[i], tag)
+                        continue
+                    for step in range(2 * (n - 1) if kind == "all_reduce" else n - 1):
+                        yield ("send", right, bits[(i - step) % n] if kind == "all_gather" else bits[i], tag + step)
+                        yield ("recv", left, tag + step)
+                    yield from _busy(decoding)
+            yield ("mark",)
+
+
+def row_of(bits: np.ndarray, row: int, n: int) -> list[float]:
+    """Return the n workers' bits in one round, from an entry of ``Trace.bits``."""
+    line = bits[row if len(bits) > 1 else 0].tolist()
+    return line if len(line) == n else line * n
+
+
+def _busy(seconds: float) -> Iterator[Instruction]:
+    if seconds:
+        yield ("compute", seconds)
+
+
+def _numbered(program: Sequence[Instruction], i: int) -> Iterator[Instruction]:
+    """Yield the instructions with every tag made unique to its message: the k-th of its pair."""
+    count: dict[tuple, int] = defaultdict(int)
+    for instruction in program:
+        kind = instruction[0]
+        if kind in ("send", "recv"):
+            other, tag = instruction[1], instruction[-1]
+            key = (kind, other, tag)
+            numbered = (tag, count[key])
+            count[key] += 1
+            yield ("send", other, instruction[2], numbered) if kind == "send" else ("recv", other, numbered)
+        else:
+            yield instruction
+    yield ("mark",)
+
+
+_FORMS = {"compute": "(seconds)", "send": "(to, bits, tag)", "recv": "(from, tag)", "flush": "()"}
+
+
+def _check_instruction(instruction: Any, worker: int, index: int, n: int) -> None:
+    where = f"worker {worker}, instruction {index}: {instruction!r}"
+    kind = instruction[0] if isinstance(instruction, Sequence) and instruction else None
+    if kind not in _FORMS:
+        raise NetsimError(f"{where}: must begin with one of {', '.join(map(repr, _FORMS))}")
+    if len(instruction) != len(_FORMS[kind].strip("()").split(", ")) * (kind != "flush") + 1:
+        raise NetsimError(f'{where}: write "{kind}" with {_FORMS[kind]}')
+    if kind in ("send", "recv") and not (
+        isinstance(instruction[1], int | np.integer) and 0 <= instruction[1] < n and instruction[1] != worker
+    ):
+        raise NetsimError(f"{where}: {instruction[1]!r} is not another worker of 0 to {n - 1}")
+    number = {"compute": 1, "send": 2}.get(kind)
+    if number and not (np.isfinite(instruction[number]) and instruction[number] >= 0):
+        raise NetsimError(f"{where}: {instruction[number]!r} must be finite and at least 0")
