@@ -1,8 +1,8 @@
 """The one place that knows where arrays live, and where random streams get their keys.
 
-Everything else computes with the namespace of the arrays it is handed. Random numbers are counter-based: word e of row r is a hash of
-(seed, purpose, row, round, draw, e), so they are the same on the CPU and the GPU, one launch serves all rows, and nothing has to be
-stored to resume.
+Everything else computes with the namespace of the arrays it is handed. Random numbers are counter-based: word e of row
+r is a hash of (seed, purpose, row, round, draw, e), so they are the same on the CPU and the GPU, one launch serves all
+rows, and nothing has to be stored to resume.
 """
 
 import zlib
@@ -86,9 +86,9 @@ class Key:
         return Key(self.words[rows])
 
     def bits(self, size: int, start: int = 0, draw: int = 0) -> Array:
-        """Return words ``start .. start + size`` of each row's stream: (rows, size) uint32, uniform over all 2**32 values.
+        """Return words ``start .. start + size`` of each row's stream.
 
-        ``draw`` tells apart several independent draws from one key.
+        They are (rows, size) uint32, uniform over all 2**32 values. ``draw`` tells apart several independent draws from one key.
         """
         xp = array_namespace(self.words)
         first, second = self.words[:, :1], self.words[:, 1:]
@@ -107,9 +107,10 @@ class Key:
         return out
 
     def bits16(self, size: int, start: int = 0, draw: int = 0) -> Array:
-        """Return half-words ``start .. start + size`` of each row's stream: (rows, size) uint16, uniform over all 2**16 values.
+        """Return half-words ``start .. start + size`` of each row's stream: (rows, size) uint16.
 
-        Half-words 2w and 2w + 1 are the low and the high half of word w of :meth:`bits`, at half its price: a purpose draws one or the other.
+        Half-words 2w and 2w + 1 are the low and the high half of word w of :meth:`bits`, at half the price of a word: a
+        purpose draws one or the other.
         """
         odd = start % 2
         return self.bits((size + odd + 1) // 2, start // 2, draw).view("<u2")[:, odd : odd + size]

@@ -12,7 +12,7 @@ from netsim.errors import NetsimError
 from netsim.experiment import Experiment
 from netsim.network import Network, NetworkGrid
 from netsim.replay import Timelines, replay_all
-from netsim.theory import overlaps, remark_bound, theorem1_bound
+from netsim.theory import closed_form_seconds, overlaps, remark_bound, theorem1_bound
 from netsim.training import Run, train
 
 TARGET = 1.05  # times the best loss of all-reduce
@@ -50,7 +50,7 @@ def sweep(
     -------
     xarray.Dataset
         Over ``experiment`` and the networks: ``seconds_per_epoch`` (per 1,000 steps where the task knows no epochs), ``time_to_target`` (s; inf: not
-        reached), ``speedup`` (all-reduce's time to target over the own), ``engine``; over ``step`` too: ``time`` (s). Over ``experiment`` and ``step``:
+        reached), ``closed_form`` (the same by formula; NaN where none holds), ``speedup`` (all-reduce's time to target over the own), ``engine``; over ``step`` too: ``time`` (s). Over ``experiment`` and ``step``:
         the histories (``loss``, …) and ``bits`` (mean over workers). Over ``experiment``: ``diverged_at`` (-1: did not), ``noise``, ``steps_to_target``,
         ``overlap``, ``lr``, ``remarks`` and the theory's bounds.
 
@@ -89,6 +89,10 @@ def sweep(
     baseline = to_target[_baseline(runs)]
     with np.errstate(invalid="ignore"):
         speedup = np.where(np.isfinite(to_target), baseline / to_target, 0.0)
+    expected = [
+        [closed_form_seconds(run.trace, point, steps[at]) if at >= 0 else np.inf for point in points]
+        for run, at in zip(runs, first, strict=True)
+    ]
     over = ("experiment", *dims)
 
     def table(values: np.ndarray, units: str, meaning: str) -> tuple:
@@ -102,6 +106,7 @@ def sweep(
         ),
         seconds_per_epoch=table(per_epoch, "s", "simulated seconds per epoch"),
         time_to_target=table(to_target, "s", "simulated seconds to the target loss"),
+        closed_form=table(np.array(expected), "s", "closed form of the seconds to the target loss"),
         speedup=table(speedup, "1", "speed-up over all-reduce"),
         engine=table(np.array([one.engine for one in timed]), "", "engine that timed it"),
         steps_to_target=("experiment", np.where(first >= 0, steps[first], -1)),

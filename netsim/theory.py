@@ -4,7 +4,7 @@ import numpy as np
 
 from netsim.network import Network, links
 from netsim.topology import Topology
-from netsim.trace import Operation, Trace, row_of
+from netsim.trace import Operation, Trace
 
 
 def theorem1_bound(topology: Topology) -> float:
@@ -41,16 +41,16 @@ def remarks(topology: Topology, noise: float | None) -> tuple[str, ...]:
     return ()
 
 
-def overlaps(trace: Trace) -> bool:
-    """Return whether messages travel while a gradient is computed, as the trace shows it."""
-    program = trace.programs[trace.program_of[-1]]
-    kinds = [operation.kind for operation in program]
+def overlaps(trace: Trace, program: int = -1) -> bool:
+    """Return whether messages travel while a gradient is computed, as a program of the trace (the last round's) shows it."""
+    operations = trace.programs[trace.program_of[-1] if program < 0 else program]
+    kinds = [operation.kind for operation in operations]
     if "compute" not in kinds:
         return False
     gradient = kinds.index("compute")
     return any(
         operation.kind == "wait" and at > gradient and (operation.rounds_ago > 0 or operation.position < gradient)
-        for at, operation in enumerate(program)
+        for at, operation in enumerate(operations)
     )
 
 
@@ -60,47 +60,59 @@ def exchange_seconds(network: Network, n: int, degree: int, bits: float) -> floa
     Holds for links and ports that are all alike, workers in step, full duplex, no overhead and no handshakes, and an order of posting in which no port
     meets two messages at once.
     """
-    latency, bandwidth = _alike(network, n)
+    speeds = links(network, n)
+    latency, bandwidth = float(speeds.latency[0, -1]), float(speeds.bandwidth[0, -1])
     return latency + (degree if network.sharing == "fifo" else 1) * bits * network.framing / bandwidth
 
 
-def _alike(network: Network, n: int) -> tuple[float, float]:
-    speeds = links(network, n)
-    return float(speeds.latency[0, -1]), float(speeds.bandwidth[0, -1])
+def closed_form_seconds(trace: Trace, network: Network, rounds: int) -> float:
+    """Return the closed form of the time that the first rounds take.
 
-
-def round_seconds(trace: Trace, network: Network, compute: float) -> float:
-    """Return the closed form of a round's time once the rounds repeat, from the trace's last program.
-
-    Overlapped messages: max(compute, exchange); otherwise compute + exchange; a ring all-reduce adds 2 (n - 1)(alpha + b_max/B), a ring all-gather
-    (n - 1)(alpha + b/B). The conditions of :func:`exchange_seconds` hold; the bits are those of the last round.
+    A round takes max(compute, exchange) where messages travel while the gradient is computed, else compute + exchange; the first round of a method
+    that waits for the round before has nothing to wait for. A ring all-reduce adds 2 (n - 1)(alpha + b_max/B), a ring all-gather
+    (n - 1)(alpha + b/B). NaN where the conditions of :func:`exchange_seconds` do not hold.
 
     Parameters
     ----------
     trace
         Of a training.
     network
-        Where links and ports are all alike.
-    compute
-        Seconds of one gradient.
+        One network.
+    rounds
+        How many of the trace's rounds.
     """
-    n = trace.n
-    p = int(trace.program_of[-1])
-    program = trace.programs[p]
-    latency, bandwidth = _alike(network, n)
+    if not _textbook(network, trace.n):
+        return float("nan")
+    counts = np.bincount(trace.program_of[:rounds], minlength=len(trace.programs))
+    return float(sum(count * _round_seconds(trace, network, p) for p, count in enumerate(counts) if count))
+
+
+def _textbook(network: Network, n: int) -> bool:
+    """Return whether links, ports and workers are all alike and nothing is added to alpha and b/B."""
+    latency, bandwidth, egress, ingress = links(network, n)
+    between = ~np.eye(n, dtype=bool)
+    alike = all(len(np.unique(values)) == 1 for values in (latency[between], [*bandwidth[between], *egress, *ingress]))
+    plain = not (network.overhead or network.handshakes or network.codec) and network.duplex == "full"
+    return alike and plain and np.ndim(network.compute) == 0 and isinstance(network.compute, int | float)
+
+
+def _round_seconds(trace: Trace, network: Network, p: int) -> float:
+    n, program = trace.n, trace.programs[p]
+    speeds = links(network, n)
+    latency, bandwidth = float(speeds.latency[0, -1]), float(speeds.bandwidth[0, -1])
     degree = max(map(len, trace.neighbours))
+    waits = [operation for operation in program if operation.kind == "wait"]
+    compute = float(network.compute) * sum(operation.kind == "compute" for operation in program)  # type: ignore[arg-type]
     exchange = apart = 0.0
     for o, operation in enumerate(program):
         if operation.kind in ("compute", "wait"):
             continue
-        bits = max(row_of(trace.bits[p][o], -1, n)) * network.framing
+        bits = float(np.max(trace.bits[p][o]))
         if operation.kind == "post":
-            exchange += exchange_seconds(network, n, degree, bits / network.framing)
+            exchange += exchange_seconds(network, n, degree, bits) if waits else 0.0
         else:
-            apart += _steps(operation, n) * (latency + bits / bandwidth)
-    if overlaps(trace):
-        return max(compute, exchange) + apart
-    return compute + exchange + apart
+            apart += _steps(operation, n) * (latency + bits * network.framing / bandwidth)
+    return (max(compute, exchange) if overlaps(trace, p) else compute + exchange) + apart
 
 
 def _steps(operation: Operation, n: int) -> int:

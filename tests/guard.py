@@ -38,6 +38,7 @@ MISSING_EVERYWHERE = frozenset({"where", "initial", "like", "subok"})
 MISSING_KEYWORDS = {
     "argpartition": {"kind", "order"},
     "array": {"object", "ndmax"},
+    "asanyarray": {"device"},
     "array_str": {"a"},
     "corrcoef": {"x"},
     "cov": {"m"},
@@ -51,6 +52,7 @@ MISSING_KEYWORDS = {
     "indices": {"sparse"},
     "intersect1d": {"ar1", "ar2"},
     "lexsort": {"axis"},
+    "load": {"encoding", "fix_imports", "max_header_size"},
     "meshgrid": {"copy", "sparse"},
     "nanstd": {"correction", "mean"},
     "nanvar": {"correction", "mean"},
@@ -59,6 +61,7 @@ MISSING_KEYWORDS = {
     "quantile": {"weights"},
     "rot90": {"m"},
     "searchsorted": {"a", "v"},
+    "show_config": {"mode"},
     "stack": {"arrays"},
     "take": {"mode"},
     "trim_zeros": {"axis"},
@@ -133,7 +136,7 @@ def _operand(value: Any) -> Any:
 def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function of NumPy's, or a method of an ndarray, as CuPy has it."""
     short = name.rpartition(".")[2]
-    refused = MISSING_EVERYWHERE | MISSING_KEYWORDS.get(name, frozenset())
+    refused = MISSING_EVERYWHERE | MISSING_KEYWORDS.get(short, frozenset())
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if isinstance(function, np.ufunc):
@@ -178,6 +181,9 @@ class GuardArray:
         raise TypeError(
             "NumPy cannot read a GuardArray; use the array's own namespace, or .get() to copy it to the host"
         )
+
+    def __array_function__(self, function: Callable[..., Any], *args: Any) -> Any:
+        raise TypeError(f"numpy.{function.__name__} meets a GuardArray; call the function of the array's own namespace")
 
     def __array_namespace__(self, api_version: str | None = None) -> "Namespace":
         return guard

@@ -1,8 +1,9 @@
 """Rounding to a grid of levels: fixed point plus an integer dither, in blocks that stay in the cache.
 
-A number's place on the grid, 0 … top, is written as an integer with ``fraction`` bits after the point; adding an integer dither drawn uniformly from all
-values of those bits and dropping them rounds up with exactly the probability that the bits say. Nothing here can leave 0 … top: |x| ≤ s makes |x / s| ≤ 1
-after rounding too, and what is not finite is masked.
+A number's place on the grid, 0 … top, is written as an integer with 16 or 32 bits after the point; adding an integer
+dither drawn uniformly from all values of those bits, then dropping them, rounds up with exactly the probability that
+the bits say. Nothing here can leave 0 … top: |x| ≤ s makes |x / s| ≤ 1 after rounding too, and what comes of numbers
+that are not finite is masked.
 """
 
 from typing import Any, NamedTuple
@@ -34,7 +35,7 @@ class Grid(NamedTuple):
 
 
 def tensor_scales(x: Array, spans: tuple[Span, ...], kind: str) -> tuple[Array | None, Array]:
-    """Return (low, high), float32 (rows, units), that bound every unit: rounded outwards where float32 does not hold them.
+    """Return (low, high), float32 (rows, units), that bound every unit, rounded outwards.
 
     Parameters
     ----------
@@ -43,13 +44,14 @@ def tensor_scales(x: Array, spans: tuple[Span, ...], kind: str) -> tuple[Array |
     spans
         The units.
     kind
-        ``"maxabs"``, ``"norm"`` (low is None: −high) or ``"minmax"``. A unit that is not finite, or beyond float32, has NaN.
+        ``"maxabs"``, ``"norm"`` (low is None: −high) or ``"minmax"``. A unit that is not finite, or beyond float32,
+        has NaN.
     """
     xp = array_namespace(x)
     shape = (len(x), unit_count(spans))
     low, high = xp.empty(shape, dtype=x.dtype), xp.empty(shape, dtype=x.dtype)
     for span in spans:
-        part, units = split(x, span), slice(span.unit, span.unit + span.count)
+        part, units = split(x, span), slice(span.unit, span.unit + span.parts)
         low[:, units] = part.min(axis=-1)
         high[:, units] = part.max(axis=-1)
     if kind == "minmax":
@@ -65,7 +67,7 @@ def _norms(x: Array, spans: tuple[Span, ...]) -> Array:
         square = x[rows, start:stop].astype(xp.float64)
         square *= square
         for part in pieces(spans, start, stop):
-            squares[rows, part.unit : part.unit + part.count] += split(square, part).sum(axis=-1)
+            squares[rows, part.unit : part.unit + part.parts] += split(square, part).sum(axis=-1)
     return xp.sqrt(squares)
 
 
@@ -78,7 +80,7 @@ def _round_up(x: Array) -> Array:
 
 
 def round_to_codes(x: Array, grid: Grid, key: Key | None, clip: bool) -> tuple[Array, Array | int]:
-    """Return the codes, (rows, P) uint8 or uint16, and how many numbers of each row were clipped, 0 where ``clip`` is off.
+    """Return the codes, (rows, P) uint8 or uint16, and how many numbers of each row were clipped.
 
     Parameters
     ----------
@@ -93,9 +95,9 @@ def round_to_codes(x: Array, grid: Grid, key: Key | None, clip: bool) -> tuple[A
     """
     xp = array_namespace(x)
     codes = xp.empty(x.shape, dtype=xp.uint8 if grid.bits <= 8 else xp.uint16)
-    clipped = xp.zeros(len(x), dtype=xp.int64) if clip else 0
+    clipped: Any = xp.zeros(len(x), dtype=xp.int64) if clip else 0
     halves = key is not None and grid.low is None and grid.bits <= 8 and x.dtype == np.float32
-    rounder = _round_in_float32 if halves else _round_in_float64
+    rounder: Any = _round_in_float32 if halves else _round_in_float64
     work: dict[int, tuple[Array, ...]] = {}
     for rows, start, stop in blocks(x):
         block = x[rows, start:stop]
@@ -116,7 +118,8 @@ def round_to_codes(x: Array, grid: Grid, key: Key | None, clip: bool) -> tuple[A
 def _round_in_float32(x: Array, grid: Grid, key: Key, start: int, buffers: tuple[Array, ...], codes: Array) -> None:
     """Round at 16 bits after the point, for up to 8 bits between −high and high.
 
-    The quotient is off by at most 2**-25, the product by 2**-2 and the integer by 2**-1 steps of 2**-16 levels: in all less than one step.
+    In steps of 2**-16 levels the quotient is off by less than 1/4 (times 255/256), the product by 1/4 at most and the
+    integer by 1/2: in all by less than one step.
     """
     xp = array_namespace(x)
     ratio, place = buffers
@@ -137,7 +140,7 @@ def _round_in_float32(x: Array, grid: Grid, key: Key, start: int, buffers: tuple
 def _round_in_float64(
     x: Array, grid: Grid, key: Key | None, start: int, buffers: tuple[Array, ...], codes: Array
 ) -> None:
-    """Round at 32 bits after the point; off by less than one step of 2**-32 levels."""
+    """Round at 32 bits after the point; off by less than two steps of 2**-32 levels."""
     xp = array_namespace(x)
     ratio, place = buffers
     high = grid.high.astype(xp.float64)
@@ -165,7 +168,8 @@ def _clip(x: Array, grid: Grid) -> Array:
 def codes_to_values(codes: Array, grid: Grid, dtype: Any, shrink: float) -> Array:
     """Return what codes mean, (rows, P) of a dtype, times ``shrink``: sender and receiver both call this.
 
-    Between −s and s it is ((2k − top) / top) · s in that dtype, so the ends are exact; elsewhere low + (k / top)(high − low) in float64, then rounded.
+    Between −s and s it is ((2k − top) / top) · s in that dtype, so the ends are exact; elsewhere
+    low + (k / top)(high − low) in float64, then rounded.
     """
     xp = array_namespace(codes)
     top = 2**grid.bits - 1

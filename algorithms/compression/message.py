@@ -16,7 +16,8 @@ class Message(NamedTuple):
     value
         (rows, P), what the receiver decodes, in the dtype that was compressed.
     bits
-        What the message costs on the wire: an int where every row costs the same always, else (rows,) integers on the device.
+        What a row's message costs on the wire: an int where every row costs the same always, else (rows,) integers on
+        the device.
     codes
         Named arrays, rows first, from which ``encode`` writes the bytes and ``decode``'s function makes ``value``.
     tensors

@@ -1,6 +1,7 @@
 """Quantizers: a few bits a number, on equally spaced levels or on any thresholds."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import isfinite
 from typing import Any
 
@@ -28,22 +29,24 @@ class StochasticQuantizer:
     bits
         Bits a number, 1 to 16: 2**bits equally spaced levels s(2k/(2**bits − 1) − 1), k = 0 … 2**bits − 1.
     scale
-        ``"maxabs"``: s is the unit's largest magnitude, sent as one float32 (s = 0 decodes to 0); ``"norm"``: its 2-norm (QSGD, Alistarh et al. 2017);
-        ``"minmax"``: from the smallest to the largest number of the unit, two float32; ``(lo, hi)``: the fixed precision of Tang et al. 2018: nothing
-        is sent, what lies outside is clipped and counted in ``Message.clipped`` (NaN counts as clipped, and becomes lo: no code says NaN).
+        ``"maxabs"``: s is the unit's largest magnitude, sent as one float32 (s = 0 decodes to 0); ``"norm"``: its
+        2-norm (QSGD, Alistarh et al. 2017); ``"minmax"``: from the smallest to the largest number of the unit, two
+        float32; ``(lo, hi)``: the fixed precision of Tang et al. 2018: nothing is sent, what lies outside is clipped
+        and counted in ``Message.clipped`` (NaN counts as clipped, and becomes lo: no code says NaN).
     unit
         What has a scale of its own: ``"tensor"``, ``"model"``, or the numbers in a bucket, the last one being shorter.
     levels
-        Rising absolute values to round to instead; no scale is sent, what lies outside is clipped and counted. Then ``scale`` must be left out
-        and ``bits`` be ceil(log2(len(levels))), what a code costs.
+        Rising absolute values to round to instead; no scale is sent, what lies outside is clipped and counted. Then
+        ``scale`` must be left out and ``bits`` be ceil(log2(len(levels))), what a code costs.
     shrink
         Multiplies what is decoded; below 1 the quantizer is biased (the biased randomized quantizer), in (0, 1].
 
     Notes
     -----
-    The mean over the dither differs from x by less than 2**-16 of the distance between two levels in float32 with at most 8 bits and a range from −s to s,
-    and by less than 2**-32 of it otherwise, beside the rounding of the decoded value itself to its dtype. The float32 scale is never below the unit's
-    largest magnitude, so that this holds at the ends. A unit with a NaN or an infinity decodes to NaN where a scale is sent.
+    The mean over the dither differs from x by less than 2**-16 of the distance between two levels in float32 with at
+    most 8 bits and a range from −s to s, and by less than 2**-31 of it otherwise, beside the rounding of the decoded
+    value itself to its dtype. The float32 scale is never below the unit's largest magnitude, so that this holds at the
+    ends. A unit with a NaN or an infinity, or beyond float32, decodes to NaN where a scale is sent.
 
     Raises
     ------
@@ -65,7 +68,7 @@ class StochasticQuantizer:
             raise ValueError(f"{type(self).__name__}: shrink = {self.shrink!r}, must be above 0 and at most 1")
 
     def compress(self, x: Array, key: Key, tensors: Tensors) -> Message:
-        """Quantize the rows of x, (rows, P) float32 or float64; number e of a row always uses number e of the row's stream."""
+        """Quantize the rows of x, (rows, P) float32 or float64, number e with number e of the row's stream."""
         return _compress(self, x, key, tensors, self.shrink)
 
     def encode(self, message: Message) -> Wire:
@@ -79,7 +82,9 @@ class StochasticQuantizer:
 
 @dataclass(frozen=True, repr=False)
 class NearestQuantizer:
-    """Rounding to the nearest level; halfway between two (within 2**-32 of their distance) it is the upper one. Deterministic and biased.
+    """Rounding to the nearest level; halfway between two it is the upper one. Deterministic and biased.
+
+    Halfway means within 2**-31 of the distance between the two.
 
     Parameters
     ----------
@@ -138,7 +143,7 @@ def _check(quantizer: Quantizer) -> None:
         raise ValueError(f"{name}: scale = {scale!r} with levels, which are absolute values: leave scale out")
     if len(levels) < 2 or not all(isfinite(level) for level in levels):
         raise ValueError(f"{name}: levels = {levels!r}, must be two or more finite numbers")
-    if any(low >= high for low, high in zip(levels, levels[1:], strict=False)):
+    if any(low >= high for low, high in pairwise(levels)):
         raise ValueError(f"{name}: levels = {levels!r}, must rise")
     needed = (len(levels) - 1).bit_length()
     if quantizer.bits != needed:
@@ -171,9 +176,9 @@ def _compress(quantizer: Quantizer, x: Array, key: Key | None, tensors: Tensors,
 def _fixed_grid(quantizer: Quantizer, like: Array, dtype: Any, tensors: Tensors) -> Grid:
     """Return the grid of a range that both ends know, its ends rounded to the dtype of the arithmetic."""
     xp = array_namespace(like)
-    low, high = (xp.full((len(like), 1), end, dtype=dtype) for end in quantizer.scale)
-    symmetric = quantizer.scale[0] == -quantizer.scale[1]
-    return Grid(quantizer.bits, unit_spans(tensors, "model"), None if symmetric else low, high)
+    ends: Any = quantizer.scale
+    low, high = (xp.full((len(like), 1), end, dtype=dtype) for end in ends)
+    return Grid(quantizer.bits, unit_spans(tensors, "model"), None if ends[0] == -ends[1] else low, high)
 
 
 def _values(
@@ -199,7 +204,7 @@ def _encode(bits: int, message: Message) -> Wire:
 
 def _decode(quantizer: Quantizer, wire: Wire, shrink: float) -> np.ndarray:
     sent, spans = _scales_sent(quantizer), unit_spans(wire.tensors, quantizer.unit)
-    units, size = unit_count(spans), sum(span.count * span.size for span in spans)
+    units, size = unit_count(spans), sum(span.parts * span.size for span in spans)
     packed = np.stack([np.frombuffer(row, np.uint8) for row in wire.rows])
     head = 4 * units * sent
     numbers = packed[:, :head].copy().view("<f4").astype(np.float32).reshape(len(packed), sent, units)

@@ -8,22 +8,24 @@ from array_api_compat import array_namespace
 
 from algorithms.compression.bitpack import pack, to_host, unpack
 from algorithms.compression.message import Array, Key, Message, Tensors, Wire
-from algorithms.compression.units import Unit, check_rows, check_unit, split, unit_spans
+from algorithms.compression.units import Unit, blocks, check_rows, check_unit, split, unit_spans
 from algorithms.legend import short_repr
 
 
 @dataclass(frozen=True, repr=False)
 class RandomSparsifier:
-    """Keep each number with a probability and divide it by that; the others are 0. Unbiased (Tang et al. 2018, footnote 2).
+    """Keep each number with a probability and divide it by that; the others are 0. Unbiased.
 
-    A row sends, for each unit in order: how many it keeps, in ceil(log2(size + 1)) bits; one bit that says how their places are written; the places,
-    as indices of ceil(log2 size) bits each (bit 0) or as a mask of ``size`` bits (bit 1), whichever is shorter, indices where both are; and the kept
-    values, 32 bits each (``encode`` writes 64 at float64).
+    Footnote 2 of Tang et al. 2018. A row sends, for each unit in order: how many it keeps, in ceil(log2(size + 1)) bits;
+    one bit that says how their places are written; the places, as indices of ceil(log2 size) bits each (bit 0) or as a
+    mask of ``size`` bits (bit 1), whichever is shorter, indices where both are; and the kept values, 32 bits each
+    (``encode`` writes 64 at float64). A number that is 0 can be kept, and is then sent.
 
     Parameters
     ----------
     probability
-        Of keeping a number, in (0, 1]; rounded to a multiple of 2**-32, at least one, which is also what kept numbers are divided by.
+        Of keeping a number, in (0, 1]; rounded to a multiple of 2**-32, at least one of them, which is also what kept
+        numbers are divided by.
     unit
         What has a count of its own: ``"tensor"``, ``"model"``, or the numbers in a bucket, the last one being shorter.
 
@@ -44,13 +46,19 @@ class RandomSparsifier:
         check_unit(self, self.unit)
 
     def compress(self, x: Array, key: Key, tensors: Tensors) -> Message:
-        """Sparsify the rows of x, (rows, P) float32 or float64; number e of a row always uses word e of the row's stream."""
+        """Sparsify the rows of x, (rows, P) float32 or float64, number e with word e of the row's stream."""
         check_rows(x, tensors)
         xp = array_namespace(x)
         chances = max(1, round(self.probability * 2**32))  # of the 2**32 values of a word
-        kept = key.bits(x.shape[1]) <= xp.uint32(chances - 1)
-        with np.errstate(all="ignore"):  # a diverged model is a result
-            value = xp.where(kept, x / x.dtype.type(chances * 2.0**-32), x.dtype.type(0))
+        kept, value = xp.empty(x.shape, dtype=xp.bool_), xp.empty(x.shape, dtype=x.dtype)
+        integer = xp.int32 if x.dtype == xp.float32 else xp.int64
+        for rows, start, stop in blocks(x):
+            here, out = kept[rows, start:stop], value[rows, start:stop]
+            xp.less_equal(key[rows].bits(stop - start, start), chances - 1, out=here)
+            with np.errstate(all="ignore"):  # a diverged model is a result
+                xp.divide(x[rows, start:stop], chances * 2.0**-32, out=out)
+            words = out.view(integer)
+            words &= -here.astype(integer)  # all bits of the kept ones; a product would let NaN through
         bits = xp.zeros(len(x), dtype=xp.int64)
         for span in unit_spans(tensors, self.unit):
             count = xp.count_nonzero(split(kept, span), axis=-1)

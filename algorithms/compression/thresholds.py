@@ -20,7 +20,8 @@ def round_to_thresholds(x: Array, levels: tuple[float, ...], key: Key | None) ->
     Returns
     -------
     tuple
-        The codes, (rows, P) uint8 or uint16, and how many numbers of each row lay outside (moved to the nearest end; NaN to the lowest), (rows,).
+        The codes, (rows, P) uint8 or uint16, and how many numbers of each row lay outside, (rows,): they move to the
+        nearest end, NaN to the lowest.
     """
     xp = array_namespace(x)
     table = xp.asarray(levels, dtype=x.dtype).astype(xp.float64)  # as they will be decoded

@@ -1,4 +1,7 @@
-"""Units: the stretches of a model that have a scale or a count of their own, and the blocks in which rows are worked through."""
+"""Units and blocks.
+
+A unit is a stretch of a model that has a scale or a count of its own; a block is what is worked on at one time.
+"""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -15,10 +18,22 @@ _BLOCK = 65536  # numbers: a block and its temporaries stay in the level-2 cache
 
 
 class Span(NamedTuple):
-    """``count`` neighbouring units of ``size`` numbers each, from column ``start`` on; the first of them is unit number ``unit``."""
+    """Neighbouring units of one size.
+
+    Attributes
+    ----------
+    start
+        First column.
+    parts
+        How many units.
+    size
+        Numbers in each.
+    unit
+        Number of the first of them in its model.
+    """
 
     start: int
-    count: int
+    parts: int
     size: int
     unit: int
 
@@ -48,7 +63,8 @@ def unit_spans(tensors: Tensors, unit: Unit) -> tuple[Span, ...]:
     tensors
         Ordered {name: shape} of a row.
     unit
-        ``"tensor"``: each tensor is a unit; ``"model"``: everything is one; an int: buckets of that many numbers, the last one shorter.
+        ``"tensor"``: each tensor is a unit; ``"model"``: everything is one; an int: buckets of that many numbers, cut
+        through the whole model, the last one shorter.
     """
     return _unit_spans(tuple(prod(shape) for shape in tensors.values()), unit)
 
@@ -71,15 +87,15 @@ def _unit_spans(sizes: tuple[int, ...], unit: Unit) -> tuple[Span, ...]:
 
 def unit_count(spans: tuple[Span, ...]) -> int:
     """Return the number of units."""
-    return spans[-1].unit + spans[-1].count if spans else 0
+    return spans[-1].unit + spans[-1].parts if spans else 0
 
 
 @lru_cache(maxsize=4096)
 def pieces(spans: tuple[Span, ...], start: int, stop: int) -> tuple[Span, ...]:
-    """Cut the units at a block's ends: spans of equal parts that cover columns ``start .. stop``, counted from ``start``."""
+    """Cut the units at a block's ends: spans that cover columns ``start .. stop``, counted from ``start``."""
     found = []
     for span in spans:
-        low, high = max(start, span.start), min(stop, span.start + span.count * span.size)
+        low, high = max(start, span.start), min(stop, span.start + span.parts * span.size)
         while low < high:
             unit, inside = divmod(low - span.start, span.size)
             whole = (high - low) // span.size
@@ -92,20 +108,20 @@ def pieces(spans: tuple[Span, ...], start: int, stop: int) -> tuple[Span, ...]:
 
 def split(x: Array, piece: Span) -> Array:
     """Return the (rows, count, size) view of a piece of x."""
-    start, count, size, _ = piece
-    return x[:, start : start + count * size].reshape(len(x), count, size)
+    start, parts, size, _ = piece
+    return x[:, start : start + parts * size].reshape(len(x), parts, size)
 
 
 def per_unit(ufunc: Any, x: Array, parameter: Array, parts: tuple[Span, ...], out: Array) -> Array:
     """Write ``ufunc(x, parameter of x's unit)`` to out, all of one block; parameter is (rows, units)."""
     for part in parts:
-        _, count, _, unit = part
-        ufunc(split(x, part), parameter[:, unit : unit + count, None], out=split(out, part))
+        units = slice(part.unit, part.unit + part.parts)
+        ufunc(split(x, part), parameter[:, units, None], out=split(out, part))
     return out
 
 
 def blocks(x: Array) -> Iterator[tuple[slice, int, int]]:
-    """Cut x into (rows, first column, last column + 1): what fits the cache on the CPU, everything at once elsewhere."""
+    """Cut x into (rows, first column, last column + 1): what fits the cache on the CPU, all at once elsewhere."""
     rows, size = x.shape
     if not isinstance(x, np.ndarray):
         yield slice(None), 0, size
