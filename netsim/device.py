@@ -24,19 +24,22 @@ _WORD = 0xFFFFFFFF
 _BLOCK = 65536  # words: a block and its scratch stay in the level-2 cache
 
 
-def device_namespace(device: str = "auto") -> ModuleType:
+def device_namespace(device: str | ModuleType = "auto") -> ModuleType:
     """Return the array module of a device.
 
     Parameters
     ----------
     device
-        ``"cpu"`` (NumPy), ``"cuda"`` (CuPy), or ``"auto"``: CuPy where it is installed and sees a GPU, NumPy otherwise.
+        ``"cpu"`` (NumPy), ``"cuda"`` (CuPy), or ``"auto"``: CuPy where it is installed and sees a GPU, NumPy otherwise. Any other array module
+        with NumPy's interface stands for itself.
 
     Raises
     ------
     NetsimError
         The name is none of the three, or ``"cuda"`` was asked for and cannot be had.
     """
+    if not isinstance(device, str) and hasattr(device, "asarray"):
+        return device
     if device not in ("auto", "cpu", "cuda"):
         raise NetsimError(f'device = {device!r}: write "auto", "cpu" or "cuda"')
     if device == "cpu":

@@ -1,7 +1,6 @@
 """The same networks as a loop over n PyTorch modules: slow, and nobody's copy of ours."""
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
@@ -14,21 +13,21 @@ def gradients(
 
     losses, rows = [], []
     for model, pictures, truth in zip(x, images, labels, strict=True):
-        layers: list[Any] = []
+        linear, start = [], 0
         for inputs, outputs in pairwise(widths):
-            layers += [torch.nn.Linear(inputs, outputs, dtype=torch.float64), torch.nn.ReLU()]
-        module = torch.nn.Sequential(*layers[:-1])
-        start = 0
-        with torch.no_grad():
-            for layer in layers[::2]:
-                for parameter, transposed in ((layer.weight, True), (layer.bias, False)):
-                    values = torch.from_numpy(model[start : start + parameter.numel()].copy())
-                    parameter.copy_(values.reshape(parameter.shape[::-1]).T if transposed else values)
-                    start += parameter.numel()
-        parameters = [p for layer in layers[::2] for p in (layer.weight, layer.bias)]
-        loss = torch.nn.functional.cross_entropy(module(torch.from_numpy(pictures)), torch.from_numpy(truth))
-        loss = loss + l2 / 2 * sum((p**2).sum() for p in parameters)
+            layer = torch.nn.Linear(inputs, outputs, dtype=torch.float64)
+            middle, end = start + inputs * outputs, start + (inputs + 1) * outputs
+            with torch.no_grad():
+                layer.weight.copy_(torch.from_numpy(model[start:middle].reshape(inputs, outputs).T.copy()))
+                layer.bias.copy_(torch.from_numpy(model[middle:end].copy()))
+            linear.append(layer)
+            start = end
+        with_relu = [part for layer in linear for part in (layer, torch.nn.ReLU())][:-1]
+        out = torch.nn.Sequential(*with_relu)(torch.from_numpy(pictures))
+        norm = sum((parameter**2).sum() for layer in linear for parameter in layer.parameters())
+        loss = torch.nn.functional.cross_entropy(out, torch.from_numpy(truth)) + l2 / 2 * norm
         loss.backward()
         losses.append(loss.item())
-        rows.append(np.concatenate([p.grad.T.numpy().ravel() for p in parameters]))
+        parts = [part for layer in linear for part in (layer.weight.grad.numpy().T.ravel(), layer.bias.grad.numpy())]
+        rows.append(np.concatenate(parts))
     return np.array(losses), np.array(rows)

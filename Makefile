@@ -1,0 +1,53 @@
+# make demo: the main job. make test: the suite. Both set everything up first, once, in .venv; nothing else needs to be installed by hand.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test lint notebooks benchmarks clean
+
+help:
+	@echo "make demo        train on real data, replay under 400 networks, print who wins; results in results/tang2018"
+	@echo "make test        run the test suite"
+	@echo "make lint        ruff and mypy"
+	@echo "make notebooks   execute the notebooks and store their outputs"
+	@echo "make benchmarks  measure this machine; results in benchmarks/results"
+	@echo "make clean       remove .venv and results"
+
+demo: $(VENV)/installed
+	@echo "==> netsim sweep tang2018: the preset of Tang et al. 2018 on the digits that ship inside scikit-learn"
+	$(BIN)/netsim sweep tang2018
+
+test: $(VENV)/installed-test
+	@echo "==> the test suite"
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+notebooks: $(VENV)/installed-test
+	$(BIN)/python -m notebooks.execute
+
+benchmarks: $(VENV)/installed-test
+	$(BIN)/python -m benchmarks.run
+
+$(VENV)/created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "netsim needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@echo "==> setting up $(VENV) (once)"
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/installed: $(VENV)/created pyproject.toml
+	@echo "==> installing netsim and what it needs into $(VENV) (once)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	@echo "==> installing what the tests need into $(VENV) (once)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) results

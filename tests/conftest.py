@@ -1,0 +1,34 @@
+"""What several test files share: small real tasks, and where the data files lie."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models import MLP, LeastSquares, digits
+
+
+@pytest.fixture(scope="session")
+def small_mlp() -> MLP:
+    return MLP(digits(), hidden=(8,), batch=8)
+
+
+@pytest.fixture(scope="session")
+def quadratic() -> LeastSquares:
+    return LeastSquares.random(n=8, dimension=6, seed=3)
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    folder = Path(os.environ.get("NETSIM_DATA", Path(__file__).parents[1].parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no data files at {folder}: set NETSIM_DATA to the folder that holds mnist/ and cifar10/")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def plain_floating_point():
+    """Tests see NumPy's own defaults, whatever ran before."""
+    with np.errstate(all="warn"):
+        yield
