@@ -23,8 +23,8 @@ class NaiveCompressedDPSGD:
 
     Notes
     -----
-    Sent: the compressed model, to every neighbour, once a round; the own model enters the average as what it was compressed to. Held beside model and
-    update: the neighbours' decoded models as they come. Overlap: the messages travel while the gradient is computed.
+    Sent: the compressed model, to every neighbour, once a round; the own model enters the average as what it was compressed to. Held beside model
+    and update: the neighbours' decoded models as they come. Overlap: the messages travel while the gradient is computed.
     """
 
     compress: Compressor
@@ -74,8 +74,9 @@ class DCDPSGD:
 
     Notes
     -----
-    Sent: C(z), to every neighbour, once a round. Held beside model and update: a replica of every neighbour's model, here one row a worker, because all
-    neighbours hear the same and nothing is lost. Overlap: C(z) is posted at the end of a round and travels while the next gradient is computed.
+    Sent: C(z), to every neighbour, once a round. Held beside model and update: a replica of every neighbour's model, here one row a
+    worker, as all neighbours hear the same and nothing is lost. Overlap: C(z) is posted at the end of a round and travels while the next gradient is
+    computed.
     """
 
     compress: Compressor

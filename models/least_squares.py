@@ -200,7 +200,7 @@ class BoundLeastSquares:
         """Return the common initial model: zeros, (dimension,), on the device."""
         return self._xp.asarray(self._task.initial(seed), dtype=self._dtype)
 
-    @np.errstate(over="ignore", invalid="ignore")
+    @np.errstate(all="ignore")  # a diverged model is a result, not a warning
     def gradient(self, x: Array, step: int) -> tuple[Array, Array]:
         """Return every worker's loss and gradient, on all of its samples or on its minibatch number ``step``.
 
@@ -228,7 +228,7 @@ class BoundLeastSquares:
         gradient = self._xp.matmul(residual[:, None, :], features)[:, 0, :] * (1.0 / self._task.batch)
         return 0.5 * (residual * residual).mean(axis=1), gradient
 
-    @np.errstate(over="ignore", invalid="ignore")
+    @np.errstate(all="ignore")  # a diverged model is a result, not a warning
     def evaluate(self, x: Array) -> dict[str, float]:
         """Evaluate one model.
 

@@ -1,18 +1,19 @@
 """The event engine: SimPy puts every message of a trace through the network. What a second means is defined here.
 
-One event a message: its first bit's arrival (with handshakes or half duplex, also its joining the sender's queue). A port with its queue is one
-number, the time it falls idle, because whoever is admitted is admitted in order. All that comes to ports at one instant is admitted together, in the
-order (posted, sender, position), after everything else that happens at that instant.
+An event is an instant at which first bits arrive (with handshakes or half duplex, also one at which messages join their senders' queues): all that
+comes to the ports at that instant is admitted together, in the order (posted, sender, position). A port with its queue is one number, the time it
+falls idle, because whoever is admitted is admitted in order. A worker needs no events: its own time runs ahead of the clock until it needs a message
+that is not there.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any, NamedTuple
 
 import numpy as np
 import simpy
 
 from netsim.errors import NetsimError
-from netsim.network import Network, links
+from netsim.network import Links, Network, links
 from netsim.trace import Trace
 from netsim.wire import delivered, delivered_unshared, join, leave, receive
 
@@ -52,134 +53,112 @@ def run(trace: Trace, network: Network, seconds: np.ndarray) -> Ticks:
     clock = simpy.Environment()
     programs = trace.instructions(network, seconds)
     finish: list[list[float]] = [[] for _ in range(n)]
-    mailbox: list[dict[tuple, float]] = [{} for _ in range(n)]
-    awaited: list[tuple | None] = [None] * n  # the (sender, tag) that a worker is stuck on
+    inbox: list[dict[Any, list[float]]] = [{} for _ in range(n)]  # by tag: when its messages were delivered
+    awaited: list[Any] = [None] * n  # the tag that a worker is stuck on
+    missing = [0] * n  # and how many of its messages it waits for in all
     speeds = links(network, n)
-    latency, bandwidth = speeds.latency.tolist(), speeds.bandwidth.tolist()
+    link_of = _link_table(speeds)
     egress, ingress = speeds.egress.tolist(), speeds.ingress.tolist()
     overhead, handshakes, framing = network.overhead, network.handshakes, network.framing
     out_idle = [0.0] * n
     in_idle = out_idle if network.duplex == "half" else [0.0] * n
+    unshared = network.sharing == "none"
     direct = (
         handshakes == 0 and network.duplex == "full"
-    )  # then a message joins its queue as it is posted, and nothing can come between
-    unshared = network.sharing == "none"
+    )  # then nothing can come between a post and its joining the queue
     all_left = [0.0] * n  # when the last bit that a worker has sent leaves
     to_join = [0] * n  # how many of its messages have yet to join the queue
+    steady = bool(
+        (speeds.bandwidth >= speeds.egress[:, None]).all()
+    )  # else a pair's later message may have to wait for an earlier one
     pair_delivered: dict[tuple[int, int], float] = {}
-    at_ports: list[
-        tuple
-    ] = []  # what came to a port at this instant: (posted, sender, position, receiver, wire bits, tag, bits left or None)
+    due: dict[float, list[tuple]] = {}  # what comes to the ports at each instant for which an event is set
     position = 0
 
-    def at(time: float, now: float, callback: Callable, value: Any) -> None:
+    def at(time: float, entry: tuple) -> None:
+        """Let (posted, sender, position, receiver, wire bits, tag, what happens) come to its port at exactly this time."""
+        if time in due:
+            due[time].append(entry)
+            return
+        due[time] = [entry]
+        now = clock.now
         delay = time - now
-        event = simpy.Timeout(clock, delay if now + delay == time else _Until(time), value)
-        event.callbacks.append(callback)  # type: ignore[union-attr]
+        simpy.Timeout(clock, delay if now + delay == time else _Until(time), time).callbacks.append(reach_ports)  # type: ignore[union-attr]
 
-    def post(sender: int, receiver: int, bits: float, tag: Any, now: float) -> None:
+    def post(posted: float, sender: int, receivers: tuple[int, ...], bits: float, tag: Any) -> None:
         nonlocal position
-        position += 1
         wire_bits = bits * framing
-        if unshared:
-            link_seconds = wire_bits / bandwidth[sender][receiver]
-            alpha = latency[sender][receiver]
-            all_left[sender] = max(all_left[sender], join(now, handshakes, alpha) + overhead + link_seconds)
-            time = delivered_unshared(now, handshakes, overhead, alpha, link_seconds)
-            at(time, now, hand_over, (receiver, (sender, tag), time))
-        elif direct:
-            out(now, now, sender, position, receiver, wire_bits, tag, now)
-        else:
-            to_join[sender] += 1
-            entry = (now, sender, position, receiver, wire_bits, tag, None)
-            if handshakes:
-                at(join(now, handshakes, latency[sender][receiver]), now, reach_port, entry)
+        for receiver in receivers:
+            position += 1
+            latency, bandwidth = link_of[sender][receiver]
+            if unshared:
+                link_seconds = wire_bits / bandwidth
+                all_left[sender] = max(all_left[sender], join(posted, handshakes, latency) + overhead + link_seconds)
+                time = delivered_unshared(posted, handshakes, overhead, latency, link_seconds)
+                at(time, (posted, sender, position, receiver, wire_bits, tag, _DELIVERED))
+            elif direct:
+                leave_port(posted, posted, sender, position, receiver, wire_bits, tag, latency)
             else:
-                at_ports.append(entry)
+                to_join[sender] += 1
+                at(join(posted, handshakes, latency), (posted, sender, position, receiver, wire_bits, tag, _JOINS))
 
-    def out(
-        joined: float, posted: float, sender: int, position: int, receiver: int, wire_bits: float, tag: Any, now: float
+    def leave_port(
+        joined: float, posted: float, sender: int, place: int, receiver: int, wire_bits: float, tag: Any, latency: float
     ) -> None:
         left = leave(joined, out_idle[sender], overhead, wire_bits / egress[sender], max)
         out_idle[sender] = all_left[sender] = left[1]
-        arrival = left[0] + latency[sender][receiver]
-        at(arrival, now, reach_port, (posted, sender, position, receiver, wire_bits, tag, left))
+        at(left[0] + latency, (posted, sender, place, receiver, wire_bits, tag, left))
 
-    def reach_port(event: simpy.Event) -> None:
-        at_ports.append(event.value)
-        admit()
+    def reach_ports(event: simpy.Event) -> None:
+        now: float = event.value  # type: ignore[assignment]
+        arrived = due.pop(now)
+        arrived.sort()
+        for posted, sender, place, receiver, wire_bits, tag, left in arrived:
+            latency, bandwidth = link_of[sender][receiver]
+            if left is _JOINS:
+                to_join[sender] -= 1
+                leave_port(now, posted, sender, place, receiver, wire_bits, tag, latency)
+                if awaited[sender] is _FLUSH:
+                    go_on(sender)
+                continue
+            if left is _DELIVERED:
+                deliver(receiver, tag, now)
+                continue
+            in_idle[receiver] = received = receive(now, in_idle[receiver], wire_bits / ingress[receiver], max)
+            time = delivered(received, left[0], left[1], latency, wire_bits / bandwidth, max)
+            if not steady:
+                time = pair_delivered[sender, receiver] = max(time, pair_delivered.get((sender, receiver), 0.0))
+            deliver(receiver, tag, time)
 
-    def admit() -> None:
-        """Admit what came to the ports, once everything else of this instant has happened."""
-        nonlocal at_ports
-        now = clock.now
-        while at_ports and clock.peek() > now:
-            arrived, at_ports = at_ports, []
-            if len(arrived) > 1:
-                arrived.sort()
-            for posted, sender, place, receiver, wire_bits, tag, left in arrived:
-                if left is None:
-                    to_join[sender] -= 1
-                    out(now, posted, sender, place, receiver, wire_bits, tag, now)
-                    if awaited[sender] == _FLUSH:
-                        go_on(sender, now)
-                    continue
-                in_idle[receiver] = received = receive(now, in_idle[receiver], wire_bits / ingress[receiver], max)
-                first_bit, last_bit = left
-                time = delivered(
-                    received,
-                    first_bit,
-                    last_bit,
-                    latency[sender][receiver],
-                    wire_bits / bandwidth[sender][receiver],
-                    max,
-                )
-                pair = (sender, receiver)
-                time = pair_delivered[pair] = max(time, pair_delivered.get(pair, 0.0))
-                take(receiver, (sender, tag), time)
-
-    def hand_over(event: simpy.Event) -> None:
-        take(*event.value)
-        admit()
-
-    def take(receiver: int, letter: tuple, time: float) -> None:
-        if awaited[receiver] == letter:
-            go_on(receiver, time)
+    def deliver(receiver: int, tag: Any, time: float) -> None:
+        letters = inbox[receiver]
+        if tag in letters:
+            times = letters[tag]
+            times.append(time)
         else:
-            mailbox[receiver][letter] = time
+            times = letters[tag] = [time]
+        if awaited[receiver] == tag and len(times) == missing[receiver]:
+            go_on(receiver)
 
-    def go_on(i: int, time: float) -> None:
+    def go_on(i: int) -> None:
         awaited[i] = None
-        try:
-            workers[i].send(time)
-        except StopIteration:
-            pass
+        next(workers[i], None)
 
-    def wake(event: simpy.Event) -> None:
-        go_on(*event.value)
-        admit()
-
-    def worker(i: int) -> Generator[None, float, None]:
-        """Go through worker i's instructions; its own time may run ahead of the clock until it sends."""
-        time = yield
-        now = 0.0
+    def worker(i: int) -> Generator[None, None, None]:
+        """Go through worker i's instructions. Its own time runs ahead of the clock; it stops only where it needs what is not there yet."""
+        time, letters = 0.0, inbox[i]
         for instruction in programs[i]:
             kind = instruction[0]
-            if kind == "recv":
-                letter = instruction[1:]
-                arrived = mailbox[i].pop(letter, None)
-                if arrived is None:
-                    awaited[i] = letter
-                    arrived = yield
-                    now = clock.now
-                if arrived > time:
-                    time = arrived
-            elif kind == "send":
-                if time > now:
-                    at(time, clock.now, wake, (i, time))
+            if kind == "wait":
+                _, count, tag = instruction
+                if len(letters.get(tag, ())) < count:
+                    awaited[i], missing[i] = tag, count
                     yield
-                    now = time
-                post(i, instruction[1], instruction[2], instruction[3], now)
+                last = max(letters.pop(tag))
+                if last > time:
+                    time = last
+            elif kind == "post":
+                post(time, i, instruction[1], instruction[2], instruction[3])
             elif kind == "compute":
                 time += instruction[1]
             elif kind == "mark":
@@ -188,25 +167,31 @@ def run(trace: Trace, network: Network, seconds: np.ndarray) -> Ticks:
                 while to_join[i]:
                     awaited[i] = _FLUSH
                     yield
-                    now = clock.now
                 time = max(time, all_left[i])
 
     workers = [worker(i) for i in range(n)]
     for i in range(n):
-        next(workers[i])
-        at(0.0, 0.0, wake, (i, 0.0))
+        next(workers[i], None)
     clock.run()
-    for i, letter in enumerate(awaited):
-        if letter is not None:
-            sender, tag = letter
+    for i, tag in enumerate(awaited):
+        if tag is not None:
             raise NetsimError(
-                f"worker {i} waits for ever for tag {_tag(tag)!r} from worker {sender}: the workers wait for one another in a circle"
+                f"worker {i} waits for ever for {_letter(tag)}: the workers wait for one another in a circle"
             )
     return Ticks(np.array(finish).T, position)
 
 
-_FLUSH = ("flush", "")
+_FLUSH, _JOINS, _DELIVERED = ("flush",), ("joins",), ("delivered",)
 
 
-def _tag(tag: Any) -> Any:
-    return tag[0] if isinstance(tag, tuple) else tag
+def _link_table(speeds: Links) -> list[list[tuple[float, float]]]:
+    """Return (latency, bandwidth) of every link, row by row; one row for all where all links are alike."""
+    n = len(speeds.egress)
+    if all(values.strides == (0, 0) for values in speeds[:2]):  # one number, broadcast
+        return [[(float(speeds.latency[0, 0]), float(speeds.bandwidth[0, 0]))] * n] * n
+    pairs = zip(speeds.latency.tolist(), speeds.bandwidth.tolist(), strict=True)
+    return [list(zip(latency, bandwidth, strict=True)) for latency, bandwidth in pairs]
+
+
+def _letter(tag: Any) -> str:
+    return f"tag {tag[1]!r} from worker {tag[0]}" if isinstance(tag, tuple) else f"message {tag}"

@@ -91,22 +91,24 @@ class Key:
     def bits(self, size: int, start: int = 0, draw: int = 0) -> Array:
         """Return words ``start .. start + size`` of each row's stream.
 
-        They are (rows, size) uint32, uniform over all 2**32 values. ``draw`` tells apart several independent draws from one key.
+        They are (rows, size) uint32, uniform over all 2**32 values. ``draw`` tells apart several independent draws from
+        one key.
         """
         xp = array_namespace(self.words)
         first, second = self.words[:, :1], self.words[:, 1:]
         if draw:
             first = _mix(first ^ ((draw * _GOLDEN) & _WORD))
-        first = first + xp.uint32((start * _GOLDEN) & _WORD)
         if not isinstance(self.words, np.ndarray):
-            return _hash(_counters(xp, size) + first, second)
+            x = _counters(xp, start, size) + first
+            return _hash(xp, x, second, xp.empty(x.shape, dtype=xp.uint32))
         out = np.empty((len(self.words), size), np.uint32)
-        counters, scratch = _counters(np, min(size, _BLOCK)), np.empty(min(size, _BLOCK), np.uint32)
-        for row, offset, other in zip(out, first[:, 0], second[:, 0], strict=True):
+        width = min(size, _BLOCK)
+        counters, scratch = _counters(np, start, width), np.empty(width, np.uint32)
+        for row, offset, other in zip(out, first[:, 0].tolist(), second[:, 0], strict=True):
             for low in range(0, size, _BLOCK):
                 x = row[low : low + _BLOCK]
-                np.add(counters[: len(x)], np.uint32((int(offset) + low * _GOLDEN) & _WORD), out=x)
-                _hash(x, other, scratch[: len(x)])
+                np.add(counters[: len(x)], np.uint32((offset + low * _GOLDEN) & _WORD), out=x)
+                _hash(np, x, other, scratch[: len(x)])
         return out
 
     def bits16(self, size: int, start: int = 0, draw: int = 0) -> Array:
@@ -166,20 +168,18 @@ def _base_words(seed: int, purpose: str, rows: int, xp: ModuleType) -> Array:
 
 
 @lru_cache(maxsize=16)
-def _counters(xp: ModuleType, size: int) -> Array:
-    return xp.arange(1, size + 1, dtype=xp.uint32) * _GOLDEN
+def _counters(xp: ModuleType, start: int, size: int) -> Array:
+    return xp.arange(start + 1, start + size + 1, dtype=xp.uint32) * _GOLDEN
 
 
-def _hash(x: Array, second: Array, scratch: Array | None = None) -> Array:
+def _hash(xp: ModuleType, x: Array, second: Array, scratch: Array) -> Array:
     """Hash offset counters in place; ``second`` keeps two rows from being one stream at two offsets."""
-    xp = array_namespace(x)
-    x ^= xp.right_shift(x, 16, out=scratch)
-    x *= _MIX_1
-    x += second
-    x ^= xp.right_shift(x, 15, out=scratch)
-    x *= _MIX_2
-    x ^= xp.right_shift(x, 16, out=scratch)
-    return x
+    xp.bitwise_xor(x, xp.right_shift(x, 16, out=scratch), out=x)
+    xp.multiply(x, _MIX_1, out=x)
+    xp.add(x, second, out=x)
+    xp.bitwise_xor(x, xp.right_shift(x, 15, out=scratch), out=x)
+    xp.multiply(x, _MIX_2, out=x)
+    return xp.bitwise_xor(x, xp.right_shift(x, 16, out=scratch), out=x)
 
 
 def _mix(x: Array) -> Array:

@@ -160,12 +160,12 @@ def links(network: Network, n: int) -> Links:
     return Links(_shaped("latency", network.latency, (n, n)), bandwidth, egress, ingress)
 
 
-def codec_seconds(network: Network, numbers: int, received: int) -> tuple[float, float]:
-    """Return the seconds to encode one message of ``numbers`` numbers, and to decode ``received`` of them."""
-    if network.codec is None or not numbers:
+def codec_seconds(network: Network, numbers: int) -> tuple[float, float]:
+    """Return the seconds to encode, and to decode, one message of ``numbers`` numbers."""
+    if network.codec is None:
         return 0.0, 0.0
     encode, decode = np.broadcast_to(np.asarray(network.codec, dtype=float), (2,)).tolist()
-    return encode * numbers, decode * (numbers * received)
+    return encode * numbers, decode * numbers
 
 
 def _shaped(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:

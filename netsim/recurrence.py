@@ -1,9 +1,10 @@
 """The fast path: rounds as a recurrence, evaluated for many networks at once, that certifies itself.
 
-Synchronous rounds on queueing ports are a max-plus recurrence over the times at which workers are ready, as long as the order in which messages come
-to every port is known. The recurrence assumes an order - operations one after the other; within one, the order of arrival - computes all times with the
-expressions of :mod:`netsim.wire`, and checks for every network and port that these times do put the messages in that order, by (time, posted,
-sender). Then, and only then, its times are those of the event engine, bit for bit. A network that fails has to go to the event engine.
+Synchronous rounds on queueing ports are a max-plus recurrence over the times at which workers are ready, as long as the order in which messages
+come to every port is known. The recurrence assumes an order - operations one after the other; within one, the order of arrival -
+computes all times with the expressions of :mod:`netsim.wire`, and checks for every network and port that these times do put the messages in that
+order, by (time, posted, sender). Then, and only then, its times are those of the event engine, bit for bit. A network that fails has to go to the
+event engine.
 
 Arrays have the network as their last axis: (workers, C) and (messages, C).
 """
@@ -149,7 +150,7 @@ class Recurrence:
         self.in_order = self.out_order if half else _Order(n, count, self.kept)
         self._seconds: dict[int, np.ndarray] = {}
         drawn = {id(one.compute): compute_seconds(one.compute, trace.rounds, n) for one in networks}
-        self._gradient = [drawn[id(one.compute)] for one in networks[: 1 if len(drawn) == 1 else None]]
+        self._gradient = [drawn[id(one.compute)] for one in (networks[:1] if len(drawn) == 1 else networks)]
 
     def run(self, on_round: Callable[[int, np.ndarray], None]) -> np.ndarray:
         """Go through all rounds.
@@ -179,7 +180,7 @@ class Recurrence:
                     self._codec(1, numbers, degrees)
                     continue
                 bits = np.array(row_of(trace.bits[p][o], row, n), dtype=float)
-                self._codec(0, numbers, degrees)
+                self._codec(0, numbers, np.ones(n))
                 if kind == "post":
                     assert self.near is not None
                     in_flight[r, o] = self._send(self.near, bits)
@@ -192,10 +193,11 @@ class Recurrence:
             on_round(r, self.ready)
         return self.kept
 
-    def _codec(self, side: int, numbers: int, received: np.ndarray) -> None:
+    def _codec(self, side: int, numbers: int, messages: np.ndarray) -> None:
         if numbers and any(one.codec is not None for one in self.networks):
-            seconds = [[codec_seconds(one, numbers, int(count))[side] for one in self.networks] for count in received]
-            self.ready = self.ready + np.array(seconds)
+            self.ready = (
+                self.ready + np.array([codec_seconds(one, numbers)[side] for one in self.networks]) * messages[:, None]
+            )
 
     def _send(self, pattern: Pattern, bits: np.ndarray) -> np.ndarray:
         """Send worker i's message of ``bits[i]`` along a pattern; return (n, C), when each receiver's last one is delivered (0 for no message)."""
@@ -217,7 +219,7 @@ class Recurrence:
             if self.check_joins:
                 self.out_order.admit(senders, joined[turn], posted[turn], pattern.sender[turn, None])
             seconds = egress_seconds if len(egress_seconds) == 1 else egress_seconds[turn]
-            first[turn], last[turn] = leave(joined[turn], self.out_idle[senders], self.overhead, seconds, np.maximum)
+            first[turn], last[turn] = leave(joined[turn], self.out_idle[senders], self.overhead, seconds, _maximum)
             self.out_idle[senders] = last[turn]
         return first, last
 
@@ -238,10 +240,10 @@ class Recurrence:
             mine = pick(k, receivers)
             here = arrival[mine]
             self.in_order.admit(receivers, here, posted[mine], _rows(sender, mine))
-            received = receive(here, self.in_idle[receivers], _rows(ingress_seconds, mine), np.maximum)
+            received = receive(here, self.in_idle[receivers], _rows(ingress_seconds, mine), _maximum)
             self.in_idle[receivers] = received
             time = delivered(
-                received, first[mine], last[mine], _rows(latency, mine), _rows(link_seconds, mine), np.maximum
+                received, first[mine], last[mine], _rows(latency, mine), _rows(link_seconds, mine), _maximum
             )
             if not pattern.steady:
                 time = np.maximum(time, pattern.pair_delivered[mine])
@@ -266,6 +268,12 @@ class Recurrence:
                 networks = np.arange(arrival.shape[1])
                 return lambda k, receivers: (order[receivers, k], networks)
         return lambda k, receivers: incoming[receivers, k]
+
+
+def _maximum(first: np.ndarray, *others: np.ndarray) -> np.ndarray:
+    for other in others:
+        first = np.maximum(first, other)
+    return first
 
 
 def _rows(table: np.ndarray, mine: Any) -> np.ndarray:

@@ -150,7 +150,8 @@ def replay_all(
             difference = max(difference, float(np.abs(times - round_end[c]).max(initial=0.0)))
             if difference > 0:
                 raise NetsimError(
-                    f'the recurrence and SimPy disagree by {difference} s on network {networks[c].name!r}: a fault of netsim; engine = "simpy" is right'
+                    f"the recurrence and SimPy disagree by {difference} s on network {networks[c].name!r}: a fault of netsim; "
+                    'engine = "simpy" is right'
                 )
         else:
             round_end[c] = times

@@ -50,9 +50,9 @@ def sweep(
     -------
     xarray.Dataset
         Over ``experiment`` and the networks: ``seconds_per_epoch`` (per 1,000 steps where the task knows no epochs), ``time_to_target`` (s; inf: not
-        reached), ``closed_form`` (the same by formula; NaN where none holds), ``speedup`` (all-reduce's time to target over the own), ``engine``; over ``step`` too: ``time`` (s). Over ``experiment`` and ``step``:
-        the histories (``loss``, …) and ``bits`` (mean over workers). Over ``experiment``: ``diverged_at`` (-1: did not), ``noise``, ``steps_to_target``,
-        ``overlap``, ``lr``, ``remarks`` and the theory's bounds.
+        reached), ``closed_form`` (the same by formula; NaN where none holds), ``speedup`` (all-reduce's time to target over the own), ``engine``;
+        over ``step`` too: ``time`` (s). Over ``experiment`` and ``step``: the histories (``loss``, …) and ``bits`` (mean over workers). Over
+        ``experiment``: ``diverged_at`` (-1: did not), ``noise``, ``steps_to_target``, ``overlap``, ``lr``, ``remarks`` and the theory's bounds.
 
     Raises
     ------
@@ -169,9 +169,8 @@ def _summary(run: Run, name: str) -> xr.Dataset:
         "steps_per_epoch": run.steps_per_epoch or 0,
     }
     shared = [key for key, values in history.items() if values.dims == ("step",)]
-    summary = history[shared].assign(
-        bits=history["bits"].mean("worker"), **{key: ((), value) for key, value in numbers.items()}
-    )
+    scalars: dict[str, Any] = {key: ((), value) for key, value in numbers.items()}
+    summary = history[shared].assign({"bits": history["bits"].mean("worker"), **scalars})
     summary["bits"].attrs = {"units": "bit", "long_name": "bits sent by a worker, mean over workers"}
     return summary.expand_dims(experiment=[name]).drop_attrs(deep=False)
 

@@ -57,8 +57,8 @@ def overlaps(trace: Trace, program: int = -1) -> bool:
 def exchange_seconds(network: Network, n: int, degree: int, bits: float) -> float:
     """Return the time of one exchange with all neighbours: alpha + degree b/B, and alpha + b/B where nothing is shared.
 
-    Holds for links and ports that are all alike, workers in step, full duplex, no overhead and no handshakes, and an order of posting in which no port
-    meets two messages at once.
+    Holds for links and ports that are all alike, workers in step, full duplex, no overhead and no handshakes, and an order of posting in which no
+    port meets two messages at once.
     """
     speeds = links(network, n)
     latency, bandwidth = float(speeds.latency[0, -1]), float(speeds.bandwidth[0, -1])
@@ -93,7 +93,7 @@ def _textbook(network: Network, n: int) -> bool:
     between = ~np.eye(n, dtype=bool)
     alike = all(len(np.unique(values)) == 1 for values in (latency[between], [*bandwidth[between], *egress, *ingress]))
     plain = not (network.overhead or network.handshakes or network.codec) and network.duplex == "full"
-    return alike and plain and np.ndim(network.compute) == 0 and isinstance(network.compute, int | float)
+    return alike and plain and isinstance(network.compute, int | float)
 
 
 def _round_seconds(trace: Trace, network: Network, p: int) -> float:

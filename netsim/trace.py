@@ -16,7 +16,8 @@ from netsim.errors import NetsimError
 from netsim.network import Network, codec_seconds
 
 Instruction = tuple
-"""("compute", seconds) | ("send", to, bits, tag) | ("recv", from, tag) | ("flush",) | ("mark",): what one worker does next."""
+"""What one worker does next, written by hand: ("compute", seconds) | ("send", to, bits, tag) | ("recv", from, tag) | ("flush",).
+For the engine: ("compute", seconds) | ("post", receivers, bits, tag) | ("wait", count, tag) | ("flush",) | ("mark",), the last at a round's end."""
 
 
 class Operation(NamedTuple):
@@ -157,7 +158,7 @@ class Trace:
         )
 
     def instructions(self, network: Network, seconds: np.ndarray) -> list[Iterator[Instruction]]:
-        """Return one iterator of instructions a worker, each round closed by ``("mark",)``; tags are unique to a message of a pair.
+        """Return one iterator of the engine's instructions a worker; a worker waits for ``count`` messages with a tag, which is used once.
 
         Parameters
         ----------
@@ -168,37 +169,56 @@ class Trace:
         """
         if self.by_hand is not None:
             return [_numbered(program, i) for i, program in enumerate(self.by_hand)]
-        return [self._worker(i, network, seconds[:, i].tolist()) for i in range(self.n)]
+        plans = [
+            [
+                _Plan(operation, o, column.tolist(), *codec_seconds(network, operation.numbers))
+                for o, (operation, column) in enumerate(zip(program, columns, strict=True))
+            ]
+            for program, columns in zip(self.programs, self.bits, strict=True)
+        ]
+        rounds = list(zip(self.program_of.tolist(), self.occurrence.tolist(), strict=True))
+        return [self._worker(i, plans, rounds, seconds[:, i].tolist()) for i in range(self.n)]
 
-    def _worker(self, i: int, network: Network, seconds: list[float]) -> Iterator[Instruction]:
-        n, near = self.n, self.neighbours[i]
-        right, left = (i + 1) % n, (i - 1) % n
+    def _worker(
+        self, i: int, plans: list[list["_Plan"]], rounds: list[tuple[int, int]], seconds: list[float]
+    ) -> Iterator[Instruction]:
+        n, near, right = self.n, self.neighbours[i], ((i + 1) % self.n,)
         steps = 2 * n  # at most so many dependent messages in one operation
         width = max(map(len, self.programs)) * steps
-        for r, (p, row) in enumerate(zip(self.program_of.tolist(), self.occurrence.tolist(), strict=True)):
-            for o, operation in enumerate(self.programs[p]):
-                kind = operation.kind
-                tag = r * width + o * steps
+        for r, (p, row) in enumerate(rounds):
+            for (kind, _, ago, position), o, sizes, encode, decode in plans[p]:
                 if kind == "compute":
                     yield ("compute", seconds[r])
-                elif kind == "wait":
-                    tag = (r - operation.rounds_ago) * width + operation.position * steps
-                    for j in near:
-                        yield ("recv", j, tag)
-                    yield from _busy(codec_seconds(network, operation.numbers, len(near))[1])
-                else:
-                    bits = row_of(self.bits[p][o], row, n)
-                    encoding, decoding = codec_seconds(network, operation.numbers, n - 1)
-                    yield from _busy(encoding)
-                    if kind == "post":
-                        for j in near:
-                            yield ("send", j, bits[i], tag)
-                        continue
-                    for step in range(2 * (n - 1) if kind == "all_reduce" else n - 1):
-                        yield ("send", right, bits[(i - step) % n] if kind == "all_gather" else bits[i], tag + step)
-                        yield ("recv", left, tag + step)
-                    yield from _busy(decoding)
+                    continue
+                if kind == "wait":
+                    yield ("wait", len(near), (r - ago) * width + position * steps)
+                    if decode:
+                        yield ("compute", decode * len(near))
+                    continue
+                tag = r * width + o * steps
+                line = sizes[row if len(sizes) > 1 else 0]
+                if encode:
+                    yield ("compute", encode)
+                if kind == "post":
+                    yield ("post", near, line[i if len(line) > 1 else 0], tag)
+                    continue
+                for step in range(2 * (n - 1) if kind == "all_reduce" else n - 1):
+                    whose = (i - step) % n if kind == "all_gather" else i
+                    yield ("post", right, line[whose if len(line) > 1 else 0], tag + step)
+                    yield ("wait", 1, tag + step)
+                if decode:
+                    yield ("compute", decode * (n - 1))
             yield ("mark",)
+
+
+class _Plan(NamedTuple):
+    """An operation with all that a worker needs of it: the seconds to encode a message and to decode one, and the sizes as lists."""
+
+    operation: Operation
+    position: int
+    sizes: list[list[int]]
+    encode: float
+    decode: float
 
 
 def row_of(bits: np.ndarray, row: int, n: int) -> list[float]:
@@ -207,22 +227,19 @@ def row_of(bits: np.ndarray, row: int, n: int) -> list[float]:
     return line if len(line) == n else line * n
 
 
-def _busy(seconds: float) -> Iterator[Instruction]:
-    if seconds:
-        yield ("compute", seconds)
-
-
 def _numbered(program: Sequence[Instruction], i: int) -> Iterator[Instruction]:
-    """Yield the instructions with every tag made unique to its message: the k-th of its pair."""
-    count: dict[tuple, int] = defaultdict(int)
+    """Yield worker i's instructions for the engine, with tags (sender, tag, how many of the pair had it before)."""
+    sent: dict[tuple, int] = defaultdict(int)
+    received: dict[tuple, int] = defaultdict(int)
     for instruction in program:
-        kind = instruction[0]
-        if kind in ("send", "recv"):
-            other, tag = instruction[1], instruction[-1]
-            key = (kind, other, tag)
-            numbered = (tag, count[key])
-            count[key] += 1
-            yield ("send", other, instruction[2], numbered) if kind == "send" else ("recv", other, numbered)
+        if instruction[0] == "send":
+            _, to, bits, tag = instruction
+            yield ("post", (to,), bits, (i, tag, sent[to, tag]))
+            sent[to, tag] += 1
+        elif instruction[0] == "recv":
+            _, sender, tag = instruction
+            yield ("wait", 1, (sender, tag, received[sender, tag]))
+            received[sender, tag] += 1
         else:
             yield instruction
     yield ("mark",)

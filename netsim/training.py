@@ -29,10 +29,11 @@ class Run:
     experiment
         What was run.
     history
-        Dataset over ``step`` (0 is the initial model): the task's numbers of the average model, ``consensus`` (mean over workers of the squared distance
-        from their average), ``lr``, ``batch_loss`` (mean over workers, before the step), ``bits`` (step, worker; sent since the start), and with
-        ``evaluate="each"`` or ``"both"`` the task's numbers of every model (``each_loss``, …). Attributes: what fixed the run, ``noise`` (largest
-        ||C(z) - z||_F / ||z||_F of what was compressed, a lower bound of the paper's alpha) and ``clipped`` (share of the numbers that quantizers clipped).
+        Dataset over ``step`` (0 is the initial model): the task's numbers of the average model, ``consensus`` (mean over workers of the squared
+        distance from their average), ``lr``, ``batch_loss`` (mean over workers, before the step), ``bits`` (step, worker; sent since the start), and
+        with ``evaluate="each"`` or ``"both"`` the task's numbers of every model (``each_loss``, …). Attributes: what fixed the run, ``noise``
+        (largest ||C(z) - z||_F / ||z||_F of what was compressed, a lower bound of the paper's alpha) and ``clipped`` (share of the numbers that were
+        clipped).
     trace
         What was computed and said, up to the divergence.
     diverged_at
@@ -92,7 +93,7 @@ def train(experiment: Experiment, progress: Callable[[int, float], None] | None 
     comm = Communicator(experiment.topology, task.tensors, experiment.seed, xp, experiment.dtype, recorder)
     history = History(experiment, task)
     every = _evaluation_interval(experiment, task)
-    velocity = loss = None
+    velocity = next_velocity = loss = None
     first_bad: Any = _NEVER  # on the device: read where the run stops to look, not at every step
     diverged_at = None
 

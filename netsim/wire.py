@@ -1,7 +1,7 @@
 """What one message costs: the expressions that the event engine and the recurrence share.
 
 Both engines evaluate these, and nothing else, in this order of operations, so that their times agree bit for bit. ``maximum`` is ``max`` for the
-event engine's floats and ``numpy.maximum`` for the recurrence's arrays (one entry a network).
+event engine's floats and its like for the recurrence's arrays (one entry a network).
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def delivered(
     received: Seconds, first_bit: Seconds, last_bit: Seconds, latency: Seconds, link_seconds: Seconds, maximum: Callable
 ) -> Seconds:
     """Return when the message is delivered: no earlier than the receiver's port, the last bit and the link allow."""
-    return maximum(maximum(received, last_bit + latency), first_bit + link_seconds + latency)
+    return maximum(received, last_bit + latency, first_bit + link_seconds + latency)
 
 
 def delivered_unshared(

@@ -6,8 +6,10 @@ from math import prod
 
 import numpy as np
 import pytest
+from guard import guard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from oracles import compression as oracle
 
 from algorithms.compression import (
     Identity,
@@ -20,8 +22,6 @@ from algorithms.compression import (
 )
 from algorithms.compression import units as unit_module
 from netsim.device import Key, make_key
-from tests.guard import guard
-from tests.oracles import compression as oracle
 
 TENSORS = {"w": (5, 7), "none": (0, 3), "b": (7,), "one": (1,), "scalar": (), "v": (2, 3, 4)}
 SIZES = [prod(shape) for shape in TENSORS.values()]
@@ -45,7 +45,7 @@ quantizers = st.one_of(
     st.sampled_from([StochasticQuantizer(3, levels=LEVELS), NearestQuantizer(3, levels=LEVELS)]),
 )
 compressors = st.one_of(
-    st.just(Identity()), quantizers, st.builds(RandomSparsifier, st.sampled_from([1e-12, 0.02, 0.5, 1.0]), unit=units_)
+    st.just(Identity()), quantizers, st.builds(RandomSparsifier, st.sampled_from([1e-9, 0.02, 0.5, 1.0]), unit=units_)
 )
 ALL = [
     Identity(),
@@ -173,7 +173,7 @@ def test_quantizers_follow_their_definition(compressor, dtype, seed):
             assert abs(Fraction(float(message.value[0, e])) - rising[int(codes[e])] * shrink) <= tolerance * size
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**32 - 1), dtypes, units_, st.sampled_from([0.05, 0.3, 0.5, 0.9]))
 def test_sparsifier_follows_its_definition(seed, dtype, unit, probability):
     x = rows(seed, dtype, count=2)
@@ -186,7 +186,7 @@ def test_sparsifier_follows_its_definition(seed, dtype, unit, probability):
         kept = [int(word) < chance for word in words[row]]
         for e in range(P):
             expected = Fraction(float(x[row, e])) / Fraction(probability) if kept[e] else 0
-            eps = Fraction(float(np.finfo(dtype).eps)) * abs(expected) + abs(expected) / 2**31
+            eps = Fraction(float(np.finfo(dtype).eps)) * abs(expected)
             assert abs(Fraction(float(message.value[row, e])) - expected) <= eps
         assert int(message.bits[row]) == oracle.sparsifier_bits(kept, parts)
 
@@ -246,32 +246,29 @@ def test_shrink_multiplies_what_is_decoded():
 
 
 class AllDithers:
-    """A key whose row r has every word and half-word equal to r-th of all dithers."""
-
-    def __init__(self, words: np.ndarray) -> None:
-        self.words = words
+    """A key whose half-words count from 0 up, so that 2**16 neighbours meet every dither once."""
 
     def __getitem__(self, rows: slice) -> "AllDithers":
-        return AllDithers(self.words[rows])
+        return self
 
     def bits16(self, size: int, start: int = 0, draw: int = 0) -> np.ndarray:
-        return np.repeat(self.words[:, None], size, axis=1).astype("uint16")
+        return np.arange(start, start + size).astype("uint16")[None]
 
 
 @pytest.mark.parametrize("bits", [1, 2, 5, 7, 8])
-def test_mean_over_all_dithers_is_within_a_65536th_of_a_level(bits):
-    x = np.array(
-        [1.0, -1.0, 0.9999999, -0.9999999, 0.5, 1 / 3, -0.7, 1e-3, -1e-7, 0.0, 0.9921569], "float32"
-    ) * np.float32(1.7)
-    tensors = {"w": x.shape}
-    message = StochasticQuantizer(bits).compress(np.tile(x, (2**16, 1)), AllDithers(np.arange(2**16)), tensors)
-    codes = message.codes["codes"].astype(int).sum(axis=0)
+@pytest.mark.parametrize("scale", [1.0, 1.7, 3e-30])
+def test_mean_over_all_dithers_is_within_a_65536th_of_a_level(bits, scale):
+    draws = np.random.default_rng(bits).uniform(-1, 1, 20)
+    numbers = np.array([1, -1, 0.9999999, -0.9999999, 0.5, 1e-3, -1e-7, 0, 0.9921569, *draws]) * scale
+    x = np.repeat(numbers.astype("float32")[:, None], 2**16, axis=1)
+    x = np.hstack([x, np.full((len(x), 1), scale, "float32")])  # what makes the scale
+    codes = StochasticQuantizer(bits).compress(x, AllDithers(), {"w": (2**16 + 1,)}).codes["codes"]
     top = 2**bits - 1
-    for number, total in zip(x, codes, strict=True):
-        exact = (Fraction(float(number)) / Fraction(float(x[0])) + 1) * Fraction(top, 2)
+    for number, total in zip(x[:, 0], codes[:, :-1].astype(int).sum(axis=1), strict=True):
+        exact = (Fraction(float(number)) / Fraction(float(np.float32(scale))) + 1) * Fraction(top, 2)
         assert abs(Fraction(int(total), 2**16) - exact) < Fraction(1, 2**16)
-    assert (message.codes["codes"][:, 0] == top).all()
-    assert (message.codes["codes"][:, 1] == 0).all()
+    assert (codes[0] == top).all()
+    assert (codes[1, :-1] == 0).all()
 
 
 def test_footnote_one_goes_down_with_sixty_percent():
@@ -439,7 +436,7 @@ def test_a_bad_field_is_named(quantizer, fields, words):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("probability", [0.0, -0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("probability", [0.0, -0.1, 1.1, 2.0**-33, float("nan")])
 def test_a_bad_probability_is_named(probability):
     with pytest.raises(ValueError, match=f"^RandomSparsifier: probability = {probability}"):
         RandomSparsifier(probability)

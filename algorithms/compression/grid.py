@@ -12,7 +12,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from algorithms.compression.message import Array, Key
-from algorithms.compression.units import Span, blocks, per_unit, pieces, split, unit_count
+from algorithms.compression.units import Span, column_blocks, per_unit, pieces, row_blocks, split, unit_count
 
 
 class Grid(NamedTuple):
@@ -63,11 +63,11 @@ def tensor_scales(x: Array, spans: tuple[Span, ...], kind: str) -> tuple[Array |
 def _norms(x: Array, spans: tuple[Span, ...]) -> Array:
     xp = array_namespace(x)
     squares = xp.zeros((len(x), unit_count(spans)), dtype=xp.float64)
-    for rows, start, stop in blocks(x):
-        square = x[rows, start:stop].astype(xp.float64)
+    for start, stop in column_blocks(x):
+        square = x[:, start:stop].astype(xp.float64)
         square *= square
         for part in pieces(spans, start, stop):
-            squares[rows, part.unit : part.unit + part.parts] += split(square, part).sum(axis=-1)
+            squares[:, part.unit : part.unit + part.parts] += split(square, part).sum(axis=-1)
     return xp.sqrt(squares)
 
 
@@ -96,73 +96,83 @@ def round_to_codes(x: Array, grid: Grid, key: Key | None, clip: bool) -> tuple[A
     xp = array_namespace(x)
     codes = xp.empty(x.shape, dtype=xp.uint8 if grid.bits <= 8 else xp.uint16)
     clipped: Any = xp.zeros(len(x), dtype=xp.int64) if clip else 0
-    halves = key is not None and grid.low is None and grid.bits <= 8 and x.dtype == np.float32
-    rounder: Any = _round_in_float32 if halves else _round_in_float64
-    work: dict[int, tuple[Array, ...]] = {}
-    for rows, start, stop in blocks(x):
-        block = x[rows, start:stop]
-        buffers = work.get(stop - start)
-        if buffers is None:
-            kinds = (xp.float32, xp.int32) if halves else (xp.float64, xp.int64)
-            buffers = work[stop - start] = tuple(xp.empty(block.shape, dtype=kind) for kind in kinds)
-        here = Grid(
-            grid.bits, pieces(grid.spans, start, stop), None if grid.low is None else grid.low[rows], grid.high[rows]
-        )
-        if clip:
-            block = _clip(block, here)
-            clipped[rows] += xp.count_nonzero(block != x[rows, start:stop], axis=1)
-        rounder(block, here, None if key is None else key[rows], start, buffers, codes[rows, start:stop])
+    coarse = key is not None and grid.low is None and grid.bits <= 8 and x.dtype == np.float32
+    kinds, rounder = ((xp.float32, xp.int32), _round_16) if coarse else ((xp.float64, xp.int64), _round_32)
+    low, width = _low_and_width(grid, kinds[0])
+    ratio = place = None
+    for rows in row_blocks(x):
+        dither = _dither(key, rows, x.shape[1], coarse)
+        for start, stop in column_blocks(x):
+            block = x[rows, start:stop]
+            parts = pieces(grid.spans, start, stop)
+            if ratio is None or ratio.shape != block.shape:
+                ratio, place = (xp.empty(block.shape, dtype=kind) for kind in kinds)
+            if clip:
+                block = _clip(block, grid, rows)
+                clipped[rows] += xp.count_nonzero(block != x[rows, start:stop], axis=1)
+            if low is not None:
+                ratio[...] = block
+                block = per_unit(xp.subtract, ratio, low[rows], parts, ratio)
+            per_unit(xp.divide, block, width[rows], parts, ratio)
+            rounder(ratio, place, dither if key is None else dither[:, start:stop], grid.bits, codes[rows, start:stop])
     return codes, clipped
 
 
-def _round_in_float32(x: Array, grid: Grid, key: Key, start: int, buffers: tuple[Array, ...], codes: Array) -> None:
-    """Round at 16 bits after the point, for up to 8 bits between −high and high.
+def _low_and_width(grid: Grid, dtype: Any) -> tuple[Array | None, Array]:
+    """Return what to subtract and what to divide by; a place is counted from the middle at 16 bits, else from low."""
+    xp = array_namespace(grid.high)
+    high = grid.high.astype(dtype)
+    if dtype == xp.float32:
+        low, width = None, high
+    else:
+        low = -high if grid.low is None else grid.low.astype(dtype)
+        width = high - low
+    return low, xp.where(width > 0, width, dtype(1))
+
+
+def _dither(key: Key | None, rows: slice, size: int, coarse: bool) -> Any:
+    """Return integers to add to the bits after the point: 16 signed ones, or 32, or half of the range."""
+    if key is None:
+        return 1 << 31
+    return key[rows].bits16(size).view(np.int16) if coarse else key[rows].bits(size)
+
+
+def _round_16(ratio: Array, place: Array, dither: Array, bits: int, codes: Array) -> None:
+    """Round |ratio| ≤ 1, from the middle to the ends of the grid, at 16 bits after the point.
 
     In steps of 2**-16 levels the quotient is off by less than 1/4 (times 255/256), the product by 1/4 at most and the
-    integer by 1/2: in all by less than one step.
+    integer by 1/2: in all by less than one step. The dither is signed, 2**15 less than one from 0 up, because the
+    middle of the grid is half a level away from a level.
     """
-    xp = array_namespace(x)
-    ratio, place = buffers
-    per_unit(xp.divide, x, xp.where(grid.high > 0, grid.high, xp.float32(1)), grid.spans, ratio)
-    ratio *= float((2**grid.bits - 1) << 15)
+    xp = array_namespace(ratio)
+    ratio *= float((2**bits - 1) << 15)
     xp.rint(ratio, out=ratio)
     place[...] = ratio
-    place += key.bits16(x.shape[1], start).view(
-        np.int16
-    )  # the dither less 2**15, which puts the middle of the grid, half a level, at 0
+    place += dither
     place >>= 16
     codes[...] = place
-    codes += codes.dtype.type(2 ** (grid.bits - 1))
-    if grid.bits < 8:
-        codes &= codes.dtype.type(2**grid.bits - 1)
+    codes += codes.dtype.type(2 ** (bits - 1))
+    if bits < 8:
+        codes &= codes.dtype.type(2**bits - 1)
 
 
-def _round_in_float64(
-    x: Array, grid: Grid, key: Key | None, start: int, buffers: tuple[Array, ...], codes: Array
-) -> None:
-    """Round at 32 bits after the point; off by less than two steps of 2**-32 levels."""
-    xp = array_namespace(x)
-    ratio, place = buffers
-    high = grid.high.astype(xp.float64)
-    low = -high if grid.low is None else grid.low.astype(xp.float64)
-    width = high - low
-    ratio[...] = x
-    per_unit(xp.subtract, ratio, low, grid.spans, ratio)
-    per_unit(xp.divide, ratio, xp.where(width > 0, width, 1.0), grid.spans, ratio)
-    ratio *= float((2**grid.bits - 1) << 32)
+def _round_32(ratio: Array, place: Array, dither: Array | int, bits: int, codes: Array) -> None:
+    """Round ratio, 0 … 1, from the lowest to the highest level, at 32 bits after the point; off by less than two."""
+    xp = array_namespace(ratio)
+    ratio *= float((2**bits - 1) << 32)
     xp.rint(ratio, out=ratio)
     place[...] = ratio
-    place += 1 << 31 if key is None else key.bits(x.shape[1], start)
+    place += dither
     place >>= 32
-    place &= 2**grid.bits - 1
+    place &= 2**bits - 1
     codes[...] = place
 
 
-def _clip(x: Array, grid: Grid) -> Array:
+def _clip(x: Array, grid: Grid, rows: slice) -> Array:
     xp = array_namespace(x)
-    low = -grid.high if grid.low is None else grid.low
-    clipped = xp.fmax(x, low)
-    return xp.fmin(clipped, grid.high, out=clipped)
+    high = grid.high[rows]
+    clipped = xp.fmax(x, -high if grid.low is None else grid.low[rows])
+    return xp.fmin(clipped, high, out=clipped)
 
 
 def codes_to_values(codes: Array, grid: Grid, dtype: Any, shrink: float) -> Array:
@@ -177,21 +187,21 @@ def codes_to_values(codes: Array, grid: Grid, dtype: Any, shrink: float) -> Arra
     kind = values.dtype if grid.low is None else xp.float64
     high = grid.high.astype(xp.float64)
     low = None if grid.low is None else grid.low.astype(xp.float64)
-    scale = (high if low is None else high - low) * shrink
-    scale = scale.astype(kind)
-    for rows, start, stop in blocks(codes):
-        parts = pieces(grid.spans, start, stop)
-        out = values[rows, start:stop]
-        place = out if values.dtype == kind else xp.empty(out.shape, dtype=kind)
-        place[...] = codes[rows, start:stop]
-        if low is None:
-            place -= top / 2
-            place /= top / 2
-            per_unit(xp.multiply, place, scale[rows], parts, place)
-        else:
-            place /= float(top)
-            per_unit(xp.multiply, place, scale[rows], parts, place)
-            per_unit(xp.add, place, low[rows] * shrink, parts, place)
-        if place is not out:
-            out[...] = place
+    scale = ((high if low is None else high - low) * shrink).astype(kind)
+    low = None if low is None else low * shrink
+    for rows in row_blocks(codes):
+        for start, stop in column_blocks(codes):
+            parts = pieces(grid.spans, start, stop)
+            out = values[rows, start:stop]
+            place = out if low is None else xp.empty(out.shape, dtype=kind)
+            place[...] = codes[rows, start:stop]
+            if low is None:
+                place -= top / 2
+                place /= top / 2
+                per_unit(xp.multiply, place, scale[rows], parts, out)
+            else:
+                place /= float(top)
+                per_unit(xp.multiply, place, scale[rows], parts, place)
+                per_unit(xp.add, place, low[rows], parts, place)
+                out[...] = place
     return values

@@ -129,12 +129,11 @@ def _check(quantizer: Quantizer) -> None:
     if not isinstance(quantizer.bits, int) or isinstance(quantizer.bits, bool) or not 1 <= quantizer.bits <= 16:
         raise ValueError(f"{name}: bits = {quantizer.bits!r}, must be a whole number from 1 to 16")
     check_unit(quantizer, quantizer.unit)
-    if not isinstance(scale, str):
-        pair = tuple(scale)
-        if len(pair) != 2 or not all(isfinite(end) for end in pair) or not pair[0] < pair[1]:
+    if isinstance(scale, (tuple, list)):
+        object.__setattr__(quantizer, "scale", tuple(scale))
+        if len(scale) != 2 or not all(isfinite(end) for end in scale) or not scale[0] < scale[1]:
             raise ValueError(f"{name}: scale = {scale!r}, a range is (lo, hi) with lo < hi, both finite")
-        object.__setattr__(quantizer, "scale", pair)
-    elif scale not in _SCALES:
+    elif not isinstance(scale, str) or scale not in _SCALES:
         raise ValueError(f'{name}: scale = {scale!r}, write "maxabs", "norm", "minmax" or a range (lo, hi)')
     if levels is None:
         return

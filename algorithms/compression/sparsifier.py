@@ -8,7 +8,7 @@ from array_api_compat import array_namespace
 
 from algorithms.compression.bitpack import pack, to_host, unpack
 from algorithms.compression.message import Array, Key, Message, Tensors, Wire
-from algorithms.compression.units import Unit, blocks, check_rows, check_unit, split, unit_spans
+from algorithms.compression.units import Unit, check_rows, check_unit, column_blocks, row_blocks, split, unit_spans
 from algorithms.legend import short_repr
 
 
@@ -24,8 +24,7 @@ class RandomSparsifier:
     Parameters
     ----------
     probability
-        Of keeping a number, in (0, 1]; rounded to a multiple of 2**-32, at least one of them, which is also what kept
-        numbers are divided by.
+        Of keeping a number, from 2**-32 to 1; drawn to within 2**-33.
     unit
         What has a count of its own: ``"tensor"``, ``"model"``, or the numbers in a bucket, the last one being shorter.
 
@@ -41,24 +40,27 @@ class RandomSparsifier:
     __repr__ = short_repr
 
     def __post_init__(self) -> None:
-        if not 0 < self.probability <= 1:
-            raise ValueError(f"RandomSparsifier: probability = {self.probability!r}, must be above 0 and at most 1")
+        if not 2.0**-32 <= self.probability <= 1:
+            raise ValueError(
+                f"RandomSparsifier: probability = {self.probability!r}, must be above 0 (2**-32 or more) and at most 1"
+            )
         check_unit(self, self.unit)
 
     def compress(self, x: Array, key: Key, tensors: Tensors) -> Message:
         """Sparsify the rows of x, (rows, P) float32 or float64, number e with word e of the row's stream."""
         check_rows(x, tensors)
         xp = array_namespace(x)
-        chances = max(1, round(self.probability * 2**32))  # of the 2**32 values of a word
+        chances = round(self.probability * 2**32)  # of the 2**32 values of a word
         kept, value = xp.empty(x.shape, dtype=xp.bool_), xp.empty(x.shape, dtype=x.dtype)
         integer = xp.int32 if x.dtype == xp.float32 else xp.int64
-        for rows, start, stop in blocks(x):
-            here, out = kept[rows, start:stop], value[rows, start:stop]
-            xp.less_equal(key[rows].bits(stop - start, start), chances - 1, out=here)
-            with np.errstate(all="ignore"):  # a diverged model is a result
-                xp.divide(x[rows, start:stop], chances * 2.0**-32, out=out)
-            words = out.view(integer)
-            words &= -here.astype(integer)  # all bits of the kept ones; a product would let NaN through
+        for rows in row_blocks(x):
+            xp.less_equal(key[rows].bits(x.shape[1]), chances - 1, out=kept[rows])
+            for start, stop in column_blocks(x):
+                out = value[rows, start:stop]
+                with np.errstate(all="ignore"):  # a diverged model is a result
+                    xp.divide(x[rows, start:stop], float(self.probability), out=out)
+                words = out.view(integer)
+                words &= -kept[rows, start:stop].astype(integer)  # all bits, or none; a product would let NaN through
         bits = xp.zeros(len(x), dtype=xp.int64)
         for span in unit_spans(tensors, self.unit):
             count = xp.count_nonzero(split(kept, span), axis=-1)

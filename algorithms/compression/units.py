@@ -120,12 +120,17 @@ def per_unit(ufunc: Any, x: Array, parameter: Array, parts: tuple[Span, ...], ou
     return out
 
 
-def blocks(x: Array) -> Iterator[tuple[slice, int, int]]:
-    """Cut x into (rows, first column, last column + 1): what fits the cache on the CPU, all at once elsewhere."""
-    rows, size = x.shape
-    if not isinstance(x, np.ndarray):
-        yield slice(None), 0, size
-        return
-    for row in range(rows):
-        for start in range(0, size, _BLOCK):
-            yield slice(row, row + 1), start, min(start + _BLOCK, size)
+def row_blocks(x: Array) -> Iterator[slice]:
+    """Cut x, (rows, P), into what is drawn for at one time: single rows on the CPU, all of them elsewhere."""
+    if isinstance(x, np.ndarray):
+        yield from (slice(row, row + 1) for row in range(len(x)))
+    else:
+        yield slice(None)
+
+
+def column_blocks(x: Array) -> Iterator[tuple[int, int]]:
+    """Cut the columns of x into (first, last + 1): what fits the cache on the CPU, all at once elsewhere."""
+    size = x.shape[1]
+    width = _BLOCK if isinstance(x, np.ndarray) else max(size, 1)
+    for start in range(0, size, width):
+        yield start, min(start + width, size)

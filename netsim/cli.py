@@ -1,0 +1,310 @@
+"""The command line: ``netsim sweep | run | presets | plot | tune``.
+
+Results go to stdout, progress and mistakes to stderr. A mistake of the user is one line and exit code 2; Ctrl-C is exit code 130.
+"""
+
+import json
+import os
+import signal
+import sys
+import tomllib
+import warnings
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import xarray as xr
+from rich.table import Table
+
+from netsim import config, results
+from netsim.console import Stopped, check_folder, out, publish, show_sweep, show_tuning, training
+from netsim.errors import NetsimError
+from netsim.experiment import Experiment
+from netsim.keys import hint
+from netsim.replay import replay
+from netsim.tune import FACTOR, GRID, best, tune
+from netsim.units import bits_per_second, format_bytes, format_seconds, seconds
+
+
+class Engine(StrEnum):
+    """What times the messages."""
+
+    auto = "auto"
+    simpy = "simpy"
+    recurrence = "recurrence"
+
+
+class Device(StrEnum):
+    """Where to train."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Sharing(StrEnum):
+    """What messages under way at the same time do to each other."""
+
+    fifo = "fifo"
+    none = "none"
+
+
+Source = Annotated[str, typer.Argument(metavar="PRESET|FILE.toml", help="A preset's name, or a configuration file.")]
+Data = Annotated[Path | None, typer.Option(help="Folder of the MNIST or CIFAR-10 files.", metavar="PATH")]
+Download = Annotated[
+    bool, typer.Option("--download", help="Fetch MNIST or CIFAR-10 once, checked, where there is no --data.")
+]
+Steps = Annotated[int | None, typer.Option(help="Train for so many steps instead of the file's.", min=1)]
+Jobs = Annotated[int | None, typer.Option(help="Trainings at a time. Default: the cores, at most 4.", min=1)]
+OnDevice = Annotated[Device | None, typer.Option(help="Where to train, instead of the file's choice.")]
+EngineOption = Annotated[Engine, typer.Option(help="auto: the fast path where it is certified, else SimPy.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
+
+app = typer.Typer(
+    name="netsim",
+    help="Which way of communicating reaches my target loss first on my network?\n\n"
+    "Trains every algorithm once on real data, puts every message through a simulated network, and reads off the time for any latency and bandwidth.",
+    epilog="Begin with: netsim presets, then netsim sweep tang2018",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command("sweep")
+def sweep_command(
+    source: Source,
+    data: Data = None,
+    download: Download = False,
+    out_folder: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for results.nc and figures/. Default: results/NAME.", metavar="DIR"),
+    ] = None,
+    engine: EngineOption = Engine.auto,
+    steps: Steps = None,
+    jobs: Jobs = None,
+    device: OnDevice = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train every algorithm once, time it on every network, and see who is first."""
+    plan = config.load(source, data, steps, device, download)
+    folder = out_folder or Path("results") / plan.name
+    check_folder(folder)
+    _say(
+        f"{plan.title}: {len(plan.experiments)} algorithms, {' and '.join(f'{len(g)} networks ({s})' for s, g in plan.grids.items())}"
+    )
+    with training(_jobs(jobs)) as (executor, progress):
+        ds = results.run_plan(plan, engine, executor, progress)
+    _say("drawing the figures")
+
+    def write(fresh: Path) -> None:
+        _draw(ds, fresh / "figures")
+        results.save(ds, fresh / "results.nc")
+
+    publish(folder, write)
+    if as_json:
+        _print_json({**results.to_json(ds), "out": str(folder)})
+    else:
+        show_sweep(ds, out())
+        out().print(f"wrote {folder / 'results.nc'} and {folder / 'figures'} (PNG and SVG)", markup=False)
+
+
+@app.command("run")
+def run_command(
+    source: Source,
+    algorithm: Annotated[
+        str,
+        typer.Option(help="Class, full name, or number (1 is the first) of one algorithm of the file.", metavar="NAME"),
+    ],
+    latency: Annotated[str, typer.Option(help='Such as "20 ms".')],
+    bandwidth: Annotated[str, typer.Option(help='Such as "5 Mbit/s".')],
+    sharing: Annotated[
+        Sharing, typer.Option(help="fifo: messages queue at ports; none: they share nothing.")
+    ] = Sharing.fifo,
+    data: Data = None,
+    download: Download = False,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Also write run.nc into this folder.", metavar="DIR")
+    ] = None,
+    engine: EngineOption = Engine.auto,
+    steps: Steps = None,
+    device: OnDevice = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train one algorithm and time it on one network."""
+    alpha, rate = seconds(latency, "--latency"), bits_per_second(bandwidth, "--bandwidth")
+    plan = config.load(source, data, steps, device, download)
+    experiment = _pick(plan.experiments, algorithm, source)
+    network = config.at(plan, alpha, rate, sharing)
+    if out_folder is not None:
+        check_folder(out_folder)
+    with training(1) as (executor, progress):
+        (run,) = results.train_all([experiment], executor, progress)
+        timeline = replay(run.trace, network, engine)
+    summary = results.summarise(run, timeline, network, plan.target)
+    if out_folder is not None:
+        publish(out_folder, lambda fresh: results.save(results.timed_history(run, timeline), fresh / "run.nc"))
+    if as_json:
+        _print_json(summary)
+        return
+    _show_run(summary)
+    if out_folder is not None:
+        out().print(f"wrote {out_folder / 'run.nc'}", markup=False)
+
+
+@app.command("presets")
+def presets_command(
+    name: Annotated[str | None, typer.Argument(help="Print this preset, with its assumptions.")] = None,
+) -> None:
+    """List the presets, or print one."""
+    known = config.presets()
+    if name is None:
+        for preset, title in known.items():
+            out().print(f"{preset:<18} {title}", markup=False, soft_wrap=True)
+        return
+    if name not in known:
+        raise NetsimError(f"{name}: no preset of this name; {hint(name, known)}")
+    text = (config.PRESETS / f"{name}.toml").read_text("utf-8")
+    print(text)
+    print(f"What {name} assumes, and whose assumption it is:")
+    for what, said in tomllib.loads(text)["assumptions"].items():
+        print(f"  {what}: {said}")
+
+
+@app.command("plot")
+def plot_command(
+    results_file: Annotated[Path, typer.Argument(metavar="RESULTS.nc", help="What netsim sweep wrote.")],
+    out_folder: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the figures. Default: figures/ beside the file.", metavar="DIR"),
+    ] = None,
+) -> None:
+    """Draw the figures of a sweep again."""
+    folder = out_folder or results_file.parent / "figures"
+    ds = results.load(results_file)
+    check_folder(folder)
+    publish(folder, lambda fresh: _draw(ds, fresh))
+    out().print(f"wrote {folder} (PNG and SVG)", markup=False)
+
+
+@app.command("tune")
+def tune_command(
+    source: Source,
+    algorithm: Annotated[
+        str | None, typer.Option(help="Only this one: class, full name, or number (1 is the first).", metavar="NAME")
+    ] = None,
+    data: Data = None,
+    download: Download = False,
+    steps: Steps = None,
+    jobs: Jobs = None,
+    device: OnDevice = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find each method's learning rate on one log grid, extended where the best is at an edge."""
+    plan = config.load(source, data, steps, device, download)
+    experiments = plan.experiments if algorithm is None else (_pick(plan.experiments, algorithm, source),)
+    names = results.labels(experiments)
+    with training(_jobs(jobs)) as (executor, progress):
+        found = tune(experiments, names, plan.target, executor, progress)
+    command = " ".join(["netsim", *sys.argv[1:]])
+    if as_json:
+        methods = {n: {"lr": best(trials).lr, "trials": [asdict(t) for t in trials]} for n, trials in found.items()}
+        _print_json({"command": command, "grid": GRID, "factor": FACTOR, "target": plan.target, "algorithms": methods})
+        return
+    show_tuning(found, out())
+    grid = ", ".join(f"{rate:g}" for rate in GRID)
+    goal = (
+        "the fewest steps to the target, then the lowest last loss"
+        if plan.target is not None
+        else "the lowest last loss"
+    )
+    out().print(
+        f"grid: {grid}, extended by a factor of {FACTOR:g} beyond an edge that is best; best: {goal}", soft_wrap=True
+    )
+    for name, trials in found.items():
+        out().print(f"  {name}: lr = {best(trials).lr:g}", markup=False)
+    out().print(f"found by: {command}", markup=False, soft_wrap=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    Parameters
+    ----------
+    arguments
+        Instead of the process's own.
+    """
+    warnings.showwarning = lambda message, *_: _say(f"warning: {message}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that temporary folders are removed
+    try:
+        sys.exit(app(args=arguments, prog_name="netsim", standalone_mode=False))
+    except KeyboardInterrupt:
+        _say("stopped; nothing was written")
+        sys.exit(130)
+    except (NetsimError, OSError) as error:
+        _say(f"netsim: {' '.join(str(error).split())}")
+        sys.exit(2)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # typer's own, of an option or a command
+            raise
+        _say(f"netsim: {' '.join(error.format_message().split())} (see netsim --help)")
+        sys.exit(2)
+
+
+def _jobs(jobs: int | None) -> int:
+    return jobs or min(os.cpu_count() or 1, 4)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(results.plain(value), indent=2, ensure_ascii=False))
+
+
+def _draw(ds: xr.Dataset, folder: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from netsim import plots
+
+    folder.mkdir(exist_ok=True)
+    for name, figure in plots.all_figures(ds).items():
+        plots.save(figure, folder / name)
+
+
+def _pick(experiments: tuple[Experiment, ...], wanted: str, source: str) -> Experiment:
+    names = results.labels(experiments)
+    found = [
+        experiment
+        for number, (name, experiment) in enumerate(zip(names, experiments, strict=True), 1)
+        if wanted in (name, str(number), type(experiment.algorithm).__name__)
+    ]
+    numbered = ", ".join(f"{number} {name}" for number, name in enumerate(names, 1))
+    if len(found) != 1:
+        what = "no such algorithm" if not found else "several of this class"
+        raise NetsimError(f"--algorithm {wanted}: {what} in {source}; write a number or a full name: {numbered}")
+    return found[0]
+
+
+def _show_run(summary: dict[str, Any]) -> None:
+    console = out()
+    console.print(
+        f"{summary['algorithm']} on {summary['topology']}, {summary['network']}, sharing = {summary['sharing']}",
+        markup=False,
+    )
+    shown = Table()
+    for heading in ("step", "simulated time", *summary["numbers"]):
+        shown.add_column(heading, justify="right")
+    for row in summary["history"]:
+        numbers = [f"{row[name]:.4g}" for name in summary["numbers"]]
+        shown.add_row(str(row["step"]), format_seconds(row["time"]), *numbers)
+    console.print(shown)
+    for line in summary["lines"]:
+        console.print(line, markup=False, soft_wrap=True)
+
+
+__all__ = ["app", "format_bytes", "main"]

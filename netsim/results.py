@@ -1,0 +1,257 @@
+"""Results: one labelled Dataset from a plan, to and from a file, and as a table."""
+
+import math
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from netsim.config import Plan
+from netsim.errors import NetsimError
+from netsim.experiment import Experiment
+from netsim.sweep import sweep
+from netsim.training import Run, train
+
+Progress = Callable[[str, int, int, float | None], None]
+"""Called with (what, done, total, loss): steps of each experiment, then networks, where loss is None."""
+
+_TIMED = (
+    "time",
+    "seconds_per_epoch",
+    "time_to_target",
+    "closed_form",
+    "speedup",
+    "engine",
+)  # what depends on a network
+_SUMMED = ("by_recurrence", "by_simpy", "checked")
+
+
+def labels(experiments: Sequence[Experiment]) -> list[str]:
+    """Return the name of each experiment; those that occur again are numbered, as in a sweep: a, b, a (2)."""
+    names = [experiment.name for experiment in experiments]
+    counts = [names[: i + 1].count(name) for i, name in enumerate(names)]
+    return [name if count == 1 else f"{name} ({count})" for name, count in zip(names, counts, strict=True)]
+
+
+def train_all(
+    experiments: Sequence[Experiment],
+    executor: Executor | None = None,
+    progress: Progress = lambda what, done, total, loss: None,
+) -> list[Run]:
+    """Train every experiment once, each under its label.
+
+    Parameters
+    ----------
+    experiments
+        What to train.
+    executor
+        Where; None: one after the other here. With threads, pin BLAS to one thread.
+    progress
+        Called after every step, from the thread that trains.
+
+    Raises
+    ------
+    NetsimError
+        The task does not fit the workers; the line names the experiment.
+    """
+
+    def one(experiment: Experiment, label: str) -> Run:
+        try:
+            return train(experiment, lambda done, loss: progress(label, done, experiment.steps, loss))
+        except ValueError as error:
+            raise NetsimError(f"{label}: {error}") from None
+
+    return list((executor.map if executor else map)(one, experiments, labels(experiments)))
+
+
+def run_plan(
+    plan: Plan,
+    engine: str = "auto",
+    executor: Executor | None = None,
+    progress: Progress = lambda what, done, total, loss: None,
+) -> xr.Dataset:
+    """Train a plan's experiments once and time them on all of its networks.
+
+    Parameters
+    ----------
+    plan
+        From :func:`netsim.config.load`.
+    engine
+        As for :func:`netsim.sweep`.
+    executor, progress
+        As for :func:`train_all`; then progress is called with ``"networks, fifo"`` and the like.
+
+    Returns
+    -------
+    xarray.Dataset
+        What :func:`netsim.sweep` returns, with a first dimension ``sharing`` where a network matters, and the named networks over ``condition``:
+        ``condition_latency`` (s), ``condition_bandwidth`` (bit/s), ``condition_ours`` (bool). Attributes ``title``, ``preset`` and ``config`` (the
+        file's text).
+
+    Raises
+    ------
+    NetsimError
+        As for :func:`train_all` and :func:`netsim.sweep`.
+    """
+    runs = train_all(plan.experiments, executor, progress)
+    swept = []
+    for sharing, grid in plan.grids.items():
+
+        def timed(what: str, done: int, total: int, sharing: str = sharing) -> None:
+            progress(f"{what}, {sharing}", done, total, None)
+
+        swept.append(sweep(runs, grid, plan.target, engine, progress=timed))
+    return _with_conditions(_over_sharing(swept, list(plan.grids)), plan)
+
+
+def _over_sharing(swept: list[xr.Dataset], sharing: list[str]) -> xr.Dataset:
+    first = swept[0]
+    timed = xr.concat([ds[list(_TIMED)] for ds in swept], dim="sharing", combine_attrs="override")
+    ds = first.drop_vars(_TIMED).merge(timed.assign_coords(sharing=sharing), combine_attrs="override")
+    totals = {key: sum(one.attrs[key] for one in swept) for key in _SUMMED}
+    largest = max(one.attrs["largest_difference"] for one in swept)
+    kept = {key: value for key, value in first.attrs.items() if key != "sharing"}
+    return ds.assign_attrs({**kept, **totals, "largest_difference": largest})
+
+
+def _with_conditions(ds: xr.Dataset, plan: Plan) -> xr.Dataset:
+    named = plan.conditions
+    return ds.assign_coords(
+        condition=[one.name for one in named],
+        condition_latency=("condition", [one.latency for one in named], {"units": "s"}),
+        condition_bandwidth=("condition", [one.bandwidth for one in named], {"units": "bit/s"}),
+        condition_ours=("condition", [one.ours for one in named]),
+    ).assign_attrs(title=plan.title, preset=plan.name, config=plan.text)
+
+
+def table(ds: xr.Dataset) -> list[dict[str, Any]]:
+    """Return one row for each algorithm, named network and kind of sharing.
+
+    Returns
+    -------
+    list of dict
+        ``algorithm``, ``condition``, ``sharing``, ``latency`` (s), ``bandwidth`` (bit/s), ``seconds_per_epoch`` (per 1,000 steps where the task knows
+        no epochs), ``seconds_to_target`` (inf: not reached), ``speedup`` (over all-reduce; 0: not reached, NaN: all-reduce did not reach it either),
+        ``status`` ("reached", "not reached" or "diverged @ step"), ``engine``.
+    """
+    rows = []
+    for sharing in ds["sharing"].values:
+        for condition in ds["condition"].values:
+            named = ds.sel(sharing=sharing, condition=condition)
+            latency, bandwidth = float(named["condition_latency"]), float(named["condition_bandwidth"])
+            point = named.sel(latency=latency, bandwidth=bandwidth)
+            for name in ds["experiment"].values:
+                cell = point.sel(experiment=name)
+                rows.append(
+                    {
+                        "algorithm": str(name),
+                        "condition": str(condition),
+                        "sharing": str(sharing),
+                        "latency": latency,
+                        "bandwidth": bandwidth,
+                        "seconds_per_epoch": float(cell["seconds_per_epoch"]),
+                        "seconds_to_target": float(cell["time_to_target"]),
+                        "speedup": float(cell["speedup"]),
+                        "status": _status(int(cell["diverged_at"]), int(cell["steps_to_target"])),
+                        "engine": str(cell["engine"].values),
+                    }
+                )
+    return rows
+
+
+def _status(diverged_at: int, steps_to_target: int) -> str:
+    if diverged_at >= 0:
+        return f"diverged @ {diverged_at}"
+    return "reached" if steps_to_target >= 0 else "not reached"
+
+
+def to_json(ds: xr.Dataset) -> dict[str, Any]:
+    """Return the table and what is known of each algorithm, ready for ``json.dumps``: numbers that are not finite are None."""
+    per_algorithm = (
+        "learning_rate",
+        "overlap",
+        "diverged_at",
+        "steps_to_target",
+        "noise",
+        "clipped",
+        "theorem1_bound",
+        "remark_bound",
+        "remarks",
+    )
+    keys = ("title", "preset", "target", "baseline", *_SUMMED, "largest_difference", "compute", "seed", "device")
+    return _plain(
+        {
+            **{key: ds.attrs[key] for key in keys},
+            "algorithms": [
+                {"algorithm": str(name), **{key: ds[key].sel(experiment=name).item() for key in per_algorithm}}
+                for name in ds["experiment"].values
+            ],
+            "table": table(ds),
+        }
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def save(ds: xr.Dataset, path: str | Path) -> Path:
+    """Write a Dataset to a netCDF file, whole or not at all: it is written aside, flushed to the disk and renamed.
+
+    Raises
+    ------
+    NetsimError
+        The file cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as aside:
+            written = Path(aside) / path.name
+            ds.to_netcdf(written, engine="h5netcdf")
+            flush(written)
+            os.replace(written, path)
+    except OSError as error:
+        raise NetsimError(f"{path}: cannot be written ({error.strerror or error})") from None
+    return path
+
+
+def flush(path: Path) -> None:
+    """Wait until a file is on the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def load(path: str | Path) -> xr.Dataset:
+    """Read a Dataset that :func:`save` wrote.
+
+    Raises
+    ------
+    NetsimError
+        The file is missing, damaged, or not one of ours.
+    """
+    path = Path(path)
+    if not path.is_file():
+        what = "is a folder; name the results.nc in it" if path.is_dir() else "no such file"
+        raise NetsimError(f"{path}: {what}; `netsim sweep` writes results.nc")
+    try:
+        ds = xr.load_dataset(path, engine="h5netcdf")
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise NetsimError(
+            f"{path}: not a whole netCDF file, perhaps cut short ({said}); write it again with `netsim sweep`"
+        ) from None
+    missing = [name for name in ("loss", *_TIMED, "sharing", "condition") if name not in ds.variables]
+    if missing:
+        raise NetsimError(f"{path}: not results of netsim (no {missing[0]!r} in it); write them with `netsim sweep`")
+    return ds
