@@ -19,13 +19,15 @@ import xarray as xr
 from rich.table import Table
 
 from netsim import config, results
-from netsim.console import Stopped, check_folder, out, publish, show_sweep, show_tuning, training
+from netsim.console import check_folder, out, publish, show_sweep, show_tuning, training
 from netsim.errors import NetsimError
 from netsim.experiment import Experiment
 from netsim.keys import hint
 from netsim.replay import replay
 from netsim.tune import FACTOR, GRID, best, tune
 from netsim.units import bits_per_second, format_bytes, format_seconds, seconds
+
+STOPPED = 130  # exit code of a command that was interrupted
 
 
 class Engine(StrEnum):
@@ -67,7 +69,6 @@ app = typer.Typer(
     help="Which way of communicating reaches my target loss first on my network?\n\n"
     "Trains every algorithm once on real data, puts every message through a simulated network, and reads off the time for any latency and bandwidth.",
     epilog="Begin with: netsim presets, then netsim sweep tang2018",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -236,21 +237,25 @@ def main(arguments: list[str] | None = None) -> None:
     arguments
         Instead of the process's own.
     """
-    warnings.showwarning = lambda message, *_: _say(f"warning: {message}")
+    arguments = sys.argv[1:] if arguments is None else arguments
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that temporary folders are removed
     try:
-        sys.exit(app(args=arguments, prog_name="netsim", standalone_mode=False))
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: _say(f"warning: {message}")
+            code = app(args=arguments or ["--help"], prog_name="netsim", standalone_mode=False)
     except KeyboardInterrupt:
-        _say("stopped; nothing was written")
-        sys.exit(130)
+        code = STOPPED
     except (NetsimError, OSError) as error:
         _say(f"netsim: {' '.join(str(error).split())}")
-        sys.exit(2)
+        code = 2
     except Exception as error:
         if not hasattr(error, "format_message"):  # typer's own, of an option or a command
             raise
         _say(f"netsim: {' '.join(error.format_message().split())} (see netsim --help)")
-        sys.exit(2)
+        code = 2
+    if code == STOPPED:
+        _say("netsim: stopped; nothing was written")
+    sys.exit(code)
 
 
 def _jobs(jobs: int | None) -> int:
@@ -303,8 +308,22 @@ def _show_run(summary: dict[str, Any]) -> None:
         numbers = [f"{row[name]:.4g}" for name in summary["numbers"]]
         shown.add_row(str(row["step"]), format_seconds(row["time"]), *numbers)
     console.print(shown)
-    for line in summary["lines"]:
+    sent = f"{format_bytes(summary['bits_per_worker'] / 8)} sent by a worker in {summary['rounds']} steps"
+    travel = "messages travel while a gradient is computed" if summary["overlap"] else "no overlap"
+    lines = [
+        f"{format_seconds(summary['seconds'])} simulated, {summary['messages']} messages timed by {summary['engine']}; {sent}; {travel}",
+        f"learning rate {summary['learning_rate']}; {_goal(summary)}",
+    ]
+    if summary["noise"] is not None:
+        bounds = f"bounds {summary['theorem1_bound']:.3g} (Theorem 1), {summary['remark_bound']:.3g} (remark after Theorem 3)"
+        lines.append(f"noise: max ||C(z) - z||/||z|| = {summary['noise']:.3g}, a lower bound of alpha; {bounds}")
+    for line in [*lines, *summary["remarks"]]:
         console.print(line, markup=False, soft_wrap=True)
 
 
-__all__ = ["app", "format_bytes", "main"]
+def _goal(summary: dict[str, Any]) -> str:
+    if summary["target"] is None:
+        return "no target" if summary["status"] == "reached" else summary["status"]
+    if summary["seconds_to_target"] is None:
+        return f"target loss {summary['target']:g}: {summary['status']}"
+    return f"target loss {summary['target']:g} after {format_seconds(summary['seconds_to_target'])}"

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ Show = Callable[[str, int, int, float | None], None]
 LOG_EVERY = 5.0  # seconds between the lines of one bar where there is no terminal
 
 
-class Stopped(Exception):  # noqa: N818
+class Stopped(Exception):
     """Raised inside the threads that train, once the user has stopped the command."""
 
 
@@ -124,8 +124,8 @@ def check_folder(path: Path) -> None:
 def publish(folder: Path, write: Callable[[Path], Any]) -> None:
     """Have ``write`` fill a temporary folder beside ``folder``, flush it to the disk, then rename its contents into ``folder``.
 
-    Files and subfolders of the same names are replaced, at the end; everything else in ``folder`` stays. results.nc comes last, so that what lies beside
-    a new one is new.
+    Files and subfolders of the same names are replaced, at the end; everything else in ``folder`` stays. results.nc comes last, so that what lies
+    beside a new one is new.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent, ignore_cleanup_errors=True) as aside:
@@ -171,10 +171,8 @@ def show_sweep(ds: xr.Dataset, console: Console) -> None:
 
 def _setting(ds: xr.Dataset) -> str:
     compute = ds.attrs["compute"]
-    try:
+    with suppress(ValueError):  # a compute model says what it is
         compute = format_seconds(float(compute))
-    except ValueError:
-        pass  # a compute model, which says what it is
     per_epoch = int(ds["steps_per_epoch"][0])
     epoch = f"an epoch is {per_epoch} steps" if per_epoch else "no epochs: per 1,000 steps"
     return f"{ds['topology'].values[0]}, {int(ds['step'][-1])} steps, {epoch}, compute {compute} a gradient"

@@ -89,7 +89,7 @@ def compressor(values: Any, key: str) -> Any:
 def _named(values: Any, key: str, kind: str, method: str, example: str) -> Any:
     if not isinstance(values, Mapping) or not isinstance(values.get("name"), str):
         raise NetsimError(f"{key}: no name of {'an' if kind[0] == 'a' else 'a'} {kind}; write for example {example}")
-    classes = {
+    classes: dict[str, Any] = {
         name: found
         for name, found in vars(algorithms).items()
         if dataclasses.is_dataclass(found) and hasattr(found, method)

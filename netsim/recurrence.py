@@ -93,10 +93,18 @@ def _per_message(columns: list[np.ndarray]) -> np.ndarray:
 class _Order:
     """What every port admitted last, and for which networks the order held so far."""
 
-    def __init__(self, n: int, networks: int, kept: np.ndarray) -> None:
-        self.time, self.posted = np.full((n, networks), -1.0), np.full((n, networks), -1.0)
-        self.sender = np.full((n, networks), -1)
-        self.kept = kept
+    def __init__(self, time: np.ndarray, posted: np.ndarray, sender: np.ndarray, kept: np.ndarray) -> None:
+        self.time, self.posted, self.sender, self.kept = time, posted, sender, kept
+
+    @classmethod
+    def idle(cls, n: int, kept: np.ndarray) -> "_Order":
+        """Return ports that have admitted nothing."""
+        never = np.full((n, len(kept)), -1.0)
+        return cls(never, never, never, kept)
+
+    def renumbered(self, ports: np.ndarray) -> "_Order":
+        """Return the same with row k for port ``ports[k]``."""
+        return _Order(self.time[ports], self.posted[ports], self.sender[ports], self.kept)
 
     def admit(self, ports: Any, time: np.ndarray, posted: np.ndarray, sender: np.ndarray) -> None:
         """Check that (time, posted, sender) does not come before what the ports admitted last, and note it."""
@@ -146,9 +154,9 @@ class Recurrence:
         self.check_joins = half or (self.handshakes.any() and any((s.latency != s.latency[0, 0]).any() for s in speeds))
         self.out_idle = np.zeros((n, count))
         self.in_idle = self.out_idle if half else np.zeros((n, count))
-        self.out_order = _Order(n, count, self.kept)
-        self.in_order = self.out_order if half else _Order(n, count, self.kept)
-        self._seconds: dict[int, np.ndarray] = {}
+        self.one_port = half
+        self.out_order = _Order.idle(n, self.kept)
+        self.in_order = self.out_order if half else _Order.idle(n, self.kept)
         drawn = {id(one.compute): compute_seconds(one.compute, trace.rounds, n) for one in networks}
         self._gradient = [drawn[id(one.compute)] for one in (networks[:1] if len(drawn) == 1 else networks)]
 
@@ -166,7 +174,6 @@ class Recurrence:
             (C,) bool: for which networks the times are certified.
         """
         trace, n = self.trace, self.trace.n
-        left = (np.arange(n) - 1) % n
         in_flight: dict[tuple[int, int], np.ndarray] = {}
         degrees = np.array([len(near) for near in trace.neighbours])
         for r, (p, row) in enumerate(zip(trace.program_of.tolist(), trace.occurrence.tolist(), strict=True)):
@@ -185,10 +192,10 @@ class Recurrence:
                     assert self.near is not None
                     in_flight[r, o] = self._send(self.near, bits)
                     continue
-                for _ in range(2 * (n - 1) if kind == "all_reduce" else n - 1):
-                    self.ready = np.maximum(self.ready, self._send(self.ring, bits))
-                    if kind == "all_gather":
-                        bits = bits[left]
+                if kind == "all_reduce" or (bits == bits[0]).all():
+                    self._circulate([bits] * (2 * (n - 1) if kind == "all_reduce" else n - 1))
+                else:  # at step s everybody passes on what the worker s places to its left contributed
+                    self._circulate([np.roll(bits, step) for step in range(n - 1)])
                 self._codec(1, numbers, np.full(n, n - 1))
             on_round(r, self.ready)
         return self.kept
@@ -198,6 +205,33 @@ class Recurrence:
             self.ready = (
                 self.ready + np.array([codec_seconds(one, numbers)[side] for one in self.networks]) * messages[:, None]
             )
+
+    def _circulate(self, steps: list[np.ndarray]) -> None:
+        """Let everybody send ``bits[i]`` to its right neighbour and wait for its left one, for each of the (n,) bits in turn."""
+        ring, n = self.ring, self.trace.n
+        if self.one_port or self.unshared or self.check_joins:
+            for bits in steps:
+                self.ready = np.maximum(self.ready, self._send(ring, bits))
+            return
+        # One message a port: rows are numbered by sender throughout, and only the last step of each turn moves on to the receiver.
+        right, left = (np.arange(n) + 1) % n, (np.arange(n) - 1) % n
+        in_idle, in_order = self.in_idle[right], self.in_order.renumbered(right)
+        sender, wire_bits, previous = ring.sender[:, None], np.zeros(0), None
+        for bits in steps:
+            if bits is not previous:
+                wire_bits, previous = bits[:, None] * self.framing, bits
+                egress, ingress, link = wire_bits / ring.egress, wire_bits / ring.ingress, wire_bits / ring.bandwidth
+            posted = self.ready
+            first, last = leave(join(posted, self.handshakes, ring.latency), self.out_idle, self.overhead, egress, _maximum)
+            self.out_idle = last
+            arrival = first + ring.latency
+            in_order.admit(_ALL, arrival, posted, sender)
+            in_idle = receive(arrival, in_idle, ingress, _maximum)
+            time = delivered(in_idle, first, last, ring.latency, link, _maximum)
+            if not ring.steady:
+                time = ring.pair_delivered = np.maximum(time, ring.pair_delivered)
+            self.ready = np.maximum(posted, time[left])
+        self.in_idle, self.in_order = in_idle[left], in_order.renumbered(left)
 
     def _send(self, pattern: Pattern, bits: np.ndarray) -> np.ndarray:
         """Send worker i's message of ``bits[i]`` along a pattern; return (n, C), when each receiver's last one is delivered (0 for no message)."""

@@ -14,7 +14,10 @@ import xarray as xr
 from netsim.config import Plan
 from netsim.errors import NetsimError
 from netsim.experiment import Experiment
+from netsim.network import Network
+from netsim.replay import Timeline
 from netsim.sweep import sweep
+from netsim.theory import overlaps, remark_bound, theorem1_bound
 from netsim.training import Run, train
 
 Progress = Callable[[str, int, int, float | None], None]
@@ -184,7 +187,7 @@ def to_json(ds: xr.Dataset) -> dict[str, Any]:
         "remarks",
     )
     keys = ("title", "preset", "target", "baseline", *_SUMMED, "largest_difference", "compute", "seed", "device")
-    return _plain(
+    return plain(
         {
             **{key: ds.attrs[key] for key in keys},
             "algorithms": [
@@ -196,13 +199,75 @@ def to_json(ds: xr.Dataset) -> dict[str, Any]:
     )
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return nested dicts and lists with numbers that JSON knows: those that are not finite become None."""
     if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
     value = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def timed_history(run: Run, timeline: Timeline) -> xr.Dataset:
+    """Return a run's history with the simulated ``time`` (step), in seconds, of one network."""
+    ends = np.concatenate([[0.0], timeline.round_end])
+    steps = run.history["step"].values
+    return run.history.assign(time=("step", ends[np.minimum(steps, len(ends) - 1)], {"units": "s"}))
+
+
+def summarise(run: Run, timeline: Timeline, network: Network, target: float | None, rows: int = 10) -> dict[str, Any]:
+    """Return what is to be known of one run on one network.
+
+    Parameters
+    ----------
+    run, timeline, network
+        The run, and when its rounds ended on the network.
+    target
+        Training loss to be reached, or None.
+    rows
+        About so many evaluations are listed, the first and the last among them.
+
+    Returns
+    -------
+    dict
+        Names, settings, ``seconds``, ``seconds_to_target`` (None: not reached), ``status``, ``bits_per_worker`` (mean over workers), ``noise`` and
+        its bounds, ``remarks``, and ``history``: a list of dicts with ``step``, ``time`` and the numbers of ``numbers``.
+    """
+    history = timed_history(run, timeline)
+    topology, steps = run.experiment.topology, history["step"].values
+    reached = np.flatnonzero(history["loss"].values <= (-np.inf if target is None else target))
+    first = int(reached[0]) if len(reached) else -1
+    numbers = [name for name in ("loss", "accuracy", "test_loss", "consensus") if name in history]
+    listed = np.unique(np.linspace(0, len(steps) - 1, rows).round().astype(int))
+    return {
+        "algorithm": run.experiment.name,
+        "topology": topology.name,
+        "network": network.name,
+        "sharing": network.sharing,
+        "learning_rate": repr(run.experiment.lr),
+        "overlap": overlaps(run.trace),
+        "engine": timeline.engine,
+        "messages": timeline.messages,
+        "rounds": run.trace.rounds,
+        "steps_per_epoch": run.steps_per_epoch,
+        "seconds": float(timeline.round_end[-1]),
+        "target": target,
+        "seconds_to_target": float(history["time"].values[first]) if first >= 0 else None,
+        "status": _status(run.diverged_at or -1, first if target is not None else 0),
+        "bits_per_worker": float(history["bits"].values[-1].mean()),
+        "noise": history.attrs.get("noise"),
+        "clipped": history.attrs.get("clipped"),
+        "theorem1_bound": theorem1_bound(topology),
+        "remark_bound": remark_bound(topology),
+        "remarks": list(run.remarks),
+        "numbers": numbers,
+        "history": [
+            {"step": int(steps[i]), "time": float(history["time"].values[i])}
+            | {name: float(history[name].values[i]) for name in numbers}
+            for i in listed
+        ],
+    }
 
 
 def save(ds: xr.Dataset, path: str | Path) -> Path:

@@ -98,6 +98,12 @@ class Trace:
         of_program = np.array([sum(per.get(operation.kind, 0) for operation in program) for program in self.programs])
         return int(of_program[self.program_of].sum())
 
+    @property
+    def fingerprint(self) -> tuple:
+        """Equal for traces that say the same: those cost the same on every network."""
+        sizes = tuple((column.shape, column.tobytes()) for columns in self.bits for column in columns)
+        return self.n, self.neighbours, self.programs, self.program_of.tobytes(), sizes, self.by_hand
+
     def bits_per_worker(self) -> np.ndarray:
         """Return (rounds, n): the bits each worker sent in each round, summed over its messages."""
         total = np.zeros((self.rounds, self.n))

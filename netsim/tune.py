@@ -1,8 +1,8 @@
 """Learning rates, tuned for each method on one published grid.
 
-The grid is 0.025, 0.05, 0.1, 0.2, 0.4. Where the best rate lies at an edge, the grid is extended by a factor of two beyond that edge, until the best
-is inside or the rates beyond it diverge. Best is the rate that reaches the target in the fewest steps; of those that tie, or where none reaches it, the
-one with the lowest last loss. A run that diverges is never best.
+The grid is 0.025, 0.05, 0.1, 0.2, 0.4. Where the best rate lies at an edge, the grid is extended by a factor of two beyond that edge, until the
+best is inside: the rate beyond it is worse, or diverges. Best is the rate that reaches the target in the fewest steps; of those that tie, or where
+none reaches it, the one with the lowest last loss. A run that diverges is never best.
 """
 
 import math
@@ -133,7 +133,7 @@ def _trial(rate: float, run: Run, target: float | None) -> Trial:
     if run.diverged_at is not None:
         return Trial(rate, None, math.inf, run.diverged_at)
     loss = run.history["loss"].values
-    at = np.flatnonzero(loss <= target) if target is not None else []
+    at = np.flatnonzero(loss <= (-np.inf if target is None else target))
     steps = int(run.history["step"].values[at[0]]) if len(at) else None
     return Trial(rate, steps, float(loss[-1]), None)
 

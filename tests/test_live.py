@@ -14,11 +14,11 @@ from models.datasets import digits
 from models.least_squares import LeastSquares
 from models.mlp import MLP
 from models.softmax import SoftmaxRegression
-from netsim import Experiment, Network, NetsimError, replay, topology, train
+from netsim import Experiment, NetsimError, Network, replay, topology, train
 from netsim.compute import Exponential, LogNormal, Uniform
 from tests.oracles.live import live
 
-STEPS, LR, SEED = 5, 0.05, 3
+STEPS, LR, SEED = 4, 0.05, 3
 
 ALGORITHMS = (
     DPSGD(),
@@ -132,15 +132,27 @@ def networks(n: int) -> dict[str, Network]:
 
 
 @pytest.mark.parametrize("graph", TOPOLOGIES, ids=lambda graph: graph.name)
-@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=repr)
+@pytest.mark.parametrize("algorithm", [DPSGD(), DCDPSGD(StochasticQuantizer(8))], ids=repr)
 def test_equals_train_then_replay(algorithm, graph):
     answers = Counter(check(algorithm, graph, network) for network in networks(graph.n).values())
     assert answers["certified"] > 0
 
 
+@pytest.mark.parametrize(
+    "algorithm", [one for one in ALGORITHMS if one not in (DPSGD(), DCDPSGD(StochasticQuantizer(8)))], ids=repr
+)
+def test_other_algorithms_equal_train_then_replay(algorithm):
+    graph = topology.ring(5)
+    answers = Counter(check(algorithm, graph, network) for network in networks(graph.n).values())
+    assert answers["certified"] > 0
+
+
 @pytest.mark.parametrize("name", ["softmax", "MLP"])
-@pytest.mark.parametrize("algorithm", [DPSGD(), DCDPSGD(StochasticQuantizer(8)), ECDPSGD(StochasticQuantizer(8, (-2, 2)))], ids=repr)
+@pytest.mark.parametrize(
+    "algorithm", [DPSGD(), DCDPSGD(StochasticQuantizer(8)), ECDPSGD(StochasticQuantizer(8, (-2, 2)))], ids=repr
+)
 def test_equals_train_then_replay_on_digits(algorithm, name):
+    """ECD's range is fixed here: where a ReLU is dead, its estimates are float32 numbers, and a scale sits on the edge between two of them."""
     for network in (
         Network(1e-3, 1e7, compute=LogNormal(2e-3, 0.5, seed=1)),
         Network(per_link(5, 0, 4e-3), per_link(5, 2e6, 2e7), compute=Exponential(2e-3), duplex="half"),
@@ -151,7 +163,7 @@ def test_equals_train_then_replay_on_digits(algorithm, name):
 def test_equals_train_then_replay_on_random_networks():
     answers: Counter = Counter()
 
-    @settings(max_examples=120, deadline=None)
+    @settings(max_examples=80, deadline=None)
     @given(
         algorithm=st.sampled_from(ALGORITHMS),
         graph=st.sampled_from(TOPOLOGIES),
@@ -168,7 +180,19 @@ def test_equals_train_then_replay_on_random_networks():
         codec=st.sampled_from([None, 2.0**-16, (1e-5, 3e-5)]),
     )
     def holds(
-        algorithm, graph, seed, latency, bandwidth, compute, duplex, sharing, overhead, handshakes, framing, ports, codec
+        algorithm,
+        graph,
+        seed,
+        latency,
+        bandwidth,
+        compute,
+        duplex,
+        sharing,
+        overhead,
+        handshakes,
+        framing,
+        ports,
+        codec,
     ):
         random, n = np.random.default_rng(seed), graph.n
         grain = 2.0**-10  # with these, bits over bandwidth are multiples of it too: many ties

@@ -197,7 +197,7 @@ def codes_to_values(codes: Array, grid: Grid, dtype: Any, shrink: float) -> Arra
             place[...] = codes[rows, start:stop]
             if low is None:
                 place -= top / 2
-                place /= top / 2
+                place *= 2 / top  # to 1 exactly at the ends, for every width
                 per_unit(xp.multiply, place, scale[rows], parts, out)
             else:
                 place /= float(top)

@@ -1,0 +1,67 @@
+"""Messages per second of the event engine alone: a ring exchange of 1 Mbit each way, beside a bare SimPy timeout with a callback."""
+
+import time
+
+import numpy as np
+import simpy
+
+from benchmarks.harness import main
+from netsim.clock import run
+from netsim.network import Network
+from netsim.topology import ring
+from netsim.trace import Operation, Trace
+
+MESSAGES = 160_000
+
+
+def exchange(n: int) -> dict[str, float]:
+    rounds = MESSAGES // (2 * n)
+    graph = ring(n)
+    sizes = (np.array([[1_000_000]]), np.zeros((0, 0), dtype=int))
+    program = (Operation("post"), Operation("wait", 0, 0, 0))
+    trace = Trace(n, tuple(graph.neighbours(i) for i in range(n)), (program,), np.zeros(rounds, dtype=int), (sizes,))
+    start = time.perf_counter()
+    ticks = run(trace, Network(latency=1e-3, bandwidth=1e9), np.zeros((rounds, n)))
+    return {"messages_per_s": ticks.messages / (time.perf_counter() - start)}
+
+
+def noisy(n: int) -> dict[str, float]:
+    """Every message at an instant of its own: random gradient times of 10 ms."""
+    rounds = MESSAGES // (2 * n)
+    graph = ring(n)
+    sizes = (np.array([[1_000_000]]), np.zeros((0, 0), dtype=int), np.zeros((0, 0), dtype=int))
+    program = (Operation("post"), Operation("compute"), Operation("wait", 0, 0, 0))
+    trace = Trace(n, tuple(graph.neighbours(i) for i in range(n)), (program,), np.zeros(rounds, dtype=int), (sizes,))
+    seconds = np.random.default_rng(0).exponential(0.01, (rounds, n))
+    start = time.perf_counter()
+    ticks = run(trace, Network(latency=1e-3, bandwidth=1e9), seconds)
+    return {"messages_per_s": ticks.messages / (time.perf_counter() - start)}
+
+
+def bare_simpy(pending: int) -> dict[str, float]:
+    clock, count = simpy.Environment(), 0
+
+    def again(event: simpy.Event) -> None:
+        nonlocal count
+        count += 1
+        if count < MESSAGES:
+            simpy.Timeout(clock, 1.0).callbacks.append(again)
+
+    for _ in range(pending):
+        simpy.Timeout(clock, 1.0).callbacks.append(again)
+    start = time.perf_counter()
+    clock.run()
+    return {"events_per_s": count / (time.perf_counter() - start)}
+
+
+VARIANTS = {
+    "ring exchange, n = 8": lambda: exchange(8),
+    "ring exchange, n = 64": lambda: exchange(64),
+    "ring exchange, n = 1024": lambda: exchange(1024),
+    "ring exchange with random gradient times, n = 8": lambda: noisy(8),
+    "bare SimPy timeouts, 16 pending": lambda: bare_simpy(16),
+    "bare SimPy timeouts, 2048 pending": lambda: bare_simpy(2048),
+}
+
+if __name__ == "__main__":
+    main("events", VARIANTS)

@@ -1,0 +1,8 @@
+"""Run all benchmarks, one after the other: ``python -m benchmarks.run``."""
+
+import subprocess
+import sys
+
+for name in ("events", "replay_grid", "quantizer", "mlp"):
+    print(f"==> {name}", file=sys.stderr)
+    subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)

@@ -1,0 +1,297 @@
+"""How figures look: what an algorithm is called, its colour, marker and line, the frame around the data, and the files written."""
+
+import ast
+import io
+import os
+import re
+import tempfile
+import threading
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from netsim.errors import NetsimError
+from netsim.units import format_seconds
+
+COLUMN, PAGE = 3.3, 7.0  # inches: one column of a paper, and both
+TEXT, SMALL = 8.0, 7.0  # points
+MUTED = "#555555"
+FULL_PRECISION = 32  # bits a number, as full precision is billed
+
+# the name, then a colour in full precision and one compressed, then a marker; from dark to light, so that grey tells them apart too
+_FAMILIES = {
+    "AllReduceSGD": ("All-reduce", "#1a1a1a", "#6a3d9a", "o"),
+    "DPSGD": ("D-PSGD", "#1f6fb0", "#1f6fb0", "s"),
+    "NaiveCompressedDPSGD": ("Naive D-PSGD", "#d9534f", "#d9534f", "X"),
+    "DCDPSGD": ("DCD-PSGD", "#f28e2b", "#f28e2b", "^"),
+    "ECDPSGD": ("ECD-PSGD", "#8cd17d", "#8cd17d", "D"),
+}
+_OTHERS = (("#8c564b", "v"), ("#17becf", "P"), ("#bcbd22", "<"), ("#e377c2", ">"), ("#7f7f7f", "h"), ("#4e5b9b", "p"))
+_ORDINAL = re.compile(r" \((\d+)\)$")
+_SVG = threading.Lock()  # the salt of a file's identifiers can only be set for the whole process
+
+
+class Plot(Figure):
+    """A figure that a notebook shows by itself, without pyplot and its list of open figures."""
+
+    def _repr_png_(self) -> bytes:
+        out = io.BytesIO()
+        self.savefig(out, format="png", dpi=150)
+        return out.getvalue()
+
+
+class Style(NamedTuple):
+    """How one algorithm is drawn in every figure.
+
+    Attributes
+    ----------
+    colour
+        Of line, marker and map; the family's, paler below 8 bits.
+    marker
+        The family's.
+    line
+        matplotlib's line style: solid in full precision, dashed when compressed, dotted below 8 bits, dash-dotted for other variants.
+    face
+        Of the marker: white below 8 bits.
+    """
+
+    colour: str
+    marker: str
+    line: Any
+    face: str
+
+
+class _Name(NamedTuple):
+    family: str
+    bits: int | None  # None: compressed by something that has no fixed bits
+    words: tuple[str, ...]  # what the label says after the family
+    variant: bool  # anything but the family and its compressor's bits
+
+
+def label(name: str) -> str:
+    """Return what a legend calls an algorithm: ``DCDPSGD(StochasticQuantizer(8))`` -> ``"DCD-PSGD, 8 bits"``.
+
+    Parameters
+    ----------
+    name
+        The algorithm's ``repr``, as on a results Dataset's ``experiment``. Other names than those of this project's algorithms come back as they are.
+    """
+    parsed = _parse(name)
+    return name if parsed is None else ", ".join((_FAMILIES[parsed.family][0], *parsed.words))
+
+
+def bits(name: str) -> int | None:
+    """Return the bits of a number that an algorithm sends: 32 in full precision; None where that is not one number or not known."""
+    parsed = _parse(name)
+    return None if parsed is None else parsed.bits
+
+
+def family(name: str) -> str:
+    """Return the name of an algorithm's class: ``DCDPSGD(StochasticQuantizer(8))`` -> ``"DCDPSGD"``."""
+    return name.split("(")[0].strip()
+
+
+def style(name: str) -> Style:
+    """Return how an algorithm is drawn: by its name alone, so that it looks the same in every figure."""
+    parsed = _parse(name)
+    if parsed is None:
+        colour, marker = _OTHERS[zlib.crc32(family(name).encode()) % len(_OTHERS)]
+        return Style(colour, marker, (0, (6, 1, 1, 1)), colour)
+    _, full, compressed, marker = _FAMILIES[parsed.family]
+    shift = 2 * list(_FAMILIES).index(parsed.family)  # dashes of lines that coincide fall into each other's gaps
+    colour = full if parsed.bits == FULL_PRECISION else compressed
+    few = parsed.bits is not None and parsed.bits < 8
+    if few:
+        colour = to_hex(0.65 * np.array(to_rgb(colour)) + 0.35)
+    if parsed.variant:
+        line: Any = (shift, (6, 1.5, 1, 1.5))
+    elif parsed.bits == FULL_PRECISION:
+        line = "-"
+    else:
+        line = (shift / 2, (1, 1.2)) if few else (shift, (4, 4))
+    return Style(colour, marker, line, "white" if few else colour)
+
+
+def legend_label(ds: xr.Dataset, name: str) -> str:
+    """Return the label of an experiment, with what overlaps and whether it diverged: ``"D-PSGD, 32 bits (overlaps)"``."""
+    one = ds.sel(experiment=name)
+    words = label(name)
+    if "overlap" in ds:
+        words += " (overlaps)" if bool(one["overlap"]) else " (after the gradient)"
+    at = int(one["diverged_at"]) if "diverged_at" in ds else -1
+    return words if at < 0 else f"{words}, diverged @ {at}"
+
+
+def circumstances(ds: xr.Dataset) -> str:
+    """Return the line that stands on every figure: target, workers, compute time and how ports are shared."""
+    words = [f"target loss {ds.attrs['target']:.3g}"] if "target" in ds.attrs else []
+    if "workers" in ds and len(np.unique(ds["workers"])) == 1:
+        words.append(f"{int(ds['workers'].values.flat[0])} workers")
+    compute = str(ds.attrs.get("compute", ""))
+    if compute:
+        words.append(f"compute {_seconds(compute)}")
+    if "sharing" in ds.coords or "sharing" in ds.attrs:
+        words.append(f"sharing {sharing_of(ds)}")
+    return ", ".join(words)
+
+
+def sharing_of(ds: xr.Dataset) -> str:
+    """Return how ports are shared in a Dataset of one sharing."""
+    return str(ds["sharing"].values) if "sharing" in ds.coords else str(ds.attrs.get("sharing", "fifo"))
+
+
+def choose(ds: xr.Dataset, sharing: str | None) -> xr.Dataset:
+    """Return the part of a Dataset for one sharing.
+
+    Parameters
+    ----------
+    ds
+        Of :func:`netsim.sweep`, or of the command line with its dimension ``sharing``.
+    sharing
+        "fifo", "none", …; None: "fifo" where there is a choice, else what there is.
+
+    Raises
+    ------
+    NetsimError
+        The Dataset holds another.
+    """
+    held = [str(one) for one in np.atleast_1d(ds["sharing"].values)] if "sharing" in ds.coords else [sharing_of(ds)]
+    wanted = sharing or ("fifo" if "fifo" in held else held[0])
+    if wanted not in held:
+        raise NetsimError(f"sharing = {wanted!r}: these results hold {', '.join(map(repr, held))}")
+    return ds.sel(sharing=wanted) if "sharing" in ds.dims else ds
+
+
+def frame(ax: Axes, xlabel: str, ylabel: str, title: str = "") -> None:
+    """Label and dress a panel; its words are sized for a column of a paper."""
+    ax.set_xlabel(xlabel, fontsize=TEXT)
+    ax.set_ylabel(ylabel, fontsize=TEXT)
+    ax.set_title(title, fontsize=TEXT, loc="left")
+    ax.tick_params(which="both", labelsize=SMALL, width=0.6)
+    for spine in ax.spines.values():
+        spine.set_linewidth(0.6)
+
+
+def plain_log(ax: Axes, which: str) -> None:
+    """Make the axis "x" or "y" logarithmic, with plain numbers for ticks: 0.1, 1, 10, …, 10,000; 2 and 5 too where it spans little."""
+    if which == "x":
+        ax.set_xscale("log")
+    else:
+        ax.set_yscale("log")
+    axis = getattr(ax, f"{which}axis")
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,), numticks=20))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def place_legend(figure: Figure, handles: Iterable[Any], title: str, columns: int, ax: Axes | None = None) -> None:
+    """Put the legend below a figure, where it covers nothing; with ``ax``, into that empty panel."""
+    handles = list(handles)
+    options: dict[str, Any] = {"fontsize": SMALL, "title_fontsize": SMALL, "frameon": False, "handlelength": 3.2}
+    if ax is None:
+        legend = figure.legend(
+            handles=handles, loc="outside lower center", ncols=columns, title=title, columnspacing=1.2, **options
+        )
+    else:
+        ax.set_axis_off()
+        legend = ax.legend(
+            handles=handles, loc="center left", borderaxespad=0, title=title, labelspacing=0.8, **options
+        )
+    legend.set_alignment("left")
+
+
+def save(figure: Figure, path_stem: str | Path) -> tuple[Path, Path]:
+    """Write a figure as PNG (200 dpi) and SVG, each whole or not at all; the same figure gives the same bytes.
+
+    Parameters
+    ----------
+    figure
+        What to write.
+    path_stem
+        The files' path without ``.png`` and ``.svg``; folders are made.
+
+    Returns
+    -------
+    tuple of Path
+        The PNG and the SVG.
+
+    Raises
+    ------
+    NetsimError
+        The files cannot be written.
+    """
+    stem = Path(path_stem)
+    png, svg = (stem.with_name(stem.name + suffix) for suffix in (".png", ".svg"))
+    try:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{stem.name}.", dir=stem.parent) as aside:
+            figure.savefig(Path(aside) / png.name, dpi=200)
+            with _SVG, mpl.rc_context({"svg.hashsalt": "netsim"}):
+                figure.savefig(Path(aside) / svg.name, metadata={"Date": None})
+            for path in (png, svg):
+                os.replace(Path(aside) / path.name, path)
+    except OSError as error:
+        raise NetsimError(f"{stem}: figures cannot be written ({error.strerror or error})") from None
+    return png, svg
+
+
+def _parse(name: str) -> _Name | None:
+    """Take an algorithm's repr apart; None where it is not one of ours."""
+    ordinal = _ORDINAL.search(name)
+    try:
+        call = ast.parse(name[: ordinal.start()] if ordinal else name, mode="eval").body
+    except SyntaxError:
+        return None
+    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in _FAMILIES):
+        return None
+    given = [*call.args, *(word.value for word in call.keywords if word.arg == "compress")]
+    sent, how = (FULL_PRECISION, (f"{FULL_PRECISION} bits",)) if not given else _compression(given[0])
+    words = [*how, *(_hyperparameter(word) for word in call.keywords if word.arg != "compress")]
+    if ordinal:
+        words.append(f"run {ordinal[1]}")
+    return _Name(call.func.id, sent, tuple(words), len(words) > 1)
+
+
+def _compression(node: ast.expr) -> tuple[int | None, tuple[str, ...]]:
+    """Return a compressor's bits, where it has any, and its words."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+        return None, (ast.unparse(node),)
+    kind, values = node.func.id, [one.value for one in node.args if isinstance(one, ast.Constant)]
+    more = tuple(_hyperparameter(word) for word in node.keywords)
+    match kind, values:
+        case "Identity", []:
+            return FULL_PRECISION, (f"{FULL_PRECISION} bits", "identity", *more)
+        case "StochasticQuantizer", [int(count)]:
+            return count, (_bits(count), *more)
+        case "NearestQuantizer", [int(count)]:
+            return count, (_bits(count), "to nearest", *more)
+        case "RandomSparsifier", [int() | float() as probability]:
+            return None, (f"{100 * probability:g} % kept", *more)
+    return None, (ast.unparse(node),)
+
+
+def _bits(count: int) -> str:
+    return "1 bit" if count == 1 else f"{count} bits"
+
+
+def _hyperparameter(word: ast.keyword) -> str:
+    value = ast.unparse(word.value).strip("'\"")
+    return "gradient first" if (word.arg, value) == ("overlap", "False") else f"{word.arg} {value}"
+
+
+def _seconds(compute: str) -> str:
+    """Return a compute time, or the repr of a compute model, as words."""
+    try:
+        return format_seconds(float(compute))
+    except ValueError:
+        return compute

@@ -1,0 +1,257 @@
+"""Configuration files: what they become, and what is said about a mistake in them."""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from algorithms import DCDPSGD, DPSGD, AllReduceSGD, ECDPSGD, StochasticQuantizer
+from netsim import NetsimError, config
+from netsim.compute import LogNormal
+from netsim.schedules import InverseSqrt
+
+DATA = Path(os.environ.get("NETSIM_DATA", Path(__file__).parents[1].parent / "shared" / "data"))
+
+SMALL = """
+title = "small"
+[task]
+hidden = [16]
+[training]
+steps = 22
+target = 0.5
+[topology]
+kind = "ring"
+n = 4
+[[algorithm]]
+name = "AllReduceSGD"
+lr = 0.2
+[[algorithm]]
+name = "DCDPSGD"
+compress = { name = "StochasticQuantizer", bits = 8 }
+[network]
+compute = "50 ms"
+latency = { from = "0.1 ms", to = "100 ms", points = 3 }
+bandwidth = { from = "1 Mbit/s", to = "1 Gbit/s", points = 3 }
+[[condition]]
+name = "slow"
+latency = "20 ms"
+bandwidth = "5 Mbit/s"
+source = "paper"
+[[condition]]
+name = "fast"
+latency = "0.1 ms"
+bandwidth = "1 Gbit/s"
+"""
+
+
+def write(folder: Path, *changes: tuple[str, str]) -> Path:
+    """Write SMALL with some text replaced, each of which must occur."""
+    text = SMALL
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path = folder / "my.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_becomes_experiments_and_networks(tmp_path: Path) -> None:
+    plan = config.load(write(tmp_path))
+    all_reduce, dcd = plan.experiments
+    assert (plan.name, plan.title, plan.target) == ("my", "small", 0.5)
+    assert (all_reduce.algorithm, all_reduce.lr) == (AllReduceSGD(), 0.2)
+    assert (dcd.algorithm, dcd.lr) == (DCDPSGD(StochasticQuantizer(8)), 0.1)
+    assert all_reduce.task is dcd.task and all_reduce.task.hidden == (16,)
+    assert (dcd.topology.name, dcd.steps, dcd.target) == ("ring(4)", 22, 0.5)
+    assert list(plan.grids) == ["fifo", "none"]
+    for sharing, grid in plan.grids.items():
+        assert grid.latency == pytest.approx((1e-4, 10**-2.5, 0.02, 0.1))
+        assert (len(grid), grid.template.sharing, grid.template.compute) == (4 * 4, sharing, 0.05)
+    assert plan.conditions == (("slow", 0.02, 5e6, False), ("fast", 1e-4, 1e9, True))
+
+
+def test_options_replace_what_the_file_says(tmp_path: Path) -> None:
+    plan = config.load(write(tmp_path), steps=7, device="cpu")
+    assert {(one.steps, one.device) for one in plan.experiments} == {(7, "cpu")}
+
+
+def test_what_else_a_file_may_say(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        ("steps = 22", 'steps = 22\nlr = { kind = "inverse-sqrt", peak = 0.2, scale = 10 }\nmomentum = 0.5'),
+        (
+            'compute = "50 ms"',
+            'compute = { kind = "lognormal", mean = "50 ms", cv = 0.1 }\nsharing = ["none"]\nduplex = "half"',
+        ),
+        ('latency = { from = "0.1 ms", to = "100 ms", points = 3 }', 'latency = ["1 ms", 0.02]'),
+        (
+            'bandwidth = { from = "1 Mbit/s", to = "1 Gbit/s", points = 3 }',
+            'bandwidth = "5 Mbit/s"\negress = "1 Gbit/s"\ncodec = ["1 ns", "2 ns"]',
+        ),
+        (
+            '[[algorithm]]\nname = "AllReduceSGD"',
+            '[[algorithm]]\nname = "ECDPSGD"\ncompress = "Identity"\nindex = "listing"',
+        ),
+    )
+    plan = config.load(path)
+    ecd, dcd = plan.experiments
+    assert repr(ecd.algorithm) == "ECDPSGD(Identity(), index='listing')" and isinstance(ecd.algorithm, ECDPSGD)
+    assert dcd.lr == InverseSqrt(0.2, 10) and dcd.momentum == 0.5
+    network = plan.grids["none"].template
+    assert plan.grids["none"].latency == (1e-4, 1e-3, 0.02)  # 0.1 ms is a condition's
+    assert (network.duplex, network.egress, network.codec) == ("half", 1e9, (1e-9, 2e-9))
+    assert network.compute == LogNormal(0.05, 0.1)
+
+
+def test_a_file_without_conditions_names_the_corners_of_its_grid(tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text(SMALL[: SMALL.index("[[condition]]")])
+    plan = config.load(path)
+    assert {(c.latency, c.bandwidth) for c in plan.conditions} == {(1e-4, 1e9), (0.1, 1e9), (1e-4, 1e6), (0.1, 1e6)}
+    assert all(c.ours for c in plan.conditions)
+
+
+@pytest.mark.parametrize(
+    ("keys", "name", "n"),
+    [
+        ('kind = "torus"\nrows = 2\ncols = 3', "torus(2, 3)", 6),
+        ('kind = "hypercube"\ndim = 2', "hypercube(2)", 4),
+        ('kind = "exponential"\nn = 5', "exponential(5)", 5),
+        ('kind = "complete"\nn = 3', "complete(3)", 3),
+        ('kind = "star"\nn = 3\nweights = "max_degree"', "star(3, max_degree)", 3),
+        ('kind = "random_regular"\nn = 6\ndegree = 3\nseed = 1', "random_regular(6, 3, seed=1)", 6),
+        ('kind = "matrix"\nweights_matrix = [[0.5, 0.5], [0.5, 0.5]]', "weights(2)", 2),
+        ('kind = "matrix"\nweights_matrix = "w.csv"', "weights(3)", 3),
+        ('kind = "matrix"\nweights_matrix = "w.npy"', "weights(3)", 3),
+    ],
+)
+def test_every_topology(tmp_path: Path, keys: str, name: str, n: int) -> None:
+    matrix = np.full((3, 3), 0.25) + np.eye(3) / 4
+    np.save(tmp_path / "w.npy", matrix)
+    np.savetxt(tmp_path / "w.csv", matrix, delimiter=",")
+    topology = config.load(write(tmp_path, ('kind = "ring"\nn = 4', keys))).experiments[0].topology
+    assert (topology.name, topology.n) == (name, n)
+
+
+RING, COMPRESS = 'kind = "ring"\nn = 4', '{ name = "StochasticQuantizer", bits = 8 }'
+MISTAKES = [  # what is changed, and what the line must say
+    (("[training]", "[trainin]"), ["trainin: unknown key", 'did you mean "training"?']),
+    (("steps = 22", "stesp = 22"), ["training.stesp: unknown key", 'did you mean "steps"?']),
+    (("steps = 22", ""), ["training.steps: missing"]),
+    (("steps = 22", "steps = 0"), ["training.steps = 0: must be a whole number, at least 1"]),
+    (("steps = 22", 'steps = "22"'), ['training.steps = "22": ', "integer"]),
+    (("steps = 22", "steps = 22\nlr = { kind = 'cosin', peak = 1 }"), ["training.lr.kind = 'cosin'", "cosine"]),
+    (("steps = 22", "steps = 22\nmomentum = 1.5"), ["training.momentum = 1.5: must be at least 0 and below 1"]),
+    (("lr = 0.2", "lr = -1"), ["algorithm[1].lr = -1: must be a number above 0"]),
+    (("lr = 0.2", "gama = 2"), ["algorithm[1].gama: unknown key of AllReduceSGD", "compress"]),
+    (('"AllReduceSGD"', '"AllReduce"'), ['algorithm[1].name = "AllReduce"', 'did you mean "AllReduceSGD"?']),
+    (('name = "AllReduceSGD"', ""), ["algorithm[1]: no name of an algorithm"]),
+    (('name = "AllReduceSGD"', 'name = "DPSGD"\ngamma = "1"'), ['algorithm[1].gamma = "1": must be a number']),
+    (("bits = 8", "bits = 0"), ["algorithm[2].compress.bits = 0", "from 1 to 16"]),
+    (("bits = 8", "bits = 17"), ["algorithm[2].compress.bits = 17", "from 1 to 16"]),
+    (("bits = 8", "bits = 8.5"), ["algorithm[2].compress.bits = 8.5: must be a whole number"]),
+    (("bits = 8", "bit = 8"), ["algorithm[2].compress.bit: unknown key", 'did you mean "bits"?']),
+    ((", bits = 8", ""), ["algorithm[2].compress: StochasticQuantizer also needs bits"]),
+    (
+        ("StochasticQuantizer", "StocasticQuantizer"),
+        ["algorithm[2].compress.name", 'did you mean "StochasticQuantizer"?'],
+    ),
+    ((COMPRESS, "8"), ["algorithm[2].compress: no name of a compressor"]),
+    ((RING, 'kind = "ring"\nn = 1'), ["topology.n = 1: at least 2 workers needed"]),
+    ((RING, 'kind = "rng"\nn = 4'), ['topology.kind = "rng"', 'did you mean "ring"?']),
+    ((RING, 'kind = "torus"\nrows = 2'), ["topology: torus also needs cols"]),
+    ((RING, 'kind = "ring"\nn = 4\nweight = "uniform"'), ["topology.weight: unknown key", 'did you mean "weights"?']),
+    (
+        (RING, 'kind = "matrix"\nweights_matrix = [[0.5, 0.5], [0.5, 0.4]]'),
+        ["topology.weights", "doubly stochastic: row 1 sums to 0.9"],
+    ),
+    (
+        (RING, 'kind = "matrix"\nweights_matrix = "no.csv"'),
+        ["topology.weights_matrix", "no.csv", "n rows of n numbers"],
+    ),
+    ((RING, 'kind = "matrix"'), ["topology: matrix also needs weights_matrix"]),
+    (
+        ('from = "1 Mbit/s"', 'from = "10 mbs"'),
+        ['network.bandwidth.from = "10 mbs": unknown unit "mbs"', '"10 Mbit/s"'],
+    ),
+    (('to = "1 Gbit/s"', 'too = "1 Gbit/s"'), ["network.bandwidth.too: unknown key", 'did you mean "to"?']),
+    (("points = 3", "points = 1"), ["network.latency.points = 1: must be a whole number, at least 2"]),
+    (('to = "100 ms"', 'to = "1 us"'), ["network.latency.from: must be above 0 and below"]),
+    (('compute = "50 ms"', 'compute = "50 mms"'), ['network.compute = "50 mms": unknown unit']),
+    (('compute = "50 ms"', 'compute = { kind = "lognormal", mean = "50 ms" }'), ["network.compute", "also needs cv"]),
+    (('compute = "50 ms"', 'sharing = ["fair"]'), ['network.sharing[1] = "fair"', '"fifo" or "none"']),
+    (('compute = "50 ms"', "handshakes = -1"), ["network.handshakes = -1: must be a whole number"]),
+    (
+        ('latency = "20 ms"', 'latency = "20"\nlatncy = 1'),
+        ["condition[1].latncy: unknown key", 'did you mean "latency"?'],
+    ),
+    (('name = "fast"', 'name = "slow"'), ['condition.name = "slow": occurs twice']),
+    (("hidden = [16]", "hiden = [16]"), ["task.hiden: unknown key", 'did you mean "hidden"?']),
+    (("hidden = [16]", "hidden = [0]"), ["task.hidden = (0,)", "units of each hidden layer"]),
+    (("hidden = [16]", 'data = "digit"'), ["task.data", "did you mean 'digits'?"]),
+    (("hidden = [16]", 'data = "mnist"'), ["task.data", "--data PATH"]),
+    (("hidden = [16]", 'data = "mnist"\npath = "nowhere"'), ["task.path", "nowhere: does not exist"]),
+    (("hidden = [16]", "train = 0"), ["task.train = 0"]),
+    (("hidden = [16]", 'model = "cnn"'), ['task.model = "cnn": write "mlp" or "softmax"']),
+    (("hidden = [16]", 'model = "softmax"\nhidden = [16]'), ["task.hidden: not a key of model"]),
+    (("hidden = [16]", 'partition = "idd"'), ["task", "idd", "iid"]),
+    (("hidden = [16]", "batch = 0"), ["task.batch = 0"]),
+    (("hidden = [16]", "hidden = [16"), ["not valid TOML", "line"]),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), MISTAKES, ids=[change[1][:40] or change[0] for change, _ in MISTAKES])
+def test_a_mistake_is_one_line_that_names_file_key_and_remedy(
+    tmp_path: Path, change: tuple[str, str], said: list[str]
+) -> None:
+    path = write(tmp_path, change)
+    with pytest.raises(NetsimError) as caught:
+        config.load(path)
+    line = str(caught.value)
+    assert "\n" not in line and line.startswith(f"{path}: ")
+    assert "Value error" not in line
+    for words in said:
+        assert words in line
+
+
+def test_a_file_that_is_not_there_names_the_nearest_preset(tmp_path: Path) -> None:
+    with pytest.raises(NetsimError, match=r'tang201: no such file.*did you mean "tang2018"'):
+        config.load("tang201")
+    with pytest.raises(NetsimError, match="cannot be read"):
+        config.load(tmp_path)
+
+
+def test_a_truncated_data_file_is_named(tmp_path: Path) -> None:
+    source = DATA / "mnist"
+    if not source.is_dir():
+        pytest.skip(f"no data in {DATA}; set NETSIM_DATA")
+    for file in source.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes()[: 1000 if "train-images" in file.name else None])
+    with pytest.raises(NetsimError, match=r"--data: .*train-images-idx3-ubyte.gz: truncated"):
+        config.load("tang2018-mnist", data=tmp_path)
+
+
+@pytest.mark.parametrize("name", config.presets())
+def test_every_preset_loads(name: str) -> None:
+    data = DATA if name.endswith(("mnist", "cifar10")) else None
+    if data is not None and not data.is_dir():
+        pytest.skip(f"no data in {DATA}; set NETSIM_DATA")
+    plan = config.load(name, data=data)
+    size = sum(int(np.prod(shape)) for shape in plan.experiments[0].task.tensors.values())
+    assert 260_000 < size < 280_000  # messages as large as ResNet-20's
+    for grid in plan.grids.values():
+        assert all(c.latency in grid.latency and c.bandwidth in grid.bandwidth for c in plan.conditions)
+        assert len(grid) == 400
+    assert [c.name for c in plan.conditions] == ["best", "high latency", "low bandwidth", "both"]
+    assert {"compute", "batch", "steps per epoch", "high latency"} <= set(plan.assumptions)
+    assert all(re.search(r"\((ours|paper)\b", said) for said in plan.assumptions.values())
+    bound = plan.experiments[0].task.bind(plan.experiments[0].topology.n, 0)
+    assert plan.assumptions["steps per epoch"].startswith(f"{bound.steps_per_epoch},")
+
+
+def test_the_main_preset_holds_what_the_paper_compares() -> None:
+    q = StochasticQuantizer(8)
+    algorithms = [one.algorithm for one in config.load("tang2018").experiments]
+    assert algorithms == [AllReduceSGD(), AllReduceSGD(q), DPSGD(), DCDPSGD(q), ECDPSGD(q)]
