@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from algorithms.protocol import Algorithm
 from netsim.device import Array
-from netsim.errors import NetsimError
+from netsim.errors import check
 from netsim.topology import Topology
 
 
@@ -90,39 +90,34 @@ class Experiment:
     record: Sequence[int] = ()
 
     def __post_init__(self) -> None:
-        _check(_whole(self.steps) and self.steps >= 1, "steps", self.steps, "a whole number, at least 1")
-        _check(
+        check(_whole(self.steps) and self.steps >= 1, "steps", self.steps, "a whole number, at least 1")
+        check(
             callable(self.lr) or (_real(self.lr) and self.lr > 0),
             "lr",
             self.lr,
             "a number above 0, or a schedule: step -> number",
         )
-        _check(_real(self.momentum) and 0 <= self.momentum < 1, "momentum", self.momentum, "at least 0 and below 1")
-        _check(not self.nesterov or self.momentum > 0, "nesterov", self.nesterov, "False, or momentum above 0")
-        _check(_real(self.weight_decay) and self.weight_decay >= 0, "weight_decay", self.weight_decay, "at least 0")
-        _check(self.clip is None or (_real(self.clip) and self.clip > 0), "clip", self.clip, "None or above 0")
-        _check(_whole(self.seed) and self.seed >= 0, "seed", self.seed, "a whole number, at least 0")
-        _check(self.dtype in ("float32", "float64"), "dtype", self.dtype, '"float32" or "float64"')
-        _check(self.evaluate in ("average", "each", "both"), "evaluate", self.evaluate, '"average", "each" or "both"')
+        check(_real(self.momentum) and 0 <= self.momentum < 1, "momentum", self.momentum, "at least 0 and below 1")
+        check(not self.nesterov or self.momentum > 0, "nesterov", self.nesterov, "False, or momentum above 0")
+        check(_real(self.weight_decay) and self.weight_decay >= 0, "weight_decay", self.weight_decay, "at least 0")
+        check(self.clip is None or (_real(self.clip) and self.clip > 0), "clip", self.clip, "None or above 0")
+        check(_whole(self.seed) and self.seed >= 0, "seed", self.seed, "a whole number, at least 0")
+        check(self.dtype in ("float32", "float64"), "dtype", self.dtype, '"float32" or "float64"')
+        check(self.evaluate in ("average", "each", "both"), "evaluate", self.evaluate, '"average", "each" or "both"')
         every = self.evaluate_every
-        _check(
+        check(
             every is None or (_whole(every) and every >= 1),
             "evaluate_every",
             every,
             "None or a whole number, at least 1",
         )
         outside = [step for step in self.record if not (_whole(step) and 0 <= step <= self.steps)]
-        _check(not outside, "record", outside, f"steps from 0 to {self.steps}")
+        check(not outside, "record", outside, f"steps from 0 to {self.steps}")
 
     @property
     def name(self) -> str:
         """What tables and legends call this experiment: the algorithm."""
         return repr(self.algorithm)
-
-
-def _check(right: bool, field: str, value: Any, allowed: str) -> None:
-    if not right:
-        raise NetsimError(f"{field} = {value!r}: must be {allowed}")
 
 
 def _whole(value: Any) -> bool:

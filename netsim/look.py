@@ -29,11 +29,11 @@ FULL_PRECISION = 32  # bits a number, as full precision is billed
 
 # the name, then a colour in full precision and one compressed, then a marker; from dark to light, so that grey tells them apart too
 _FAMILIES = {
-    "AllReduceSGD": ("All-reduce", "#1a1a1a", "#6a3d9a", "o"),
-    "DPSGD": ("D-PSGD", "#1f6fb0", "#1f6fb0", "s"),
-    "NaiveCompressedDPSGD": ("Naive D-PSGD", "#d9534f", "#d9534f", "X"),
+    "AllReduceSGD": ("All-reduce", "#1a1a1a", "#5b2c86", "o"),
+    "DPSGD": ("D-PSGD", "#2f80c0", "#2f80c0", "s"),
+    "NaiveCompressedDPSGD": ("Naive D-PSGD", "#e0695f", "#e0695f", "X"),
     "DCDPSGD": ("DCD-PSGD", "#f28e2b", "#f28e2b", "^"),
-    "ECDPSGD": ("ECD-PSGD", "#8cd17d", "#8cd17d", "D"),
+    "ECDPSGD": ("ECD-PSGD", "#98d98a", "#98d98a", "D"),
 }
 _OTHERS = (("#8c564b", "v"), ("#17becf", "P"), ("#bcbd22", "<"), ("#e377c2", ">"), ("#7f7f7f", "h"), ("#4e5b9b", "p"))
 _ORDINAL = re.compile(r" \((\d+)\)$")
@@ -55,7 +55,7 @@ class Style(NamedTuple):
     Attributes
     ----------
     colour
-        Of line, marker and map; the family's, paler below 8 bits.
+        Of line, marker and map; the family's, darker below 8 bits.
     marker
         The family's.
     line
@@ -111,7 +111,8 @@ def style(name: str) -> Style:
     colour = full if parsed.bits == FULL_PRECISION else compressed
     few = parsed.bits is not None and parsed.bits < 8
     if few:
-        colour = to_hex(0.65 * np.array(to_rgb(colour)) + 0.35)
+        red, green, blue = to_rgb(colour)
+        colour = to_hex((0.62 * red, 0.62 * green, 0.62 * blue))
     if parsed.variant:
         line: Any = (shift, (6, 1.5, 1, 1.5))
     elif parsed.bits == FULL_PRECISION:
@@ -131,15 +132,15 @@ def legend_label(ds: xr.Dataset, name: str) -> str:
     return words if at < 0 else f"{words}, diverged @ {at}"
 
 
-def circumstances(ds: xr.Dataset) -> str:
-    """Return the line that stands on every figure: target, workers, compute time and how ports are shared."""
+def circumstances(ds: xr.Dataset, timed: bool = True) -> str:
+    """Return the line that stands on every figure: target, workers and, where it shows times, compute time and how ports are shared."""
     words = [f"target loss {ds.attrs['target']:.3g}"] if "target" in ds.attrs else []
     if "workers" in ds and len(np.unique(ds["workers"])) == 1:
         words.append(f"{int(ds['workers'].values.flat[0])} workers")
     compute = str(ds.attrs.get("compute", ""))
-    if compute:
+    if timed and compute:
         words.append(f"compute {_seconds(compute)}")
-    if "sharing" in ds.coords or "sharing" in ds.attrs:
+    if timed and ("sharing" in ds.coords or "sharing" in ds.attrs):
         words.append(f"sharing {sharing_of(ds)}")
     return ", ".join(words)
 
@@ -150,7 +151,7 @@ def sharing_of(ds: xr.Dataset) -> str:
 
 
 def choose(ds: xr.Dataset, sharing: str | None) -> xr.Dataset:
-    """Return the part of a Dataset for one sharing.
+    """Return the part of a Dataset for one sharing, its grid ascending.
 
     Parameters
     ----------
@@ -168,7 +169,8 @@ def choose(ds: xr.Dataset, sharing: str | None) -> xr.Dataset:
     wanted = sharing or ("fifo" if "fifo" in held else held[0])
     if wanted not in held:
         raise NetsimError(f"sharing = {wanted!r}: these results hold {', '.join(map(repr, held))}")
-    return ds.sel(sharing=wanted) if "sharing" in ds.dims else ds
+    one = ds.sel(sharing=wanted) if "sharing" in ds.dims else ds
+    return one.sortby([dim for dim in ("latency", "bandwidth") if dim in one.dims])
 
 
 def frame(ax: Axes, xlabel: str, ylabel: str, title: str = "") -> None:
@@ -195,9 +197,13 @@ def plain_log(ax: Axes, which: str) -> None:
 
 
 def place_legend(figure: Figure, handles: Iterable[Any], title: str, columns: int, ax: Axes | None = None) -> None:
-    """Put the legend below a figure, where it covers nothing; with ``ax``, into that empty panel."""
+    """Put the legend below a figure, where it covers nothing; with ``ax``, into that empty panel. Its words are wrapped to fit."""
     handles = list(handles)
-    options: dict[str, Any] = {"fontsize": SMALL, "title_fontsize": SMALL, "frameon": False, "handlelength": 3.2}
+    width = 40 if ax is not None else 54
+    for handle in handles:
+        handle.set_label("\n".join(wrapped(line, width) for line in handle.get_label().splitlines()))
+    title = "\n".join(wrapped(line, width * columns) for line in title.splitlines())
+    options: dict[str, Any] = {"fontsize": SMALL, "title_fontsize": SMALL, "frameon": False, "handlelength": 2.8}
     if ax is None:
         legend = figure.legend(
             handles=handles, loc="outside lower center", ncols=columns, title=title, columnspacing=1.2, **options
@@ -205,9 +211,29 @@ def place_legend(figure: Figure, handles: Iterable[Any], title: str, columns: in
     else:
         ax.set_axis_off()
         legend = ax.legend(
-            handles=handles, loc="center left", borderaxespad=0, title=title, labelspacing=0.8, **options
+            handles=handles,
+            loc="center left",
+            bbox_to_anchor=(-0.14, 0.5),
+            borderaxespad=0,
+            title=title,
+            labelspacing=0.8,
+            **options,
         )
+        legend.set_in_layout(False)  # it may be a little wider than the panel
     legend.set_alignment("left")
+
+
+def wrapped(text: str, width: int) -> str:
+    """Return the text with new lines after commas where it would be wider than so many characters."""
+    lines = [""]
+    for part in text.split(", "):
+        longer = f"{lines[-1]}, {part}" if lines[-1] else part
+        if len(longer) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines[-1] += ","
+            lines.append(part)
+    return "\n".join(lines)
 
 
 def save(figure: Figure, path_stem: str | Path) -> tuple[Path, Path]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from netsim.compute import ComputeModel
-from netsim.errors import NetsimError
+from netsim.errors import NetsimError, check
 from netsim.units import format_bandwidth, format_seconds
 
 PerLink = float | np.ndarray  # a number, or (n, n): entry (i, j) for the link from i to j
@@ -65,29 +65,36 @@ class Network:
     name: str = ""
 
     def __post_init__(self) -> None:
-        _check(_nonnegative(_between(self.latency)), "latency", self.latency, "at least 0 seconds")
-        _check(_positive(_between(self.bandwidth)), "bandwidth", self.bandwidth, "above 0 bit/s")
-        _check(self.duplex in ("full", "half"), "duplex", self.duplex, '"full" or "half"')
-        _check(self.sharing in ("none", "fifo"), "sharing", self.sharing, '"none" or "fifo"')
-        _check(_nonnegative(self.overhead), "overhead", self.overhead, "at least 0 seconds")
-        _check(
+        check(_nonnegative(_between(self.latency)), "latency", self.latency, "at least 0 seconds")
+        check(_positive(_between(self.bandwidth)), "bandwidth", self.bandwidth, "above 0 bit/s")
+        check(self.duplex in ("full", "half"), "duplex", self.duplex, '"full" or "half"')
+        check(self.sharing in ("none", "fifo"), "sharing", self.sharing, '"none" or "fifo"')
+        check(
+            np.ndim(self.overhead) == 0 and _nonnegative(self.overhead), "overhead", self.overhead, "at least 0 seconds"
+        )
+        check(
             isinstance(self.handshakes, int) and self.handshakes >= 0,
             "handshakes",
             self.handshakes,
             "a whole number, at least 0",
         )
-        _check(_positive(self.framing) and self.framing >= 1, "framing", self.framing, "at least 1")
+        check(
+            np.ndim(self.framing) == 0 and _nonnegative(self.framing) and self.framing >= 1,
+            "framing",
+            self.framing,
+            "at least 1",
+        )
         for port in ("egress", "ingress"):
             speed = getattr(self, port)
-            _check(speed is None or _positive(speed), port, speed, "above 0 bit/s, one number or one a worker")
-        _check(
-            self.codec is None or _nonnegative(self.codec),
+            check(speed is None or _positive(speed), port, speed, "above 0 bit/s, one number or one a worker")
+        check(
+            self.codec is None or (np.shape(self.codec) in ((), (2,)) and _nonnegative(self.codec)),
             "codec",
             self.codec,
             "at least 0 seconds per number, or (encode, decode)",
         )
         if not isinstance(self.compute, ComputeModel):
-            _check(
+            check(
                 _nonnegative(self.compute),
                 "compute",
                 self.compute,
@@ -101,7 +108,7 @@ class Network:
     @classmethod
     def alpha_beta(cls, alpha: float, beta: float, **fixed: Any) -> "Network":
         """Return the textbook model: alpha seconds a message and beta seconds a byte, nothing shared."""
-        _check(_nonnegative(beta), "beta", beta, "at least 0 seconds per byte")
+        check(_nonnegative(beta), "beta", beta, "at least 0 seconds per byte")
         return cls(latency=alpha, bandwidth=8.0 / beta if beta else np.inf, sharing="none", **fixed)
 
     @staticmethod
@@ -194,11 +201,6 @@ def _numbers(value: Any, test: Any) -> bool:
         return bool(np.all(test(np.asarray(value, dtype=float))))
     except (TypeError, ValueError):
         return False
-
-
-def _check(right: bool, field: str, value: Any, allowed: str) -> None:
-    if not right:
-        raise NetsimError(f"{field} = {value!r}: must be {allowed}")
 
 
 def _label(value: PerLink, form: Any) -> str:

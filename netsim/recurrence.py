@@ -222,7 +222,9 @@ class Recurrence:
                 wire_bits, previous = bits[:, None] * self.framing, bits
                 egress, ingress, link = wire_bits / ring.egress, wire_bits / ring.ingress, wire_bits / ring.bandwidth
             posted = self.ready
-            first, last = leave(join(posted, self.handshakes, ring.latency), self.out_idle, self.overhead, egress, _maximum)
+            first, last = leave(
+                join(posted, self.handshakes, ring.latency), self.out_idle, self.overhead, egress, _maximum
+            )
             self.out_idle = last
             arrival = first + ring.latency
             in_order.admit(_ALL, arrival, posted, sender)

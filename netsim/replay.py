@@ -57,7 +57,7 @@ class Timelines:
 
     round_end: np.ndarray
     engine: tuple[str, ...]
-    checked: int = 0
+    checked: int
     largest_difference: float = 0.0
 
 
@@ -131,32 +131,30 @@ def replay_all(
     _check_engine(engine)
     round_end = np.zeros((len(networks), trace.rounds))
     certified = np.zeros(len(networks), dtype=bool)
-    if engine != "simpy":
+    if engine != "simpy" and trace.by_hand is None:
         alike: dict[tuple[str, str], list[int]] = {}
         for c, network in enumerate(networks):
             alike.setdefault((network.sharing, network.duplex), []).append(c)
         for group in alike.values():
             certified[group] = _recur(trace, [networks[c] for c in group], round_end, np.array(group))
             progress(int(certified[group].sum()))
-    if engine == "recurrence" and not certified.all():
+    refused = np.flatnonzero(~certified).tolist()
+    if engine == "recurrence" and refused:
         raise NetsimError(
-            f'engine = "recurrence": refused for {np.sum(~certified)} of {len(networks)} networks; use engine = "auto"'
+            f'engine = "recurrence": refused for {len(refused)} of {len(networks)} networks; use engine = "auto"'
         )
-    difference = 0.0
+    for c in refused:
+        round_end[c] = simpy_timeline(trace, networks[c]).round_end
+        progress(1)
     checked = [c for c in check if certified[c]]
-    for c in [*np.flatnonzero(~certified).tolist(), *checked]:
+    for c in checked:
         times = simpy_timeline(trace, networks[c]).round_end
-        if certified[c]:
-            difference = max(difference, float(np.abs(times - round_end[c]).max(initial=0.0)))
-            if difference > 0:
-                raise NetsimError(
-                    f"the recurrence and SimPy disagree by {difference} s on network {networks[c].name!r}: a fault of netsim; "
-                    'engine = "simpy" is right'
-                )
-        else:
-            round_end[c] = times
-            progress(1)
-    return Timelines(round_end, tuple("recurrence" if one else "simpy" for one in certified), len(checked), difference)
+        if not np.array_equal(times, round_end[c]):
+            raise NetsimError(
+                f"the recurrence and SimPy disagree by {np.abs(times - round_end[c]).max()} s on network {networks[c].name!r}: "
+                'a fault of netsim; engine = "simpy" is right'
+            )
+    return Timelines(round_end, tuple("recurrence" if one else "simpy" for one in certified), len(checked))
 
 
 def _recur(trace: Trace, networks: list[Network], round_end: np.ndarray, rows: np.ndarray) -> np.ndarray:

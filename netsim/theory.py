@@ -1,5 +1,7 @@
 """What the papers promise, in closed form, to stand beside what was measured."""
 
+from itertools import zip_longest
+
 import numpy as np
 
 from netsim.network import Network, links
@@ -70,7 +72,7 @@ def closed_form_seconds(trace: Trace, network: Network, rounds: int) -> float:
 
     A round takes max(compute, exchange) where messages travel while the gradient is computed, else compute + exchange; the first round of a method
     that waits for the round before has nothing to wait for. A ring all-reduce adds 2 (n - 1)(alpha + b_max/B), a ring all-gather
-    (n - 1)(alpha + b/B). NaN where the conditions of :func:`exchange_seconds` do not hold.
+    (n - 1)(alpha + b/B). NaN where the conditions of :func:`exchange_seconds` do not hold, or messages differ in size.
 
     Parameters
     ----------
@@ -81,7 +83,7 @@ def closed_form_seconds(trace: Trace, network: Network, rounds: int) -> float:
     rounds
         How many of the trace's rounds.
     """
-    if not _textbook(network, trace.n):
+    if not (_textbook(network, trace.n) and _regular(trace, network)):
         return float("nan")
     counts = np.bincount(trace.program_of[:rounds], minlength=len(trace.programs))
     return float(sum(count * _round_seconds(trace, network, p) for p, count in enumerate(counts) if count))
@@ -94,6 +96,14 @@ def _textbook(network: Network, n: int) -> bool:
     alike = all(len(np.unique(values)) == 1 for values in (latency[between], [*bandwidth[between], *egress, *ingress]))
     plain = not (network.overhead or network.handshakes or network.codec) and network.duplex == "full"
     return alike and plain and isinstance(network.compute, int | float)
+
+
+def _regular(trace: Trace, network: Network) -> bool:
+    """Return whether all messages of an operation are alike and, where ports are shared, nobody's k-th message meets another one at a port."""
+    alike = all(column.size <= 1 for columns in trace.bits for column in columns)
+    met = any(len(set(turn)) < trace.n for turn in zip_longest(*trace.neighbours))
+    posts = any(operation.kind == "post" for program in trace.programs for operation in program)
+    return alike and (network.sharing == "none" or not posts or not met)
 
 
 def _round_seconds(trace: Trace, network: Network, p: int) -> float:

@@ -266,5 +266,5 @@ def _check_instruction(instruction: Any, worker: int, index: int, n: int) -> Non
     ):
         raise NetsimError(f"{where}: {instruction[1]!r} is not another worker of 0 to {n - 1}")
     number = {"compute": 1, "send": 2}.get(kind)
-    if number and not (np.isfinite(instruction[number]) and instruction[number] >= 0):
-        raise NetsimError(f"{where}: {instruction[number]!r} must be finite and at least 0")
+    if number and not (isinstance(instruction[number], int | float | np.number) and 0 <= instruction[number] < np.inf):
+        raise NetsimError(f"{where}: {instruction[number]!r} must be a finite number, at least 0")

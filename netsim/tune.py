@@ -1,6 +1,6 @@
 """Learning rates, tuned for each method on one published grid.
 
-The grid is 0.025, 0.05, 0.1, 0.2, 0.4. Where the best rate lies at an edge, the grid is extended by a factor of two beyond that edge, until the
+The grid is 0.05, 0.1, 0.2, 0.4, 0.8. Where the best rate lies at an edge, the grid is extended by a factor of two beyond that edge, until the
 best is inside: the rate beyond it is worse, or diverges. Best is the rate that reaches the target in the fewest steps; of those that tie, or where
 none reaches it, the one with the lowest last loss. A run that diverges is never best.
 """
@@ -8,16 +8,17 @@ none reaches it, the one with the lowest last loss. A run that diverges is never
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from netsim.errors import NetsimError
 from netsim.experiment import Experiment
+from netsim.schedules import Constant, Cosine, InverseSqrt, StepDecay, WarmUp
 from netsim.training import Run, train
 
-GRID = (0.025, 0.05, 0.1, 0.2, 0.4)
+GRID = (0.05, 0.1, 0.2, 0.4, 0.8)
 FACTOR = 2.0
 EXTENSIONS = 8  # at most, of one method: a factor of 256 beyond the grid
 
@@ -121,11 +122,12 @@ def at_rate(lr: Any, rate: float) -> Any:
     """
     if not callable(lr):
         return rate
-    names = {field.name for field in fields(lr)} if is_dataclass(lr) else set()
-    if "peak" in names:
-        return replace(lr, peak=rate)  # type: ignore[type-var]
-    if "then" in names:
-        return replace(lr, then=at_rate(lr.then, rate))  # type: ignore[type-var]
+    if isinstance(lr, Constant):
+        return Constant(rate)
+    if isinstance(lr, WarmUp):
+        return replace(lr, then=at_rate(lr.then, rate))
+    if isinstance(lr, StepDecay | Cosine | InverseSqrt):
+        return replace(lr, peak=rate)
     raise NetsimError(f"lr = {lr!r}: only a number, or a schedule with a peak, can be tuned")
 
 

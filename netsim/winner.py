@@ -1,11 +1,12 @@
 """The winner map: which algorithm reaches the target loss first, on every network of a grid."""
 
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -32,7 +33,11 @@ from netsim.look import (
 CLOSE = 0.02  # of the winner's time: a runner-up as near as this is hatched
 _EQUAL = 1e-9  # of the time: nearer than this, who is first is rounding
 _NOBODY = "#f2f2f2"  # not reached: paler than any algorithm
-_FINE = 8  # points of a break-even line for each step of the grid
+_FINE = 400  # points that break-even lines are found on, each way
+_RASTER = 40  # points, each way, where a region's name can be
+_NAME = 0.12, 0.085  # half of a name's width and height, as shares of the axes
+
+Box = tuple[float, float, float, float]  # left, right, low, high, as shares of the axes
 _MS, _MBIT = 1e3, 1e-6  # seconds and bit/s to the axes' units
 
 
@@ -42,13 +47,13 @@ class Winners(NamedTuple):
     Attributes
     ----------
     first
-        Number of the experiment with the least time to target, the earlier in the Dataset where times are equal; -1: nobody reaches the target.
-    close
-        Whether another experiment's time is within 2 % of it.
+        (L, B): number of the experiment with the least time to target, the earlier in the Dataset where times are equal; -1: nobody reaches it.
+    near
+        (E, L, B): whether an experiment's time is within 2 % of that; the first one's is.
     """
 
     first: np.ndarray
-    close: np.ndarray
+    near: np.ndarray
 
 
 def winners(ds: xr.Dataset) -> Winners:
@@ -64,22 +69,18 @@ def winners(ds: xr.Dataset) -> Winners:
     NetsimError
         The results are over no grid.
     """
-    if not {"latency", "bandwidth"} <= set(ds["time_to_target"].dims):
-        raise NetsimError("a winner map needs results over a grid of latency and bandwidth; use Network.grid")
-    times = ds["time_to_target"].transpose("experiment", "latency", "bandwidth").values
-    times = np.where(np.isnan(times), np.inf, times)
+    times = _times(ds)
     least = times.min(axis=0)
-    reached = np.isfinite(least)
-    within = [np.isfinite(times) & (times <= least * (1 + share)) for share in (_EQUAL, CLOSE)]
-    return Winners(np.where(reached, within[0].argmax(axis=0), -1), within[1].sum(axis=0) > 1)
+    equal, near = (np.isfinite(times) & (times <= least * (1 + share)) for share in (_EQUAL, CLOSE))
+    return Winners(np.where(np.isfinite(least), equal.argmax(axis=0), -1), near)
 
 
 def winner_map(ds: xr.Dataset, sharing: str | None = None, ax: Axes | None = None) -> Figure:
     """Draw the latency x bandwidth plane, coloured by the algorithm that reaches the target loss first.
 
-    Where another algorithm is within 2 % of the first the plane is hatched; equal times go to the algorithm that comes first in the Dataset. Where nobody
-    reaches the target, "not reached" is a colour of its own. The lines are break-even by the closed forms: on each side another algorithm's is the least.
-    Named conditions are marked.
+    Equal times go to the algorithm that comes first in the Dataset. Where another is within 2 % of the first, the plane is hatched; one that is
+    within 2 % everywhere is named in the legend beside it and hatches nothing. Where nobody reaches the target, "not reached" is a colour of its own. The
+    lines are break-even by the closed forms: on each side another algorithm's is the least. Named conditions are marked.
 
     Parameters
     ----------
@@ -102,7 +103,7 @@ def winner_map(ds: xr.Dataset, sharing: str | None = None, ax: Axes | None = Non
     one = choose(ds, sharing)
     if ax is None:
         return _laid_out([one], columns=1)
-    _draw(ax, one, f"sharing {sharing_of(one)}")
+    _draw(ax, one, _twins([one]), f"sharing {sharing_of(one)}")
     ax.legend(handles=_handles([one]), fontsize=SMALL, loc="upper left", bbox_to_anchor=(0, -0.2), frameon=False)
     return ax.figure.figure  # type: ignore[return-value]
 
@@ -125,37 +126,37 @@ def winner_maps(ds: xr.Dataset) -> Figure:
 
 
 def _laid_out(maps: list[xr.Dataset], columns: int) -> Figure:
-    handles = _handles(maps)
+    handles, twins = _handles(maps), _twins(maps)
     wide = columns > 1
-    below = 0.17 * (-(-len(handles) // (2 if wide else 1)) + 1)
+    lines = sum(handle.get_label().count("\n") + 1 for handle in handles)
+    below = 0.15 * (-(-lines // (2 if wide else 1)) + 3)
     figure = Plot(figsize=(PAGE if wide else COLUMN, 2.75 + below), layout="constrained")
     axes = figure.subplots(1, columns, squeeze=False, sharey=True)[0]
     for number, (ax, one) in enumerate(zip(axes, maps, strict=True)):
-        _draw(ax, one, f"{f'({chr(97 + number)}) ' if wide else ''}sharing {sharing_of(one)}")
+        _draw(ax, one, twins, f"{f'({chr(97 + number)}) ' if wide else ''}sharing {sharing_of(one)}")
         if number:
             ax.set_ylabel("")
     common = maps[0].drop_vars("sharing", errors="ignore") if wide else maps[0]
-    place_legend(figure, handles, "first to reach the target: " + circumstances(common), 2 if wide else 1)
+    place_legend(figure, handles, f"first to reach {circumstances(common)}", 2 if wide else 1)
     return figure
 
 
-def _draw(ax: Axes, ds: xr.Dataset, title: str) -> None:
+def _draw(ax: Axes, ds: xr.Dataset, twins: np.ndarray, title: str) -> None:
     won = winners(ds)
     names = [str(name) for name in ds["experiment"].values]
     x, y = ds["bandwidth"].values * _MBIT, ds["latency"].values * _MS
     edges = _edges(x), _edges(y)
     colours = ListedColormap([_NOBODY, *(style(name).colour for name in names)])
     ax.pcolormesh(*edges, won.first, cmap=colours, vmin=-1.5, vmax=len(names) - 0.5, rasterized=False, zorder=0)
-    _hatch(ax, *edges, won.close)
+    _outline(ax, *edges, won.first)
+    _hatch(ax, *edges, _contested(won, twins))
     _break_even(ax, ds)
     plain_log(ax, "x")
     plain_log(ax, "y")
     ax.set_xlim(x[0], x[-1])
     ax.set_ylim(y[0], y[-1])
     frame(ax, "bandwidth (Mbit/s)", "latency (ms)", title)
-    marked = _mark_conditions(ax, ds)
-    for number in range(-1, len(names)):
-        _name_region(ax, x, y, won.first == number, names[number] if number >= 0 else "", marked)
+    _name_regions(ax, edges, won.first, names, _mark_conditions(ax, ds))
 
 
 def _edges(centres: np.ndarray) -> np.ndarray:
@@ -164,6 +165,15 @@ def _edges(centres: np.ndarray) -> np.ndarray:
         return centres * np.array([0.5, 2.0])
     between = np.sqrt(centres[:-1] * centres[1:])
     return np.array([centres[0] ** 2 / between[0], *between, centres[-1] ** 2 / between[-1]])
+
+
+def _outline(ax: Axes, x: np.ndarray, y: np.ndarray, first: np.ndarray) -> None:
+    """Draw the edges between cells of different winners, for whom the colours are alike in grey."""
+    rows, columns = np.nonzero(np.diff(first, axis=1))
+    upright = [((x[j + 1], y[i]), (x[j + 1], y[i + 1])) for i, j in zip(rows, columns, strict=True)]
+    rows, columns = np.nonzero(np.diff(first, axis=0))
+    level = [((x[j], y[i + 1]), (x[j + 1], y[i + 1])) for i, j in zip(rows, columns, strict=True)]
+    ax.add_collection(LineCollection(upright + level, colors="white", linewidths=0.8, zorder=1.5), autolim=False)
 
 
 def _hatch(ax: Axes, x: np.ndarray, y: np.ndarray, where: np.ndarray) -> None:
@@ -179,96 +189,149 @@ def _hatch(ax: Axes, x: np.ndarray, y: np.ndarray, where: np.ndarray) -> None:
     )
 
 
-def _break_even(ax: Axes, ds: xr.Dataset) -> None:
-    """Draw where the least closed form passes from one algorithm to another.
+def _times(ds: xr.Dataset) -> np.ndarray:
+    if not {"latency", "bandwidth"} <= set(ds["time_to_target"].dims):
+        raise NetsimError("a winner map needs results over a grid of latency and bandwidth; use Network.grid")
+    times = ds["time_to_target"].transpose("experiment", "latency", "bandwidth").values
+    return np.where(np.isnan(times), np.inf, times)
 
-    A closed form is affine in latency and 1/bandwidth, but for the kink where computing hides the exchange, so between the points of the grid it is
-    interpolated in these. Equal closed forms count as the first one's, as equal times do.
-    """
+
+def _twins(maps: list[xr.Dataset]) -> np.ndarray:
+    """Return (E, E): whether two experiments' times are within 2 % of each other on all networks of all maps."""
+    times = np.concatenate([_times(one).reshape(one.sizes["experiment"], -1) for one in maps], axis=1)
+    reached = np.isfinite(times).any(axis=1)
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(times[:, None] - times[None]) > CLOSE * np.minimum(times[:, None], times[None])
+    same = ~apart.any(axis=2) & (np.isfinite(times[:, None]) == np.isfinite(times[None])).all(axis=2)
+    return same & reached[:, None] & reached[None]
+
+
+def _contested(won: Winners, twins: np.ndarray) -> np.ndarray:
+    """Return (L, B): whether one that is no twin of the first is near it."""
+    rivals = won.near & ~twins[won.first].transpose(2, 0, 1)
+    return rivals.any(axis=0) & (won.first >= 0)
+
+
+def _break_even(ax: Axes, ds: xr.Dataset) -> None:
+    """Draw where the least closed form passes from one algorithm to another; equal closed forms count as the first one's, as equal times do."""
     if "closed_form" not in ds or min(ds.sizes["latency"], ds.sizes["bandwidth"]) < 2:
         return
-    exact = ds["closed_form"].transpose("experiment", "latency", "bandwidth").values
-    exact = exact[[bool(np.isfinite(one).all()) for one in exact]]
-    latency, bandwidth = _finer(ds["latency"].values), _finer(ds["bandwidth"].values)
-    times = np.array(
-        [_interpolated(one, ds["latency"].values, ds["bandwidth"].values, latency, bandwidth) for one in exact]
-    )
-    for number, own in enumerate(times):
-        others = np.delete(times, number, axis=0)
-        if not len(others):
-            return
-        later = (np.arange(len(times)) > number)[np.arange(len(times)) != number]  # those lose a tie
-        ratio = np.log(own / others) - np.where(later, 1e-6, -1e-6)[:, None, None]
-        worst = ratio.max(axis=0)
-        if worst.min() < 0 < worst.max():
-            for width, colour in ((2.2, "white"), (0.9, "black")):
+    latency, bandwidth = ds["latency"].values, ds["bandwidth"].values
+    known = ds["closed_form"].transpose("experiment", "latency", "bandwidth").values
+    finer = _finer(latency), _finer(bandwidth)
+    times = [_between(one, latency, bandwidth, *finer) for one in known if np.isfinite(one).all()]
+    if not times:
+        return
+    first = (np.array(times) <= np.min(times, axis=0) * (1 + _EQUAL)).argmax(axis=0)
+    for a, b in itertools.combinations(np.unique(first), 2):
+        border = _both_near(first, a, b)
+        if border.any():
+            apart = np.ma.masked_where(~border, np.log(times[a] / times[b]) - _EQUAL)
+            for width, colour in ((2.0, "white"), (0.9, "black")):
                 ax.contour(
-                    bandwidth * _MBIT, latency * _MS, worst, levels=[0.0], colors=colour, linewidths=width, zorder=2
+                    finer[1] * _MBIT, finer[0] * _MS, apart, levels=[0.0], colors=colour, linewidths=width, zorder=2
                 )
 
 
+def _both_near(first: np.ndarray, a: int, b: int) -> np.ndarray:
+    """Return which points are corners of a cell of the grid that has both a and b at its corners."""
+    corners = [(slice(i, i - 1 or None), slice(j, j - 1 or None)) for i in (0, 1) for j in (0, 1)]
+    cell = np.any([first[c] == a for c in corners], axis=0) & np.any([first[c] == b for c in corners], axis=0)
+    out = np.zeros(first.shape, bool)
+    for corner in corners:
+        out[corner] |= cell
+    return out
+
+
 def _finer(grid: np.ndarray) -> np.ndarray:
-    at = np.arange(len(grid))
-    return np.exp(np.interp(np.linspace(0, at[-1], _FINE * at[-1] + 1), at, np.log(grid)))
+    return np.geomspace(grid[0], grid[-1], _FINE)
 
 
-def _interpolated(
+def _between(
     values: np.ndarray,
     latency: np.ndarray,
     bandwidth: np.ndarray,
     finer_latency: np.ndarray,
     finer_bandwidth: np.ndarray,
 ) -> np.ndarray:
-    """Interpolate (latency, bandwidth) values linearly in latency and in 1/bandwidth."""
+    """Return a closed form between the points of the grid, (latency, bandwidth).
+
+    It is affine in latency and 1/bandwidth, and constant where computing hides the exchange: the larger of the two is fitted, and taken if it meets
+    every point. What is of another form is interpolated linearly in latency and 1/bandwidth.
+    """
+    terms = _terms(latency, bandwidth)
+    floor = values.min()
+    above = values > floor * (1 + _EQUAL)
+    if above.sum() >= 3:
+        weights = 1 / values[above]  # so that small times count as much as large ones
+        slopes = np.linalg.lstsq(terms[above] * weights[:, None], np.ones(above.sum()), rcond=None)[0]
+        if np.allclose(np.maximum(floor, terms @ slopes), values, rtol=1e-6, atol=0):
+            return np.maximum(floor, _terms(finer_latency, finer_bandwidth) @ slopes)
     across = np.array([np.interp(-1 / finer_bandwidth, -1 / bandwidth, row) for row in values])
     return np.array([np.interp(finer_latency, latency, column) for column in across.T]).T
 
 
-def _mark_conditions(ax: Axes, ds: xr.Dataset) -> list[tuple[float, float]]:
-    """Mark the named conditions, their words towards the middle; return where they are, as shares of the axes."""
-    if "condition" not in ds.dims:
-        return []
-    marked = []
-    for number, name in enumerate(ds["condition"].values):
+def _terms(latency: np.ndarray, bandwidth: np.ndarray) -> np.ndarray:
+    """Return 1, latency and 1/bandwidth (each over its largest value), over (latency, bandwidth)."""
+    alpha, beta = np.meshgrid(latency / latency[-1], bandwidth[0] / bandwidth, indexing="ij")
+    return np.stack([np.ones_like(alpha), alpha, beta], axis=-1)
+
+
+def _mark_conditions(ax: Axes, ds: xr.Dataset) -> list[Box]:
+    """Mark the named conditions, their words towards the middle; return what they cover."""
+    taken: list[Box] = []
+    for number, name in enumerate(ds["condition"].values if "condition" in ds.dims else []):
         point = ds.isel(condition=number)
         at = float(point["condition_bandwidth"]) * _MBIT, float(point["condition_latency"]) * _MS
         ours = bool(point["condition_ours"]) if "condition_ours" in ds.variables else False
-        share = ax.transAxes.inverted().transform(ax.transData.transform(at))
-        right = share[0] > 0.5
+        words = f"{name} (ours)" if ours else str(name)
+        u, v = ax.transAxes.inverted().transform(ax.transData.transform(at))
+        left = u > 0.5
         ax.plot(*at, "o", color="white", markeredgecolor="black", markersize=4.5, zorder=4, clip_on=False)
         ax.annotate(
-            f"{name} (ours)" if ours else str(name),
+            words,
             at,
-            xytext=(-6 if right else 6, 0),
+            xytext=(-6 if left else 6, 0),
             textcoords="offset points",
-            ha="right" if right else "left",
-            va="bottom" if share[1] < 0.08 else "top" if share[1] > 0.92 else "center",
+            ha="right" if left else "left",
+            va="bottom" if v < 0.08 else "top" if v > 0.92 else "center",
             **_words(),
         )
-        marked.append((float(share[0]), float(share[1])))
-    return marked
+        long = 0.05 + 0.022 * len(words)
+        taken.append((u - long, u + 0.03, v - 0.06, v + 0.1) if left else (u - 0.03, u + long, v - 0.06, v + 0.1))
+    return taken
 
 
-def _name_region(
-    ax: Axes, x: np.ndarray, y: np.ndarray, where: np.ndarray, name: str, marked: list[tuple[float, float]]
+def _name_regions(
+    ax: Axes, edges: tuple[np.ndarray, np.ndarray], first: np.ndarray, names: list[str], taken: list[Box]
 ) -> None:
-    """Write an algorithm's name where its region is widest; nowhere if that is too narrow for words."""
-    if not where.any():
-        return
-    to_share = ax.transAxes.inverted().transform
-    points = np.array([[to_share(ax.transData.transform((a, b))) for a in x] for b in y])
-    inside = points[where]
-    foreign = np.concatenate([points[~where].reshape(-1, 2), np.array(marked).reshape(-1, 2)])
-    stretch = np.array([0.55, 1.5])  # words are wide and low
-    apart = np.full(len(inside), np.inf)
-    if len(foreign):
-        apart = np.linalg.norm((inside[:, None] - foreign[None]) * stretch, axis=2).min(axis=1)
-    from_frame = np.minimum(inside, 1 - inside) * stretch
-    apart = np.minimum(apart, from_frame.min(axis=1))
-    best = int(apart.argmax())
-    if apart[best] > 0.08:
-        words = label(name).replace(", ", "\n", 1) if name else "not reached"
-        ax.text(*inside[best], words, transform=ax.transAxes, ha="center", va="center", weight="bold", **_words())
+    """Write every algorithm's name where its region is widest; nowhere if that is too narrow for words."""
+    at = (np.arange(_RASTER) + 0.5) / _RASTER
+    u, v = (one.ravel() for one in np.meshgrid(at, at))
+    across, along = ax.transData.inverted().transform(ax.transAxes.transform(np.stack([u, v], axis=1))).T
+    cell = [
+        np.clip(np.searchsorted(edge, where) - 1, 0, len(edge) - 2)
+        for edge, where in zip(edges, (across, along), strict=True)
+    ]
+    who = first[cell[1], cell[0]]
+    free = np.ones(len(u), bool)
+    for left, right, low, high in taken:
+        free &= ~((u > left) & (u < right) & (v > low) & (v < high))
+    width, height = _NAME
+    frame_apart = np.minimum(np.minimum(u, 1 - u) / width, np.minimum(v, 1 - v) / height)
+    for number in np.unique(first):
+        own = (who == number) & free
+        if not own.any():
+            continue
+        apart = frame_apart[own]
+        if not own.all():
+            away = [np.abs(one[own, None] - one[None, ~own]) / size for one, size in ((u, width), (v, height))]
+            apart = np.minimum(apart, np.maximum(*away).min(axis=1))
+        best = int(apart.argmax())
+        if apart[best] >= 1:
+            words = label(names[number]).replace(", ", "\n", 1) if number >= 0 else "not reached"
+            at_u, at_v = u[own][best], v[own][best]
+            ax.text(at_u, at_v, words, transform=ax.transAxes, ha="center", va="center", weight="bold", **_words())
 
 
 def _words() -> dict[str, Any]:
@@ -277,22 +340,20 @@ def _words() -> dict[str, Any]:
 
 def _handles(maps: list[xr.Dataset]) -> list[Any]:
     """Return the legend: who wins somewhere, and with whom they share it; then what hatches and lines mean."""
-    won = [winners(one) for one in maps]
+    won, twins = [winners(one) for one in maps], _twins(maps)
     names = [str(name) for name in maps[0]["experiment"].values]
     first = {int(number) for one in won for number in np.unique(one.first)}
-    handles: list[Any] = [
-        Patch(facecolor=style(name).colour, label=legend_label(maps[0], name))
-        for number, name in enumerate(names)
-        if number in first
-    ]
+    handles: list[Any] = []
+    for number in sorted(first - {-1}):
+        alike = [label(names[twin]) for twin in np.flatnonzero(twins[number]) if twin != number]
+        words = [legend_label(maps[0], names[number]), *(f"and {twin}, within 2 % everywhere" for twin in alike)]
+        handles.append(Patch(facecolor=style(names[number]).colour, label="\n".join(words)))
     if -1 in first:
         handles.append(Patch(facecolor=_NOBODY, edgecolor="black", linewidth=0.4, label="not reached by any"))
-    if any(one.close.any() for one in won):
+    if any(_contested(one, twins).any() for one in won):
         grey = tuple(0.6 * np.array(to_rgb("white")))
         handles.append(
-            Patch(
-                facecolor=grey, edgecolor="white", hatch="////", linewidth=0, label="hatched: the second is within 2 %"
-            )
+            Patch(facecolor=grey, edgecolor="white", hatch="////", linewidth=0, label="another is within 2 %")
         )
     if any("closed_form" in one and bool(np.isfinite(one["closed_form"]).any()) for one in maps):
         handles.append(Line2D([], [], color="black", linewidth=0.9, label="break-even by the closed forms"))
