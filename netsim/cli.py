@@ -5,6 +5,7 @@ Results go to stdout, progress and mistakes to stderr. A mistake of the user is 
 
 import json
 import os
+import shlex
 import signal
 import sys
 import tomllib
@@ -209,7 +210,9 @@ def tune_command(
     names = results.labels(experiments)
     with training(_jobs(jobs)) as (executor, progress):
         found = tune(experiments, names, plan.target, executor, progress)
-    command = " ".join(["netsim", *sys.argv[1:]])
+    options = {"--algorithm": algorithm, "--data": data, "--steps": steps, "--device": device}
+    given = [str(word) for option, value in options.items() if value is not None for word in (option, value)]
+    command = shlex.join(["netsim", "tune", source, *given])
     if as_json:
         methods = {n: {"lr": best(trials).lr, "trials": [asdict(t) for t in trials]} for n, trials in found.items()}
         _print_json({"command": command, "grid": GRID, "factor": FACTOR, "target": plan.target, "algorithms": methods})

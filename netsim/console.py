@@ -92,7 +92,7 @@ def _logger() -> Show:
     def show(what: str, done: int, total: int, loss: float | None) -> None:
         now = time.monotonic()
         begun = started.setdefault(what, now)
-        if done < total and now - said.setdefault(what, now) < LOG_EVERY:
+        if done < total and now - said.get(what, -LOG_EVERY) < LOG_EVERY:
             return
         said[what] = now
         left = f", {(now - begun) / done * (total - done):.0f} s left" if 0 < done < total else ""

@@ -202,8 +202,14 @@ def place_legend(figure: Figure, handles: Iterable[Any], title: str, columns: in
     width = 40 if ax is not None else 54
     for handle in handles:
         handle.set_label("\n".join(wrapped(line, width) for line in handle.get_label().splitlines()))
-    title = "\n".join(wrapped(line, width * columns) for line in title.splitlines())
-    options: dict[str, Any] = {"fontsize": SMALL, "title_fontsize": SMALL, "frameon": False, "handlelength": 2.8}
+    room = 36 if ax is not None else width * columns
+    title = "\n".join(wrapped(line, room) for line in title.splitlines())
+    options: dict[str, Any] = {
+        "fontsize": SMALL,
+        "title_fontsize": SMALL,
+        "frameon": False,
+        "handlelength": 2.8 if ax is None else 2.3,
+    }
     if ax is None:
         legend = figure.legend(
             handles=handles, loc="outside lower center", ncols=columns, title=title, columnspacing=1.2, **options
@@ -213,7 +219,7 @@ def place_legend(figure: Figure, handles: Iterable[Any], title: str, columns: in
         legend = ax.legend(
             handles=handles,
             loc="center left",
-            bbox_to_anchor=(-0.14, 0.5),
+            bbox_to_anchor=(-0.06, 0.5),
             borderaxespad=0,
             title=title,
             labelspacing=0.8,

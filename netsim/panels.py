@@ -166,7 +166,7 @@ def draw_epoch_time(ax: Axes, ds: xr.Dataset, fixed: str, value: float, title: s
         _curve(ax, name, at, x, point.sel(experiment=name).values)
     plain_log(ax, "x")
     plain_log(ax, "y")
-    what = "simulated time per epoch (s)" if _has_epochs(ds) else "simulated time per 1,000 steps (s)"
+    what = "time per epoch (s)" if _has_epochs(ds) else "time per 1,000 steps (s)"
     said = format_seconds(value) if fixed == "latency" else format_bandwidth(value)
     frame(ax, _AXES[of], what, f"{title} {said}" if title else f"{fixed} {said}")
 

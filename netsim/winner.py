@@ -79,8 +79,8 @@ def winner_map(ds: xr.Dataset, sharing: str | None = None, ax: Axes | None = Non
     """Draw the latency x bandwidth plane, coloured by the algorithm that reaches the target loss first.
 
     Equal times go to the algorithm that comes first in the Dataset. Where another is within 2 % of the first, the plane is hatched; one that is
-    within 2 % everywhere is named in the legend beside it and hatches nothing. Where nobody reaches the target, "not reached" is a colour of its own. The
-    lines are break-even by the closed forms: on each side another algorithm's is the least. Named conditions are marked.
+    within 2 % everywhere is named in the legend beside it and hatches nothing. Where nobody reaches the target, "not reached" is a colour of its
+    own. The lines are break-even by the closed forms: on each side another algorithm's is the least. Named conditions are marked.
 
     Parameters
     ----------

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_config import MISTAKES, write
 
 from netsim import cli, config, console, results
 from netsim.tune import GRID
-from test_config import MISTAKES, write
 
 BUNDLED = Path(config.PRESETS) / "tang2018.toml"
 
@@ -64,7 +64,8 @@ def test_without_a_terminal_progress_is_lines_on_stderr(swept: Path) -> None:
     assert not any("\x1b" in line for line in lines)
 
 
-def test_sweep_prints_the_table_and_what_timed_it(netsim, tmp_path: Path) -> None:
+def test_sweep_prints_the_table_and_what_timed_it(netsim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "_draw", lambda ds, folder: folder.mkdir())  # figures are drawn elsewhere, and take long
     wild = '\n[[algorithm]]\nname = "DPSGD"\nlr = 1e6\n[network]'
     path = write(tmp_path, ("[network]", wild), ("target = 0.5", "target = 1e-9"))
     code, out, _ = netsim("sweep", path, "--out", tmp_path / "out", "--engine", "simpy", "--jobs", 2)

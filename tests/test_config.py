@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from algorithms import DCDPSGD, DPSGD, AllReduceSGD, ECDPSGD, StochasticQuantizer
+from algorithms import DCDPSGD, DPSGD, ECDPSGD, AllReduceSGD, StochasticQuantizer
 from netsim import NetsimError, config
 from netsim.compute import LogNormal
 from netsim.schedules import InverseSqrt

@@ -229,6 +229,16 @@ def test_seconds_of_a_trace_by_hand_are_literal():
     assert finish(Network(A, B, compute=7.0), [("compute", 0.5)], []) == [0.5, 0.0]
 
 
+def test_numpy_numbers_are_numbers():
+    """Times ahead of the clock are reached exactly, though now + (time - now) is not always time."""
+    for seconds in np.random.default_rng(0).uniform(1, 1.5, 20):
+        times = []
+        for number in (float, np.float64):
+            network = Network(2.1, B, duplex="half", overhead=number(0.1), framing=number(1.0456))
+            times.append(finish(network, [("compute", number(seconds)), send(1, number(BITS))], [recv(0)]))
+        assert times[0] == times[1] == [seconds, exactly(seconds + 0.1 + 2.1 + 1.0456 * T)]
+
+
 def test_tags_tell_messages_apart():
     programs = [send(1, tag="a"), send(1, tag=("b", 1))], [recv(0, ("b", 1)), ("compute", 1.0), recv(0, "a")]
     assert finish(Network(A, B), *programs)[1] == exactly(A + 2 * T + 1)

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from test_config import write
 
 from netsim import NetsimError, config, results
 from netsim.network import Network
 from netsim.replay import replay
-from test_config import write
 
 
 @pytest.fixture(scope="module")
