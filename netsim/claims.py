@@ -122,13 +122,12 @@ def convergence_claims(ds: xr.Dataset) -> list[Claim]:
 def final_loss_ratios(ds: xr.Dataset, reference: str) -> dict[str, float]:
     """Return every method's last evaluated loss over the reference's; infinite where the method diverged."""
     _known(ds, reference)
-    last = ds["loss"].ffill("step").isel(step=-1)
-    ratio = last / last.sel(experiment=reference)
-    diverged = ds["diverged_at"] >= 0
-    return {
-        str(name): float("inf") if diverged.sel(experiment=name) else float(ratio.sel(experiment=name))
-        for name in ds["experiment"].values
-    }
+    last = {}
+    for name, losses, diverged_at in zip(
+        ds["experiment"].values, ds["loss"].values, ds["diverged_at"].values, strict=True
+    ):
+        last[str(name)] = float("inf") if diverged_at >= 0 else float(losses[np.isfinite(losses)][-1])
+    return {name: loss / last[reference] for name, loss in last.items()}
 
 
 def _claim(
