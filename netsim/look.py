@@ -219,7 +219,7 @@ def place_legend(figure: Figure, handles: Iterable[Any], title: str, columns: in
         legend = ax.legend(
             handles=handles,
             loc="center left",
-            bbox_to_anchor=(-0.06, 0.5),
+            bbox_to_anchor=(-0.06 if columns > 2 else 0.06, 0.5),
             borderaxespad=0,
             title=title,
             labelspacing=0.8,

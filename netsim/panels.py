@@ -54,7 +54,7 @@ def laid_out(
 ) -> Figure:
     """Lay out panels, numbered (a), (b), …, and one legend: below, or in the cell after the last panel."""
     cells = len(panels) + legend_in_a_cell
-    columns = min(columns, cells)
+    columns = 2 if cells == 4 else min(columns, cells)  # no row of one
     rows = -(-cells // columns)
     below = 0.0 if legend_in_a_cell else 0.16 * (-(-len(handles) // (2 if columns > 1 else 1)) + 2)
     figure = Plot(figsize=(PAGE if columns > 1 else COLUMN, height * rows + below), layout="constrained")
@@ -66,22 +66,23 @@ def laid_out(
     for ax in axes[cells:]:
         ax.remove()
     cell = axes[len(panels)] if legend_in_a_cell else None
-    place_legend(figure, handles, title, 2 if columns > 1 else 1, cell)
+    place_legend(figure, handles, title, columns, cell)
     return figure
 
 
 def handles_of(ds: xr.Dataset) -> list[Line2D]:
     """Return the legend: a line for each experiment, in the Dataset's order."""
     names = [str(name) for name in ds["experiment"].values]
-    return [Line2D([], [], label=legend_label(ds, name), **_drawn(name)) for name in names]
+    return [Line2D([], [], label=legend_label(ds, name), **_drawn(name, shifted=False)) for name in names]
 
 
-def _drawn(name: str) -> dict[str, Any]:
-    """Return matplotlib's words for how the line of an algorithm looks."""
+def _drawn(name: str, shifted: bool = True) -> dict[str, Any]:
+    """Return matplotlib's words for how the line of an algorithm looks; its dashes not shifted in a legend, where they stand alone."""
     look = style(name)
+    line = look.line if shifted or isinstance(look.line, str) else (0, look.line[1])
     return {
         "color": look.colour,
-        "linestyle": look.line,
+        "linestyle": line,
         "linewidth": 1.3,
         "marker": look.marker,
         "markersize": 4.0,
@@ -154,7 +155,7 @@ def draw_consensus(ax: Axes, ds: xr.Dataset, title: str) -> None:
         _curve(ax, name, at, across, apart)
     plain_log(ax, "y")
     ax.set_xlim(left=0)
-    frame(ax, epoch_label(ds), "consensus distance, mean ‖xᵢ − x̄‖²", title)
+    frame(ax, epoch_label(ds), "mean ‖xᵢ − x̄‖²", f"{title} consensus distance".strip())
 
 
 def draw_epoch_time(ax: Axes, ds: xr.Dataset, fixed: str, value: float, title: str) -> None:

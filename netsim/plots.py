@@ -74,7 +74,7 @@ def naive(ds: xr.Dataset, ax: Axes | None = None) -> Figure:
         return loss_against_epochs(both, ax)
     panels: list[Panel] = [
         lambda at, title: draw_loss(at, both, epochs_of(both), epoch_label(both), f"{title} training loss"),
-        lambda at, title: draw_consensus(at, both, f"{title} distance from the mean"),
+        lambda at, title: draw_consensus(at, both, title),
     ]
     title = "\n".join(filter(None, (circumstances(both, timed=False), learning_rates(both))))
     return laid_out(panels, handles_of(both), title, columns=2, height=2.4)

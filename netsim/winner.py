@@ -103,8 +103,8 @@ def winner_map(ds: xr.Dataset, sharing: str | None = None, ax: Axes | None = Non
     one = choose(ds, sharing)
     if ax is None:
         return _laid_out([one], columns=1)
-    _draw(ax, one, _twins([one]), f"sharing {sharing_of(one)}")
-    ax.legend(handles=_handles([one]), fontsize=SMALL, loc="upper left", bbox_to_anchor=(0, -0.2), frameon=False)
+    lines = _draw(ax, one, _twins([one]), f"sharing {sharing_of(one)}")
+    ax.legend(handles=_handles([one], lines), fontsize=SMALL, loc="upper left", bbox_to_anchor=(0, -0.2), frameon=False)
     return ax.figure.figure  # type: ignore[return-value]
 
 
@@ -126,37 +126,39 @@ def winner_maps(ds: xr.Dataset) -> Figure:
 
 
 def _laid_out(maps: list[xr.Dataset], columns: int) -> Figure:
-    handles, twins = _handles(maps), _twins(maps)
-    wide = columns > 1
-    lines = sum(handle.get_label().count("\n") + 1 for handle in handles)
-    below = 0.15 * (-(-lines // (2 if wide else 1)) + 3)
-    figure = Plot(figsize=(PAGE if wide else COLUMN, 2.75 + below), layout="constrained")
+    twins, wide, lines = _twins(maps), columns > 1, False
+    figure = Plot(layout="constrained")
     axes = figure.subplots(1, columns, squeeze=False, sharey=True)[0]
     for number, (ax, one) in enumerate(zip(axes, maps, strict=True)):
-        _draw(ax, one, twins, f"{f'({chr(97 + number)}) ' if wide else ''}sharing {sharing_of(one)}")
+        lines |= _draw(ax, one, twins, f"{f'({chr(97 + number)}) ' if wide else ''}sharing {sharing_of(one)}")
         if number:
             ax.set_ylabel("")
+    handles = _handles(maps, lines)
+    words = sum(handle.get_label().count("\n") + 1 for handle in handles)
+    figure.set_size_inches(PAGE if wide else COLUMN, 2.75 + 0.15 * (-(-words // (2 if wide else 1)) + 3))
     common = maps[0].drop_vars("sharing", errors="ignore") if wide else maps[0]
     place_legend(figure, handles, f"first to reach {circumstances(common)}", 2 if wide else 1)
     return figure
 
 
-def _draw(ax: Axes, ds: xr.Dataset, twins: np.ndarray, title: str) -> None:
+def _draw(ax: Axes, ds: xr.Dataset, twins: np.ndarray, title: str) -> bool:
+    """Draw one map; return whether there are break-even lines on it."""
     won = winners(ds)
     names = [str(name) for name in ds["experiment"].values]
     x, y = ds["bandwidth"].values * _MBIT, ds["latency"].values * _MS
     edges = _edges(x), _edges(y)
     colours = ListedColormap([_NOBODY, *(style(name).colour for name in names)])
-    ax.pcolormesh(*edges, won.first, cmap=colours, vmin=-1.5, vmax=len(names) - 0.5, rasterized=False, zorder=0)
+    ax.pcolormesh(*edges, won.first, cmap=colours, vmin=-1.5, vmax=len(names) - 0.5, zorder=0)
     _outline(ax, *edges, won.first)
     _hatch(ax, *edges, _contested(won, twins))
-    _break_even(ax, ds)
+    lines = _break_even(ax, ds)
     plain_log(ax, "x")
     plain_log(ax, "y")
     ax.set_xlim(x[0], x[-1])
     ax.set_ylim(y[0], y[-1])
     frame(ax, "bandwidth (Mbit/s)", "latency (ms)", title)
     _name_regions(ax, edges, won.first, names, _mark_conditions(ax, ds))
+    return lines
 
 
 def _edges(centres: np.ndarray) -> np.ndarray:
@@ -212,18 +214,19 @@ def _contested(won: Winners, twins: np.ndarray) -> np.ndarray:
     return rivals.any(axis=0) & (won.first >= 0)
 
 
-def _break_even(ax: Axes, ds: xr.Dataset) -> None:
-    """Draw where the least closed form passes from one algorithm to another; equal closed forms count as the first one's, as equal times do."""
+def _break_even(ax: Axes, ds: xr.Dataset) -> bool:
+    """Draw where the least closed form passes from one algorithm to another, if anywhere; equal ones count as the first's, as equal times do."""
     if "closed_form" not in ds or min(ds.sizes["latency"], ds.sizes["bandwidth"]) < 2:
-        return
+        return False
     latency, bandwidth = ds["latency"].values, ds["bandwidth"].values
     known = ds["closed_form"].transpose("experiment", "latency", "bandwidth").values
     finer = _finer(latency), _finer(bandwidth)
     times = [_between(one, latency, bandwidth, *finer) for one in known if np.isfinite(one).all()]
     if not times:
-        return
+        return False
     first = (np.array(times) <= np.min(times, axis=0) * (1 + _EQUAL)).argmax(axis=0)
-    for a, b in itertools.combinations(np.unique(first), 2):
+    least = np.unique(first)
+    for a, b in itertools.combinations(least, 2):
         border = _both_near(first, a, b)
         if border.any():
             apart = np.ma.masked_where(~border, np.log(times[a] / times[b]) - _EQUAL)
@@ -231,6 +234,7 @@ def _break_even(ax: Axes, ds: xr.Dataset) -> None:
                 ax.contour(
                     finer[1] * _MBIT, finer[0] * _MS, apart, levels=[0.0], colors=colour, linewidths=width, zorder=2
                 )
+    return len(least) > 1
 
 
 def _both_near(first: np.ndarray, a: int, b: int) -> np.ndarray:
@@ -291,7 +295,7 @@ def _mark_conditions(ax: Axes, ds: xr.Dataset) -> list[Box]:
         ax.annotate(
             words,
             at,
-            xytext=(-6 if left else 6, 0),
+            xytext=(-6 if left else 6, 3 if v < 0.08 else -3 if v > 0.92 else 0),
             textcoords="offset points",
             ha="right" if left else "left",
             va="bottom" if v < 0.08 else "top" if v > 0.92 else "center",
@@ -338,7 +342,7 @@ def _words() -> dict[str, Any]:
     return {"fontsize": SMALL, "zorder": 5, "path_effects": [withStroke(linewidth=2.0, foreground="white")]}
 
 
-def _handles(maps: list[xr.Dataset]) -> list[Any]:
+def _handles(maps: list[xr.Dataset], lines: bool) -> list[Any]:
     """Return the legend: who wins somewhere, and with whom they share it; then what hatches and lines mean."""
     won, twins = [winners(one) for one in maps], _twins(maps)
     names = [str(name) for name in maps[0]["experiment"].values]
@@ -355,6 +359,6 @@ def _handles(maps: list[xr.Dataset]) -> list[Any]:
         handles.append(
             Patch(facecolor=grey, edgecolor="white", hatch="////", linewidth=0, label="another is within 2 %")
         )
-    if any("closed_form" in one and bool(np.isfinite(one["closed_form"]).any()) for one in maps):
+    if lines:
         handles.append(Line2D([], [], color="black", linewidth=0.9, label="break-even by the closed forms"))
     return handles

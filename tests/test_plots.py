@@ -63,7 +63,7 @@ def results(sharing: tuple[str, ...] = ("fifo", "none")) -> xr.Dataset:
             "time": ((*over, "step"), time),
             "seconds_per_epoch": (over, rounds * PER_EPOCH),
             "time_to_target": (over, to_target),
-            "closed_form": (over, to_target),
+            "closed_form": (over, to_target.copy()),
             "overlap": ("experiment", [False, True, True, True, True, True]),
             "diverged_at": ("experiment", [-1, -1, -1, -1, -1, 13]),
             "steps_per_epoch": ("experiment", [PER_EPOCH] * 6),

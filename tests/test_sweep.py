@@ -1,0 +1,122 @@
+"""Train once, time everywhere."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from algorithms import DCDPSGD, DPSGD, ECDPSGD, AllReduceSGD, StochasticQuantizer
+from netsim import Experiment, NetsimError, Network, replay, sweep, topology, train
+from netsim.compute import LogNormal
+
+EIGHT = StochasticQuantizer(8)
+TARGET = 1.7  # reached by all within 30 steps
+
+
+@pytest.fixture(scope="module")
+def runs(small_mlp):
+    graph = topology.ring(4)
+    return [
+        train(Experiment(small_mlp, a, graph, 30, lr=0.2, evaluate_every=5))
+        for a in (AllReduceSGD(), DPSGD(), DCDPSGD(EIGHT), ECDPSGD(EIGHT))
+    ]
+
+
+PLANE = Network.grid([1e-4, 1e-2], [1e6, 1e7, 1e8], compute=5e-3)
+
+
+def test_every_number_is_the_replays(runs):
+    ds = sweep(runs, PLANE, target=TARGET)
+    assert ds.loss.dims == ("experiment", "step") and ds.time.dims == ("experiment", "latency", "bandwidth", "step")
+    for e, run in enumerate(runs):
+        reached = np.flatnonzero(run.history.loss.values <= TARGET)
+        for network in PLANE:
+            ends = replay(run.trace, network, engine="simpy").round_end
+            here = ds.isel(experiment=e).sel(latency=network.latency, bandwidth=network.bandwidth)
+            np.testing.assert_array_equal(here.time.values, np.concatenate([[0.0], ends[4::5]]))
+            assert float(here.seconds_per_epoch) == pytest.approx(ends[-1] * run.steps_per_epoch / 30)
+            at = int(run.history.step[reached[0]])
+            assert float(here.time_to_target) == ends[at - 1]
+            assert int(here.steps_to_target) == at
+            baseline = ds.isel(experiment=0).sel(latency=network.latency, bandwidth=network.bandwidth)
+            assert float(here.speedup) == float(baseline.time_to_target) / float(here.time_to_target)
+
+
+def test_default_target_is_five_percent_above_the_best_of_all_reduce(runs):
+    ds = sweep(runs[::-1], PLANE)
+    assert ds.attrs["target"] == pytest.approx(1.05 * float(runs[0].history.loss.min()))
+    assert ds.attrs["baseline"] == "AllReduceSGD()"
+    assert np.isfinite(ds.time_to_target.sel(experiment="AllReduceSGD()")).all()
+
+
+def test_what_is_not_reached_is_infinite(runs):
+    ds = sweep(runs, PLANE, target=-1.0)
+    assert np.isinf(ds.time_to_target).all() and (ds.speedup == 0).all() and (ds.steps_to_target == -1).all()
+
+
+def test_engines_agree_and_are_reported(runs):
+    auto, simpy = sweep(runs, PLANE), sweep(runs, PLANE, engine="simpy")
+    np.testing.assert_array_equal(auto.time.values, simpy.time.values)
+    assert auto.attrs["by_recurrence"] == 24 and simpy.attrs["by_simpy"] == 24
+    assert auto.attrs["checked"] >= 5 and auto.attrs["largest_difference"] == 0.0
+
+
+def test_networks_by_name(runs):
+    named = [
+        Network(1e-3, 1e7, name="lab"),
+        Network(1e-2, 1e6, sharing="none", name="home"),
+        Network(1e-2, 1e6, duplex="half", name="home"),
+    ]
+    ds = sweep(runs, named)
+    assert ds.network.values.tolist() == ["lab", "home", "home (2)"]
+    assert ds.time.dims == ("experiment", "network", "step")
+
+
+def test_noise_in_the_gradient_times(runs):
+    noisy = Network.grid([1e-4], [1e6, 1e9], compute=LogNormal(5e-3, 0.5, seed=1))
+    ds = sweep(runs, noisy)
+    ends = replay(runs[1].trace, list(noisy)[1], engine="simpy").round_end
+    assert float(ds.time[1, 0, 1, -1]) == ends[-1]
+
+
+def test_a_diverged_run_stands_beside_the_others(small_mlp, runs):
+    wild = train(Experiment(small_mlp, DPSGD(), topology.ring(4), 30, lr=500.0, evaluate_every=5))
+    assert wild.diverged_at is not None
+    together, alone = sweep([*runs, wild], PLANE, target=TARGET), sweep(runs, PLANE, target=TARGET)
+    assert together.experiment.values[-1] == "DPSGD() (2)"
+    assert int(together.diverged_at[-1]) == wild.diverged_at and int(alone.diverged_at[0]) == -1
+    for name in ("loss", "time", "seconds_per_epoch", "time_to_target", "bits"):
+        np.testing.assert_array_equal(together[name].values[:-1], alone[name].values)
+    assert np.isinf(together.time_to_target[-1]).all()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_executor_changes_nothing(small_mlp, threads):
+    experiments = [
+        Experiment(small_mlp, algorithm, topology.ring(4), 12)
+        for algorithm in (AllReduceSGD(), DCDPSGD(EIGHT), DPSGD())
+    ]
+    with ThreadPoolExecutor(threads) as executor:
+        found = sweep(experiments, PLANE, executor=executor)
+    assert found.equals(sweep(experiments, PLANE))
+
+
+def test_progress_reaches_its_totals(small_mlp):
+    last = {}
+
+    def note(what, done, total):
+        last[what] = (done, total)
+
+    sweep(
+        [Experiment(small_mlp, algorithm, topology.ring(4), 3) for algorithm in (DPSGD(), AllReduceSGD())],
+        PLANE,
+        progress=note,
+    )
+    assert last == {"DPSGD()": (3, 3), "AllReduceSGD()": (3, 3), "networks": (12, 12)}
+
+
+def test_nothing_to_do_is_an_error(runs):
+    with pytest.raises(NetsimError, match="at least one"):
+        sweep([], PLANE)
+    with pytest.raises(NetsimError, match="at least one"):
+        sweep(runs, [])
