@@ -72,7 +72,9 @@ def main(name: str, variants: Mapping[str, Callable[[], dict[str, float]]], repe
             runs[variant].append(json.loads(done.stdout.splitlines()[-1]))
             print(f"{repeat + 1}/{repeats} {variant}: {runs[variant][-1]}", file=sys.stderr)
     medians = {
-        variant: {key: statistics.median(one[key] for one in found) for key in found[0]} for variant, found in runs.items() if found
+        variant: {key: statistics.median(one[key] for one in found) for key in found[0]}
+        for variant, found in runs.items()
+        if found
     }
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps({"machine": before, "repeats": repeats, "medians": medians, "runs": runs}, indent=1)

@@ -5,6 +5,7 @@ Needs ``pip install torch`` for the PyTorch variants. Every variant on one threa
 
 import os
 import time
+from itertools import pairwise
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -40,7 +41,7 @@ def torch_loop(n: int, hidden: tuple[int, ...], batch: int, threads: int) -> dic
     models = []
     for _ in range(n):
         layers: list[torch.nn.Module] = []
-        for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+        for inputs, outputs in pairwise(widths):
             layers += [torch.nn.Linear(inputs, outputs), torch.nn.ReLU()]
         models.append(torch.nn.Sequential(*layers[:-1]))
     optimizers = [torch.optim.SGD(model.parameters(), lr=0.01) for model in models]

@@ -9,7 +9,14 @@ from algorithms import RandomSparsifier, StochasticQuantizer
 from benchmarks.harness import main
 from netsim.device import make_key
 
-TENSORS = {"weight1": (64, 485), "bias1": (485,), "weight2": (485, 485), "bias2": (485,), "weight3": (485, 10), "bias3": (10,)}
+TENSORS = {
+    "weight1": (64, 485),
+    "bias1": (485,),
+    "weight2": (485, 485),
+    "bias2": (485,),
+    "weight3": (485, 10),
+    "bias3": (10,),
+}
 X = np.random.default_rng(0).standard_normal((8, 272_095), dtype=np.float32)
 
 
@@ -34,7 +41,10 @@ def measure(compressor) -> dict[str, float]:
 VARIANTS = {
     **{f"StochasticQuantizer({bits})": (lambda bits=bits: measure(StochasticQuantizer(bits))) for bits in (8, 4, 2)},
     "RandomSparsifier(0.1)": lambda: measure(RandomSparsifier(0.1)),
-    "random words alone": lambda: {"compress_ms": median_ms(lambda r: make_key(0, "benchmark", 8, r).bits(X.shape[1])), "encode_ms": 0.0},
+    "random words alone": lambda: {
+        "compress_ms": median_ms(lambda r: make_key(0, "benchmark", 8, r).bits(X.shape[1])),
+        "encode_ms": 0.0,
+    },
     "copy": lambda: {"compress_ms": median_ms(lambda r: X.copy()), "encode_ms": 0.0},
 }
 

@@ -47,7 +47,11 @@ def measure(**fixed) -> dict[str, float]:
         seconds = time.perf_counter() - start
     total = result.attrs["by_recurrence"] + result.attrs["by_simpy"]
     messages = 400 * sum(run.trace.messages for run in done)
-    return {"seconds": seconds, "share_by_simpy": result.attrs["by_simpy"] / total, "million_messages_per_s": messages / seconds / 1e6}
+    return {
+        "seconds": seconds,
+        "share_by_simpy": result.attrs["by_simpy"] / total,
+        "million_messages_per_s": messages / seconds / 1e6,
+    }
 
 
 VARIANTS = {
