@@ -92,7 +92,7 @@ def crossing_bandwidth(ds: xr.Dataset, first: str, second: str, latency: float) 
     Between the grid's bandwidths the logarithm of the ratio is taken to be straight over the logarithm of the bandwidth.
     """
     epoch = ds["seconds_per_epoch"].sel(latency=latency, method="nearest")
-    ratio = np.log(epoch.sel(experiment=first) / epoch.sel(experiment=second)).values
+    ratio = np.log((epoch.sel(experiment=first) / epoch.sel(experiment=second)).values)
     axis = np.log(ds["bandwidth"].values)
     at = np.flatnonzero(np.sign(ratio[:-1]) * np.sign(ratio[1:]) < 0)
     if not len(at):

@@ -59,7 +59,7 @@ def run(trace: Trace, network: Network, seconds: np.ndarray) -> Ticks:
     speeds = links(network, n)
     link_of = _link_table(speeds)
     egress, ingress = speeds.egress.tolist(), speeds.ingress.tolist()
-    overhead, handshakes, framing = network.overhead, network.handshakes, network.framing
+    overhead, handshakes, framing = float(network.overhead), network.handshakes, float(network.framing)
     out_idle = [0.0] * n
     in_idle = out_idle if network.duplex == "half" else [0.0] * n
     unshared = network.sharing == "none"

@@ -95,15 +95,16 @@ def _logger() -> Show:
         if done < total and now - said.get(what, -LOG_EVERY) < LOG_EVERY:
             return
         said[what] = now
-        left = f", {(now - begun) / done * (total - done):.0f} s left" if 0 < done < total else ""
-        print(f"{what}: {done}/{total}, {_note(loss, done, now - begun)}{left}", file=sys.stderr, flush=True)
+        left = f"{(now - begun) / done * (total - done):.0f} s left" if done < total and now > begun else ""
+        words = (f"{done}/{total}", _note(loss, done, now - begun), left)
+        print(f"{what}: {', '.join(filter(None, words))}", file=sys.stderr, flush=True)
 
     return show
 
 
 def _note(loss: float | None, done: int, seconds: float) -> str:
-    per_second = f"{done / seconds:.3g}/s" if seconds > 0 else ""
-    return per_second if loss is None else f"loss {loss:.3g}, {per_second}"
+    words = ("" if loss is None else f"loss {loss:.3g}", f"{done / seconds:.3g}/s" if seconds > 0 else "")
+    return ", ".join(filter(None, words))
 
 
 def check_folder(path: Path) -> None:
@@ -154,15 +155,16 @@ def show_sweep(ds: xr.Dataset, console: Console) -> None:
     for name in ds["experiment"].values:
         one = ds.sel(experiment=name)
         travel = "messages travel while a gradient is computed" if one["overlap"] else "no overlap"
-        noise = float(one["noise"])
-        quantized = (
-            f"; noise {noise:.3g} (bounds {float(one['theorem1_bound']):.3g}, {float(one['remark_bound']):.3g})"
-            if noise
-            else ""
-        )
-        console.print(f"  {name}: lr {one['learning_rate'].item()}; {travel}{quantized}", markup=False)
+        noise = f"; noise {float(one['noise']):.3g}" if one["noise"] else ""
+        console.print(f"  {name}: lr {one['learning_rate'].item()}; {travel}{noise}", markup=False, soft_wrap=True)
         if one["remarks"].item():
-            console.print(f"    {one['remarks'].item()}", markup=False)
+            console.print(f"    {one['remarks'].item()}", markup=False, soft_wrap=True)
+    theorem, remark = float(ds["theorem1_bound"][0]), float(ds["remark_bound"][0])
+    console.print(
+        "noise: max ||C(z) - z||/||z|| of what was compressed, a lower bound of alpha; Tang et al. 2018 for DCD-PSGD: "
+        f"alpha < {theorem:.3g} (Theorem 1), alpha <= {remark:.3g} (remark after Theorem 3)",
+        soft_wrap=True,
+    )
     console.print(
         f"timed: {ds.attrs['by_recurrence']} by recurrence, {ds.attrs['by_simpy']} by SimPy, largest difference "
         f"{ds.attrs['largest_difference']:g} s ({ds.attrs['checked']} timed by both)"

@@ -43,6 +43,8 @@ class Pattern:
         Seconds and bit/s.
     steady
         Whether no link is slower than its sender's port, so that a pair's messages are delivered in order without being held back.
+    pair
+        (M,) rows of the table of all pairs' last deliveries, n times the sender plus the receiver.
     """
 
     sender: np.ndarray
@@ -54,7 +56,7 @@ class Pattern:
     egress: np.ndarray
     ingress: np.ndarray
     steady: bool
-    pair_delivered: np.ndarray
+    pair: np.ndarray
 
 
 def make_pattern(destinations: Sequence[Sequence[int]], speeds: Sequence[Links]) -> Pattern:
@@ -77,8 +79,7 @@ def make_pattern(destinations: Sequence[Sequence[int]], speeds: Sequence[Links])
     egress = _per_message([s.egress[sender] for s in speeds])
     ingress = _per_message([s.ingress[receiver] for s in speeds])
     steady = bool((bandwidth >= egress).all())
-    idle = np.zeros((0 if steady else len(pairs), len(speeds)))
-    return Pattern(sender, turns, incoming, received, latency, bandwidth, egress, ingress, steady, idle)
+    return Pattern(sender, turns, incoming, received, latency, bandwidth, egress, ingress, steady, sender * n + receiver)
 
 
 def _everybody(workers: list[int], n: int) -> Any:
@@ -150,6 +151,8 @@ class Recurrence:
         speeds = [links(one, n) for one in networks]
         self.ring = make_pattern([[(i + 1) % n] for i in range(n)], speeds)
         self.near = make_pattern(trace.neighbours, speeds) if any(trace.neighbours) else None
+        steady = self.ring.steady and (self.near is None or self.near.steady)
+        self.pair_delivered = np.zeros((0 if steady else n * n, count))
         # With one latency for all of a sender's links, handshakes or none, messages join its queue in the order posted: nothing to check.
         self.check_joins = half or (self.handshakes.any() and any((s.latency != s.latency[0, 0]).any() for s in speeds))
         self.out_idle = np.zeros((n, count))
@@ -231,7 +234,7 @@ class Recurrence:
             in_idle = receive(arrival, in_idle, ingress, _maximum)
             time = delivered(in_idle, first, last, ring.latency, link, _maximum)
             if not ring.steady:
-                time = ring.pair_delivered = np.maximum(time, ring.pair_delivered)
+                time = self.pair_delivered[ring.pair] = np.maximum(time, self.pair_delivered[ring.pair])
             self.ready = np.maximum(posted, time[left])
         self.in_idle, self.in_order = in_idle[left], in_order.renumbered(left)
 
@@ -282,8 +285,8 @@ class Recurrence:
                 received, first[mine], last[mine], _rows(latency, mine), _rows(link_seconds, mine), _maximum
             )
             if not pattern.steady:
-                time = np.maximum(time, pattern.pair_delivered[mine])
-                pattern.pair_delivered[mine] = time
+                pair = (pattern.pair[mine[0]], mine[1]) if isinstance(mine, tuple) else pattern.pair[mine]
+                time = self.pair_delivered[pair] = np.maximum(time, self.pair_delivered[pair])
             latest[receivers] = np.maximum(latest[receivers], time)
         return latest
 

@@ -240,12 +240,14 @@ def _numbered(program: Sequence[Instruction], i: int) -> Iterator[Instruction]:
     for instruction in program:
         if instruction[0] == "send":
             _, to, bits, tag = instruction
-            yield ("post", (to,), bits, (i, tag, sent[to, tag]))
+            yield ("post", (to,), float(bits), (i, tag, sent[to, tag]))
             sent[to, tag] += 1
         elif instruction[0] == "recv":
             _, sender, tag = instruction
             yield ("wait", 1, (sender, tag, received[sender, tag]))
             received[sender, tag] += 1
+        elif instruction[0] == "compute":
+            yield ("compute", float(instruction[1]))
         else:
             yield instruction
     yield ("mark",)

@@ -214,6 +214,17 @@ def test_links_slower_than_their_ports_keep_the_order_of_a_pair():
         answer(trace, Network(1e-3, bandwidth, compute=1e-3, egress=1e8, ingress=1e8))
 
 
+def test_a_collective_waits_for_a_slow_message_of_the_same_pair():
+    """The post is still on its slow link when the collective's message to the same worker has passed it: it is held back."""
+    program = (Operation("post"), Operation("all_reduce"))
+    near = tuple(topology.ring(4).neighbours(i) for i in range(4))
+    trace = Trace(4, near, (program,), np.zeros(2, dtype=int), ((np.array([[100000]]), np.array([[100]])),))
+    network = Network(1e-3, 1e5, egress=1e8, ingress=1e8)
+    answer(trace, network)
+    by_events = replay(trace, network, "simpy").finish[0]
+    np.testing.assert_allclose(by_events, 1e5 / 1e5 + 1e-3 + 5 * (1e-3 + 100 / 1e5), rtol=1e-12)
+
+
 def test_a_trace_without_rounds_or_without_messages():
     near = tuple(topology.ring(3).neighbours(i) for i in range(3))
     empty = Trace(3, near, (), np.zeros(0, dtype=int), ())

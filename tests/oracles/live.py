@@ -19,7 +19,7 @@ from netsim.network import Network
 from netsim.topology import Topology
 
 Process = Generator[simpy.Event, Any, Any]
-_AFTER_ALL_ELSE = 2  # SimPy's priorities are 0 (urgent) and 1 (normal): what is scheduled so comes after both
+_AFTER_ALL_ELSE: Any = 2  # SimPy's priorities are 0 (urgent) and 1 (normal): what is scheduled so comes after both
 
 
 class Fabric:
@@ -106,8 +106,9 @@ class Fabric:
         return passed
 
     def open_gate(self, _: simpy.Event) -> None:
-        waiting, self.at_gate = sorted(self.at_gate, key=lambda one: one[0]), []
-        for _, passed in waiting:
+        waiting = sorted(self.at_gate, key=lambda one: one[0])
+        self.at_gate = []
+        for _order, passed in waiting:
             passed.succeed()
 
 
@@ -296,6 +297,10 @@ def live(
 def _process(algorithm: Any) -> Callable[[Worker, int, Any], Process]:
     if isinstance(algorithm, AllReduceSGD):
         return Worker.all_reduce if algorithm.compress is None else Worker.all_gather
-    return {DPSGD: Worker.dpsgd, NaiveCompressedDPSGD: Worker.naive, DCDPSGD: Worker.dcd, ECDPSGD: Worker.ecd}[
-        type(algorithm)
-    ]
+    processes: dict[type, Any] = {
+        DPSGD: Worker.dpsgd,
+        NaiveCompressedDPSGD: Worker.naive,
+        DCDPSGD: Worker.dcd,
+        ECDPSGD: Worker.ecd,
+    }
+    return processes[type(algorithm)]

@@ -87,7 +87,7 @@ class Exact:
         if kind == "compute":
             self.busy[i] = now + Fraction(rest[0])
         elif kind == "send":
-            self.post(i, *rest, now)
+            self.post(i, rest[0], rest[1], rest[2], now)
         elif kind == "recv":
             letters = [
                 m for m in self.messages if (m.sender, m.receiver, m.tag) == (rest[0], i, rest[1]) and not m.read
