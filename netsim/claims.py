@@ -102,7 +102,7 @@ def crossing_bandwidth(ds: xr.Dataset, first: str, second: str, latency: float) 
 
 
 def convergence_claims(ds: xr.Dataset) -> list[Claim]:
-    """Return the claims of the preset ``tang2018`` in which no network matters: (a), steps to the target, and (g), bits sent."""
+    """Return the claims of the preset ``tang2018`` in which no network matters: (a), steps to the target and last loss, and (g), bits sent."""
     steps = ds["steps_to_target"]
     rows = []
     for name, label in ((DPSGD, "D-PSGD"), (DCD, "DCD"), (ECD, "ECD")):
@@ -111,6 +111,13 @@ def convergence_claims(ds: xr.Dataset) -> list[Claim]:
         ratio = mine / reference if mine > 0 else np.inf
         rows.append(
             Claim("a", f"steps to the target, {label} / all-reduce", ratio, "0.8 to 1.25", 0.8 <= ratio <= 1.25, "")
+        )
+        losses, baseline = (ds["loss"].sel(experiment=one).values for one in (name, FULL))
+        apart = float((losses[-1] - baseline[-1]) / baseline[0])
+        rows.append(
+            Claim(
+                "a", f"({label} - all-reduce) / initial, of the last loss", apart, "within 0.01", abs(apart) <= 0.01, ""
+            )
         )
     sent = ds["bits"].isel(step=-1)
     ratio = float(sent.sel(experiment=DPSGD) / sent.sel(experiment=FULL))

@@ -77,9 +77,11 @@ def test_crossing_is_between_the_grids_bandwidths():
 
 def test_where_no_network_matters():
     rows = convergence_claims(made())
-    assert [row.value for row in rows[:2]] == [1.1, 1.2]
-    assert rows[2].value == np.inf and not rows[2].holds
-    assert rows[3].letter == "g" and rows[3].value == pytest.approx(8 / 7) and not rows[3].holds
+    steps, losses = rows[:6:2], rows[1:6:2]
+    assert [row.value for row in steps] == [1.1, 1.2, np.inf] and [row.holds for row in steps] == [True, True, False]
+    assert losses[0].value == pytest.approx(0.05) and losses[1].value == 0.0
+    assert [row.holds for row in losses] == [False, True, False]  # a diverged run has no last loss
+    assert rows[6].letter == "g" and rows[6].value == pytest.approx(8 / 7) and not rows[6].holds
 
 
 def test_divergence_is_an_infinite_loss():
