@@ -137,6 +137,8 @@ def _laid_out(maps: list[xr.Dataset], columns: int) -> Figure:
     words = sum(handle.get_label().count("\n") + 1 for handle in handles)
     figure.set_size_inches(PAGE if wide else COLUMN, 2.75 + 0.15 * (-(-words // (2 if wide else 1)) + 3))
     common = maps[0].drop_vars("sharing", errors="ignore") if wide else maps[0]
+    if wide:  # each panel says its own
+        common.attrs.pop("sharing", None)
     place_legend(figure, handles, f"first to reach {circumstances(common)}", 2 if wide else 1)
     return figure
 
