@@ -114,6 +114,8 @@ class Network:
     @staticmethod
     def grid(latency: Sequence[float], bandwidth: Sequence[float], **fixed: Any) -> "NetworkGrid":
         """Return every pair of the latencies (seconds) and bandwidths (bit/s), with the other fields fixed."""
+        for field, values in (("latency", latency), ("bandwidth", bandwidth)):
+            check(len(values) > 0, field, values, "at least one number for a grid")
         return NetworkGrid(
             tuple(map(float, latency)), tuple(map(float, bandwidth)), Network(latency[0], bandwidth[0], **fixed)
         )

@@ -1,0 +1,41 @@
+"""The README's example runs as it stands."""
+
+import re
+from pathlib import Path
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def test_python_example():
+    example = re.search(r"```python\n(from .*?)```", README, re.DOTALL).group(1)
+    names = {}
+    exec(example.replace("steps=110", "steps=12"), names)
+    assert names["results"].sizes["experiment"] == 3
+
+
+def test_a_new_algorithm_as_it_is_shown():
+    example = re.search(r"```python\n(@dataclass.*?)```", README, re.DOTALL).group(1)
+    names = {}
+    exec(
+        "from dataclasses import dataclass\nfrom algorithms import NaiveCompressedDPSGD, StochasticQuantizer\n"
+        "from algorithms.compression import Compressor\nfrom algorithms.protocol import Models\n" + example,
+        names,
+    )
+    from models import LeastSquares
+    from netsim import Experiment, topology, train
+
+    task = LeastSquares.random(n=4, dimension=3)
+    mine, ours = (
+        train(Experiment(task, names[name](names["StochasticQuantizer"](4)), topology.ring(4), 10)).x
+        for name in ("MyGossip", "NaiveCompressedDPSGD")
+    )
+    assert (mine == ours).all()
+
+
+def test_the_commands_are_there():
+    from typer.testing import CliRunner
+
+    from netsim.cli import app
+
+    for command in re.findall(r"`netsim (\w+) ?", README):
+        assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0, command
