@@ -49,7 +49,7 @@ def run(trace: Trace, network: Network, seconds: np.ndarray) -> Ticks:
     NetsimError
         Workers wait for one another in a circle; the line names a worker and its tag.
     """
-    n = trace.n
+    n = trace.nodes
     clock = simpy.Environment()
     programs = trace.instructions(network, seconds)
     finish: list[list[float]] = [[] for _ in range(n)]
@@ -63,14 +63,11 @@ def run(trace: Trace, network: Network, seconds: np.ndarray) -> Ticks:
     out_idle = [0.0] * n
     in_idle = out_idle if network.duplex == "half" else [0.0] * n
     unshared = network.sharing == "none"
-    direct = (
-        handshakes == 0 and network.duplex == "full"
-    )  # then nothing can come between a post and its joining the queue
+    direct = handshakes == 0 and network.duplex == "full"  # nothing can come between a post and its joining the queue
     all_left = [0.0] * n  # when the last bit that a worker has sent leaves
     to_join = [0] * n  # how many of its messages have yet to join the queue
-    steady = bool(
-        (speeds.bandwidth >= speeds.egress[:, None]).all()
-    )  # else a pair's later message may have to wait for an earlier one
+    # a link slower than its port would let a pair's later message overtake an earlier one
+    steady = bool((speeds.bandwidth >= speeds.egress[:, None]).all())
     pair_delivered: dict[tuple[int, int], float] = {}
     due: dict[float, list[tuple]] = {}  # what comes to the ports at each instant for which an event is set
     position = 0
@@ -178,7 +175,7 @@ def run(trace: Trace, network: Network, seconds: np.ndarray) -> Ticks:
             raise NetsimError(
                 f"worker {i} waits for ever for {_letter(tag)}: the workers wait for one another in a circle"
             )
-    return Ticks(np.array(finish).T, position)
+    return Ticks(np.array(finish[: trace.n]).T, position)
 
 
 _FLUSH, _JOINS, _DELIVERED = ("flush",), ("joins",), ("delivered",)

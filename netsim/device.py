@@ -80,13 +80,31 @@ class Key:
     ----------
     words
         (rows, 2) uint32, on the device that will draw. Made by :func:`make_key`.
+    common
+        (1, 2) uint32: the stream of :meth:`shared`; None where there is none.
     """
 
     words: Array
+    common: Array | None = None
 
     def __getitem__(self, rows: slice) -> "Key":
         """Return the streams of some rows."""
-        return Key(self.words[rows])
+        return Key(self.words[rows], self.common)
+
+    def shared(self) -> "Key":
+        """Return the one stream, of one row, that belongs to all rows together.
+
+        It depends on the seed, the purpose and the round alone, so everybody knows it before the run: on no data, and
+        not on which rows or how many this key is for. It is none of the rows' own streams.
+
+        Raises
+        ------
+        NetsimError
+            The key was made without one, not by :func:`make_key`.
+        """
+        if self.common is None:
+            raise NetsimError("this key has no shared stream; make_key makes keys that have")
+        return Key(self.common, self.common)
 
     def bits(self, size: int, start: int = 0, draw: int = 0) -> Array:
         """Return words ``start .. start + size`` of each row's stream.
@@ -154,17 +172,19 @@ def make_key(seed: int, purpose: str, rows: int, round: int = 0, shared: bool = 
         Array module of the device that will draw.
     """
     base = _base_words(seed, purpose, 1 if shared else rows, xp)
-    words = _mix(base ^ _mix_int(round))
+    mixed = _mix(base ^ _mix_int(round))
+    common, words = mixed[:1], mixed[1:]
     if shared:
         words = xp.broadcast_to(words, (rows, 2))
-    return Key(words)
+    return Key(words, common)
 
 
 @lru_cache(maxsize=256)
 def _base_words(seed: int, purpose: str, rows: int, xp: ModuleType) -> Array:
+    """Return (1 + rows, 2) words: of the stream that all share, then of each row's."""
     tag = zlib.crc32(purpose.encode())
-    words = [np.random.SeedSequence([seed, tag, row]).generate_state(2, np.uint32) for row in range(rows)]
-    return xp.asarray(np.stack(words))
+    sources = [[seed, tag, 0, 1], *([seed, tag, row] for row in range(rows))]  # [seed, tag, 0, 0] would be row 0's
+    return xp.asarray(np.stack([np.random.SeedSequence(source).generate_state(2, np.uint32) for source in sources]))
 
 
 @lru_cache(maxsize=16)

@@ -79,7 +79,9 @@ def make_pattern(destinations: Sequence[Sequence[int]], speeds: Sequence[Links])
     egress = _per_message([s.egress[sender] for s in speeds])
     ingress = _per_message([s.ingress[receiver] for s in speeds])
     steady = bool((bandwidth >= egress).all())
-    return Pattern(sender, turns, incoming, received, latency, bandwidth, egress, ingress, steady, sender * n + receiver)
+    return Pattern(
+        sender, turns, incoming, received, latency, bandwidth, egress, ingress, steady, sender * n + receiver
+    )
 
 
 def _everybody(workers: list[int], n: int) -> Any:
@@ -140,7 +142,7 @@ class Recurrence:
     """
 
     def __init__(self, trace: Trace, networks: Sequence[Network]) -> None:
-        n, count = trace.n, len(networks)
+        n, count = trace.nodes, len(networks)
         self.trace, self.networks = trace, networks
         self.ready = np.zeros((n, count))
         self.kept = np.ones(count, dtype=bool)
@@ -149,9 +151,20 @@ class Recurrence:
         self.framing = np.array([one.framing for one in networks])
         self.unshared, half = networks[0].sharing == "none", networks[0].duplex == "half"
         speeds = [links(one, n) for one in networks]
-        self.ring = make_pattern([[(i + 1) % n] for i in range(n)], speeds)
-        self.near = make_pattern(trace.neighbours, speeds) if any(trace.neighbours) else None
-        steady = self.ring.steady and (self.near is None or self.near.steady)
+        kinds = {operation.kind for program in trace.programs for operation in program}
+        workers, alone = (
+            range(trace.n),
+            ((),) * (n - trace.n),
+        )  # the server, where there is one, takes no part in gossip
+        destinations = {
+            "post": (*trace.neighbours, *alone),
+            "all_reduce": (*(((i + 1) % trace.n,) for i in workers), *alone),
+            "push": (*((trace.n,) for _ in workers), *alone),
+            "pull": (*(() for _ in workers), tuple(workers)),
+        }
+        destinations["all_gather"] = destinations["all_reduce"]
+        self.patterns = {kind: make_pattern(destinations[kind], speeds) for kind in kinds & destinations.keys()}
+        steady = all(one.steady for one in self.patterns.values())
         self.pair_delivered = np.zeros((0 if steady else n * n, count))
         # With one latency for all of a sender's links, handshakes or none, messages join its queue in the order posted: nothing to check.
         self.check_joins = half or (self.handshakes.any() and any((s.latency != s.latency[0, 0]).any() for s in speeds))
@@ -160,7 +173,7 @@ class Recurrence:
         self.one_port = half
         self.out_order = _Order.idle(n, self.kept)
         self.in_order = self.out_order if half else _Order.idle(n, self.kept)
-        drawn = {id(one.compute): compute_seconds(one.compute, trace.rounds, n) for one in networks}
+        drawn = {id(one.compute): compute_seconds(one.compute, trace.rounds, trace.n) for one in networks}
         self._gradient = [drawn[id(one.compute)] for one in (networks[:1] if len(drawn) == 1 else networks)]
 
     def run(self, on_round: Callable[[int, np.ndarray], None]) -> np.ndarray:
@@ -177,52 +190,68 @@ class Recurrence:
             (C,) bool: for which networks the times are certified.
         """
         trace, n = self.trace, self.trace.n
+        of_workers = np.arange(trace.nodes) < n
+        degrees = np.zeros(trace.nodes)
+        degrees[:n] = [len(near) for near in trace.neighbours]
         in_flight: dict[tuple[int, int], np.ndarray] = {}
-        degrees = np.array([len(near) for near in trace.neighbours])
         for r, (p, row) in enumerate(zip(trace.program_of.tolist(), trace.occurrence.tolist(), strict=True)):
             for o, operation in enumerate(trace.programs[p]):
                 kind, numbers = operation.kind, operation.numbers
                 if kind == "compute":
-                    self.ready = self.ready + np.stack([drawn[r] for drawn in self._gradient], axis=1)
-                    continue
-                if kind == "wait":
+                    seconds = np.zeros((trace.nodes, len(self._gradient)))
+                    seconds[:n] = np.stack([drawn[r] for drawn in self._gradient], axis=1)
+                    self.ready = self.ready + seconds
+                elif kind == "wait":
                     self.ready = np.maximum(self.ready, in_flight.pop((r - operation.rounds_ago, operation.position)))
                     self._codec(1, numbers, degrees)
-                    continue
-                bits = np.array(row_of(trace.bits[p][o], row, n), dtype=float)
-                self._codec(0, numbers, np.ones(n))
-                if kind == "post":
-                    assert self.near is not None
-                    in_flight[r, o] = self._send(self.near, bits)
-                    continue
-                if kind == "all_reduce" or (bits == bits[0]).all():
-                    self._circulate([bits] * (2 * (n - 1) if kind == "all_reduce" else n - 1))
-                else:  # at step s everybody passes on what the worker s places to its left contributed
-                    self._circulate([np.roll(bits, step) for step in range(n - 1)])
-                self._codec(1, numbers, np.full(n, n - 1))
-            on_round(r, self.ready)
+                else:
+                    bits = np.zeros(trace.nodes)
+                    bits[:n] = row_of(trace.bits[p][o], row, n)
+                    if kind == "post":
+                        self._codec(0, numbers, of_workers)
+                        in_flight[r, o] = self._send(self.patterns[kind], bits)
+                    elif kind == "push":
+                        self._codec(0, numbers, of_workers)
+                        self.ready = np.maximum(self.ready, self._send(self.patterns[kind], bits))
+                        self._codec(1, numbers, n * ~of_workers)
+                    elif kind == "pull":
+                        self._codec(0, numbers, ~of_workers)
+                        bits[n] = bits[0]
+                        self.ready = np.maximum(self.ready, self._send(self.patterns[kind], bits))
+                        self._codec(1, numbers, of_workers)
+                    else:
+                        self._codec(0, numbers, of_workers)
+                        self._circulate(kind, bits)
+                        self._codec(1, numbers, (n - 1) * of_workers)
+            on_round(r, self.ready[:n])
         return self.kept
 
     def _codec(self, side: int, numbers: int, messages: np.ndarray) -> None:
+        """Let the nodes encode (side 0) or decode (side 1) that many messages."""
         if numbers and any(one.codec is not None for one in self.networks):
-            self.ready = (
-                self.ready + np.array([codec_seconds(one, numbers)[side] for one in self.networks]) * messages[:, None]
-            )
+            seconds = np.array([codec_seconds(one, numbers)[side] for one in self.networks])
+            self.ready = self.ready + seconds * messages[:, None]
 
-    def _circulate(self, steps: list[np.ndarray]) -> None:
-        """Let everybody send ``bits[i]`` to its right neighbour and wait for its left one, for each of the (n,) bits in turn."""
-        ring, n = self.ring, self.trace.n
-        if self.one_port or self.unshared or self.check_joins:
-            for bits in steps:
-                self.ready = np.maximum(self.ready, self._send(ring, bits))
+    def _circulate(self, kind: str, bits: np.ndarray) -> None:
+        """Let everybody send to its right neighbour and wait for its left one, step after step.
+
+        In an all-reduce every step has the same bits; in an all-gather everybody passes on what it got in the step before.
+        """
+        ring, n = self.patterns[kind], self.trace.n
+        steps = [bits] * (2 * (n - 1) if kind == "all_reduce" else n - 1)
+        if kind == "all_gather" and (bits[:n] != bits[0]).any():
+            steps = [np.concatenate([np.roll(bits[:n], step), bits[n:]]) for step in range(n - 1)]
+        if self.one_port or self.unshared or self.check_joins or self.trace.nodes > n:
+            for now in steps:
+                self.ready = np.maximum(self.ready, self._send(ring, now))
             return
         # One message a port: rows are numbered by sender throughout, and only the last step of each turn moves on to the receiver.
         right, left = (np.arange(n) + 1) % n, (np.arange(n) - 1) % n
         in_idle, in_order = self.in_idle[right], self.in_order.renumbered(right)
         sender, wire_bits, previous = ring.sender[:, None], np.zeros(0), None
-        for bits in steps:
-            if bits is not previous:
-                wire_bits, previous = bits[:, None] * self.framing, bits
+        for now in steps:
+            if now is not previous:
+                wire_bits, previous = now[:, None] * self.framing, now
                 egress, ingress, link = wire_bits / ring.egress, wire_bits / ring.ingress, wire_bits / ring.bandwidth
             posted = self.ready
             first, last = leave(
@@ -240,7 +269,8 @@ class Recurrence:
 
     def _send(self, pattern: Pattern, bits: np.ndarray) -> np.ndarray:
         """Send worker i's message of ``bits[i]`` along a pattern; return (n, C), when each receiver's last one is delivered (0 for no message)."""
-        sizes = bits[pattern.sender] if (bits != bits[0]).any() else bits[:1]
+        sizes = bits[pattern.sender]
+        sizes = sizes if (sizes != sizes[0]).any() else sizes[:1]
         wire_bits = sizes[:, None] * self.framing
         posted = self.ready[pattern.sender]
         link_seconds = wire_bits / pattern.bandwidth

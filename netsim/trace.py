@@ -8,6 +8,7 @@ as instructions; the recurrence reads the programs.
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +28,8 @@ class Operation(NamedTuple):
     ----------
     kind
         "compute": one gradient. "post": one message to every neighbour. "wait": until the neighbours' messages of a post are there.
-        "all_reduce": a ring all-reduce. "all_gather": a ring all-gather.
+        "all_reduce": a ring all-reduce. "all_gather": a ring all-gather. "push": one message to the server, which waits for all. "pull": the server's
+        reply, one message to every worker, which waits for it.
     numbers
         How many numbers the codec handles per message; 0 where nothing is encoded.
     rounds_ago, position
@@ -59,7 +61,7 @@ class Trace:
         (rounds,) index into ``programs``.
     bits
         ``bits[p][o]``: bits of operation o in the rounds of program p, in their order: (count or 1, n or 1) integers; empty where the operation
-        sends nothing. Entry [r, i] is worker i's message (for "all_reduce": the bits of one step).
+        sends nothing. Entry [r, i] is worker i's message (for "all_reduce": the bits of one step; for "pull": of one reply).
     by_hand
         The workers' instruction lists of :meth:`from_programs`, in place of rounds.
     """
@@ -75,6 +77,11 @@ class Trace:
     def rounds(self) -> int:
         """Number of rounds."""
         return len(self.program_of)
+
+    @property
+    def nodes(self) -> int:
+        """Number of workers, and of the server (node n) where there is one."""
+        return self.n + any(operation.kind in ("push", "pull") for program in self.programs for operation in program)
 
     @property
     def occurrence(self) -> np.ndarray:
@@ -94,6 +101,8 @@ class Trace:
             "post": sum(map(len, self.neighbours)),
             "all_reduce": 2 * self.n * (self.n - 1),
             "all_gather": self.n * (self.n - 1),
+            "push": self.n,
+            "pull": self.n,
         }
         of_program = np.array([sum(per.get(operation.kind, 0) for operation in program) for program in self.programs])
         return int(of_program[self.program_of].sum())
@@ -105,7 +114,7 @@ class Trace:
         return self.n, self.neighbours, self.programs, self.program_of.tobytes(), sizes, self.by_hand
 
     def bits_per_worker(self) -> np.ndarray:
-        """Return (rounds, n): the bits each worker sent in each round, summed over its messages."""
+        """Return (rounds, n): the bits each worker sent in each round, summed over its messages; the server's replies are not among them."""
         total = np.zeros((self.rounds, self.n))
         degree = np.array([len(near) for near in self.neighbours])
         for p, program in enumerate(self.programs):
@@ -115,6 +124,8 @@ class Trace:
                     total[mine] += bits * degree
                 elif operation.kind == "all_reduce":
                     total[mine] += bits * (2 * (self.n - 1))
+                elif operation.kind == "push":
+                    total[mine] += bits
                 elif (
                     operation.kind == "all_gather"
                 ):  # a worker passes on all contributions but its right neighbour's own
@@ -164,7 +175,7 @@ class Trace:
         )
 
     def instructions(self, network: Network, seconds: np.ndarray) -> list[Iterator[Instruction]]:
-        """Return one iterator of the engine's instructions a worker; a worker waits for ``count`` messages with a tag, which is used once.
+        """Return one iterator of the engine's instructions a node; a node waits for ``count`` messages with a tag, which is used once.
 
         Parameters
         ----------
@@ -183,30 +194,52 @@ class Trace:
             for program, columns in zip(self.programs, self.bits, strict=True)
         ]
         rounds = list(zip(self.program_of.tolist(), self.occurrence.tolist(), strict=True))
-        return [self._worker(i, plans, rounds, seconds[:, i].tolist()) for i in range(self.n)]
+        workers = [self._worker(i, plans, rounds, seconds[:, i].tolist()) for i in range(self.n)]
+        return workers + [self._server(plans, rounds)] * (self.nodes - self.n)
+
+    def _tag(self, r: int, o: int) -> int:
+        """Return the first tag of operation o in round r: an operation has at most 2n dependent messages."""
+        return (r * self._longest + o) * 2 * self.n
+
+    @cached_property
+    def _longest(self) -> int:
+        return max(map(len, self.programs))
+
+    def _server(self, plans: list[list["_Plan"]], rounds: list[tuple[int, int]]) -> Iterator[Instruction]:
+        everybody = tuple(range(self.n))
+        for r, (p, row) in enumerate(rounds):
+            for (kind, *_), o, sizes, encode, decode in plans[p]:
+                if kind == "push":
+                    yield ("wait", self.n, self._tag(r, o))
+                    yield ("compute", decode * self.n)
+                elif kind == "pull":
+                    yield ("compute", encode)
+                    yield ("post", everybody, sizes[row if len(sizes) > 1 else 0][0], self._tag(r, o))
 
     def _worker(
         self, i: int, plans: list[list["_Plan"]], rounds: list[tuple[int, int]], seconds: list[float]
     ) -> Iterator[Instruction]:
         n, near, right = self.n, self.neighbours[i], ((i + 1) % self.n,)
-        steps = 2 * n  # at most so many dependent messages in one operation
-        width = max(map(len, self.programs)) * steps
         for r, (p, row) in enumerate(rounds):
             for (kind, _, ago, position), o, sizes, encode, decode in plans[p]:
                 if kind == "compute":
                     yield ("compute", seconds[r])
                     continue
                 if kind == "wait":
-                    yield ("wait", len(near), (r - ago) * width + position * steps)
+                    yield ("wait", len(near), self._tag(r - ago, position))
                     if decode:
                         yield ("compute", decode * len(near))
                     continue
-                tag = r * width + o * steps
+                tag = self._tag(r, o)
+                if kind == "pull":
+                    yield ("wait", 1, tag)
+                    yield ("compute", decode)
+                    continue
                 line = sizes[row if len(sizes) > 1 else 0]
                 if encode:
                     yield ("compute", encode)
-                if kind == "post":
-                    yield ("post", near, line[i if len(line) > 1 else 0], tag)
+                if kind in ("post", "push"):
+                    yield ("post", near if kind == "post" else (n,), line[i if len(line) > 1 else 0], tag)
                     continue
                 for step in range(2 * (n - 1) if kind == "all_reduce" else n - 1):
                     whose = (i - step) % n if kind == "all_gather" else i

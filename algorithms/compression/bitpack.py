@@ -100,6 +100,37 @@ def unpack(packed: np.ndarray, width: int, count: int) -> np.ndarray:
     return fields[:, :count]
 
 
+def to_bits(fields: np.ndarray, width: int) -> np.ndarray:
+    """Return the bit stream of each row, one bit an element, to be joined with others.
+
+    Parameters
+    ----------
+    fields
+        (rows, count) unsigned integers below ``2**width``.
+    width
+        Bits of a field, 0 to 32.
+
+    Returns
+    -------
+    numpy.ndarray
+        (rows, count · width) uint8, 0 or 1.
+    """
+    return np.unpackbits(pack(fields, max(width, 1)), axis=1, count=fields.shape[1] * width, bitorder="little")
+
+
+def from_bits(bits: np.ndarray, width: int, count: int) -> np.ndarray:
+    """Undo :func:`to_bits`: (rows, count · width) bits become (rows, count) fields, uint32 at 32 bits, else int64."""
+    if width == 0:
+        return np.zeros((len(bits), count), np.int64)
+    fields = unpack(np.packbits(bits, axis=1, bitorder="little"), width, count)
+    return fields if width == 32 else fields.astype(np.int64)
+
+
+def index_bits(size: int) -> int:
+    """Return ceil(log2 size), what an index into ``size`` numbers costs."""
+    return (size - 1).bit_length()
+
+
 def _container(width: int) -> int:
     return 8 if width <= 8 else 16 if width <= 16 else 32
 

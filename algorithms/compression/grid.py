@@ -12,7 +12,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from algorithms.compression.message import Array, Key
-from algorithms.compression.units import Span, column_blocks, per_unit, pieces, row_blocks, split, unit_count
+from algorithms.compression.units import Span, column_blocks, per_unit, pieces, row_blocks, split, unit_count, unit_sums
 
 
 class Grid(NamedTuple):
@@ -57,18 +57,12 @@ def tensor_scales(x: Array, spans: tuple[Span, ...], kind: str) -> tuple[Array |
     if kind == "minmax":
         return -_round_up(-low), _round_up(high)
     high = xp.maximum(high, -low)
-    return None, _round_up(high if kind == "maxabs" else xp.maximum(high, _norms(x, spans)))
+    return None, _round_up(high if kind == "maxabs" else xp.maximum(high, xp.sqrt(unit_sums(x, spans, _square))))
 
 
-def _norms(x: Array, spans: tuple[Span, ...]) -> Array:
-    xp = array_namespace(x)
-    squares = xp.zeros((len(x), unit_count(spans)), dtype=xp.float64)
-    for start, stop in column_blocks(x):
-        square = x[:, start:stop].astype(xp.float64)
-        square *= square
-        for part in pieces(spans, start, stop):
-            squares[:, part.unit : part.unit + part.parts] += split(square, part).sum(axis=-1)
-    return xp.sqrt(squares)
+def _square(x: Array) -> Array:
+    x *= x
+    return x
 
 
 def _round_up(x: Array) -> Array:

@@ -1,11 +1,30 @@
 """What a compressor says: the decoded value, its price and its codes, in one answer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 Array = Any
 Tensors = Mapping[str, tuple[int, ...]]  # ordered {name: shape} of one model
+
+
+class Key(Protocol):
+    """A random stream for each row; netsim.device.Key is one."""
+
+    def __getitem__(self, rows: slice) -> "Key":
+        """Return the streams of some rows."""
+
+    def shared(self) -> "Key":
+        """Return the one-row stream that all rows share, known to everybody before the run and independent of data."""
+
+    def bits(self, size: int, start: int = 0, draw: int = 0) -> Array:
+        """Return (rows, size) uint32: words start .. start + size of each row's stream."""
+
+    def bits16(self, size: int, start: int = 0, draw: int = 0) -> Array:
+        """Return (rows, size) uint16: half-words start .. start + size of the same stream, so draw one or the other."""
+
+    def uniform(self, size: int, dtype: Any = "float64", start: int = 0, draw: int = 0) -> Array:
+        """Return (rows, size) numbers in [0, 1)."""
 
 
 class Message(NamedTuple):
@@ -24,6 +43,8 @@ class Message(NamedTuple):
         Ordered {name: shape} of a row, which sender and receiver both know.
     clipped
         How many numbers of each row lay outside the quantizer's range: 0, or (rows,) integers on the device.
+    shared
+        ``key.shared()`` where the receiver repeats draws of it: it knows that stream, so nothing of it is sent.
     """
 
     value: Array
@@ -31,6 +52,7 @@ class Message(NamedTuple):
     codes: Mapping[str, Array]
     tensors: Tensors
     clipped: int | Array = 0
+    shared: Key | None = None
 
 
 @dataclass(frozen=True)
@@ -45,33 +67,20 @@ class Wire(Sequence):
         Ordered {name: shape} of a row.
     dtype
         Name of the dtype of the arithmetic, ``"float32"`` or ``"float64"``.
+    shared
+        The stream that all rows share, where ``decode`` draws from it.
     """
 
     rows: tuple[bytes, ...]
     tensors: Tensors
     dtype: str
+    shared: Key | None = field(default=None, compare=False)
 
     def __getitem__(self, row: Any) -> Any:
         return self.rows[row]
 
     def __len__(self) -> int:
         return len(self.rows)
-
-
-class Key(Protocol):
-    """A random stream for each row; netsim.device.Key is one."""
-
-    def __getitem__(self, rows: slice) -> "Key":
-        """Return the streams of some rows."""
-
-    def bits(self, size: int, start: int = 0, draw: int = 0) -> Array:
-        """Return (rows, size) uint32: words start .. start + size of each row's stream."""
-
-    def bits16(self, size: int, start: int = 0, draw: int = 0) -> Array:
-        """Return (rows, size) uint16: half-words start .. start + size of the same stream, so draw one or the other."""
-
-    def uniform(self, size: int, dtype: Any = "float64", start: int = 0, draw: int = 0) -> Array:
-        """Return (rows, size) numbers in [0, 1)."""
 
 
 class Compressor(Protocol):

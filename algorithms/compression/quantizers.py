@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from algorithms.compression.bitpack import byte_length, pack, to_host, unpack
 from algorithms.compression.grid import Grid, codes_to_values, round_to_codes, tensor_scales
 from algorithms.compression.message import Array, Key, Message, Tensors, Wire
+from algorithms.compression.scaled import decode_scaled, encode_scaled
 from algorithms.compression.thresholds import round_to_thresholds
 from algorithms.compression.units import Unit, check_rows, check_unit, unit_count, unit_spans
 from algorithms.legend import short_repr
@@ -73,7 +73,7 @@ class StochasticQuantizer:
 
     def encode(self, message: Message) -> Wire:
         """Write the scales of all units, float32 little-endian, then the codes without gaps."""
-        return _encode(self.bits, message)
+        return encode_scaled(message, self.bits)
 
     def decode(self, wire: Wire) -> np.ndarray:
         """Return the (rows, P) value on the host."""
@@ -113,7 +113,7 @@ class NearestQuantizer:
 
     def encode(self, message: Message) -> Wire:
         """Write the scales of all units, float32 little-endian, then the codes without gaps."""
-        return _encode(self.bits, message)
+        return encode_scaled(message, self.bits)
 
     def decode(self, wire: Wire) -> np.ndarray:
         """Return the (rows, P) value on the host."""
@@ -193,21 +193,8 @@ def _values(
     return codes_to_values(codes, grid, dtype, shrink)
 
 
-def _encode(bits: int, message: Message) -> Wire:
-    arrays = {name: to_host(array) for name, array in message.codes.items()}
-    codes = pack(arrays.pop("codes"), bits)
-    scales = [array.astype("<f4") for array in arrays.values()]
-    rows = tuple(b"".join(array[row].tobytes() for array in (*scales, codes)) for row in range(len(codes)))
-    return Wire(rows, message.tensors, message.value.dtype.name)
-
-
 def _decode(quantizer: Quantizer, wire: Wire, shrink: float) -> np.ndarray:
-    sent, spans = _scales_sent(quantizer), unit_spans(wire.tensors, quantizer.unit)
-    units, size = unit_count(spans), sum(span.parts * span.size for span in spans)
-    packed = np.stack([np.frombuffer(row, np.uint8) for row in wire.rows])
-    head = 4 * units * sent
-    numbers = packed[:, :head].copy().view("<f4").astype(np.float32).reshape(len(packed), sent, units)
-    scales = dict(zip(("low", "high")[2 - sent :], numbers.swapaxes(0, 1), strict=True))
-    codes = unpack(packed[:, head : head + byte_length(size, quantizer.bits)], quantizer.bits, size)
+    names = ("low", "high")[2 - _scales_sent(quantizer) :]
+    scales, codes = decode_scaled(wire, quantizer.bits, names, unit_spans(wire.tensors, quantizer.unit))
     with np.errstate(all="ignore"):
         return _values(quantizer, codes, scales, wire.tensors, np.dtype(wire.dtype), shrink)

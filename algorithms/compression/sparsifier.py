@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from array_api_compat import array_namespace
 
-from algorithms.compression.bitpack import pack, to_host, unpack
+from algorithms.compression.bitpack import from_bits, index_bits, to_bits, to_host
 from algorithms.compression.message import Array, Key, Message, Tensors, Wire
 from algorithms.compression.units import Unit, check_rows, check_unit, column_blocks, row_blocks, split, unit_spans
 from algorithms.legend import short_repr
@@ -64,7 +64,7 @@ class RandomSparsifier:
         bits = xp.zeros(len(x), dtype=xp.int64)
         for span in unit_spans(tensors, self.unit):
             count = xp.count_nonzero(split(kept, span), axis=-1)
-            places = xp.minimum(count * _index_bits(span.size), span.size)
+            places = xp.minimum(count * index_bits(span.size), span.size)
             bits += (places + 32 * count + (span.size.bit_length() + 1)).sum(axis=-1)
         return Message(value, bits, {"kept": kept, "value": value}, tensors)
 
@@ -79,10 +79,11 @@ class RandomSparsifier:
         for start, size in _units(tensors, self.unit):
             mask = kept[start : start + size]
             places = np.flatnonzero(mask)
-            by_mask = len(places) * _index_bits(size) > size
+            by_mask = len(places) * index_bits(size) > size
             words = value[start + places].astype(value.dtype.newbyteorder("<")).view("<u4")
-            bits += [_to_bits(np.array([len(places)]), size.bit_length()), np.array([by_mask], np.uint8)]
-            bits += [mask.astype(np.uint8) if by_mask else _to_bits(places, _index_bits(size)), _to_bits(words, 32)]
+            bits += [to_bits(np.array([[len(places)]]), size.bit_length())[0], np.array([by_mask], np.uint8)]
+            bits += [mask.astype(np.uint8) if by_mask else to_bits(places[None], index_bits(size))[0]]
+            bits += [to_bits(words[None], 32)[0]]
         return np.packbits(np.concatenate(bits), bitorder="little").tobytes() if bits else b""
 
     def decode(self, wire: Wire) -> np.ndarray:
@@ -99,17 +100,13 @@ class RandomSparsifier:
         def take(count: int, width: int) -> np.ndarray:
             nonlocal at
             at += count * width
-            return _from_bits(bits[at - count * width : at], count, width)
+            return from_bits(bits[None, at - count * width : at], width, count)[0]
 
         words = out.dtype.itemsize // 4
         for start, size in _units(tensors, self.unit):
             count, by_mask = int(take(1, size.bit_length())[0]), take(1, 1)[0]
-            places = np.flatnonzero(take(size, 1)) if by_mask else take(count, _index_bits(size))
+            places = np.flatnonzero(take(size, 1)) if by_mask else take(count, index_bits(size))
             out[start + places] = take(count * words, 32).view(out.dtype.newbyteorder("<"))
-
-
-def _index_bits(size: int) -> int:
-    return (size - 1).bit_length()
 
 
 def _units(tensors: Tensors, unit: Unit) -> Iterator[tuple[int, int]]:
@@ -117,15 +114,3 @@ def _units(tensors: Tensors, unit: Unit) -> Iterator[tuple[int, int]]:
     for start, count, size, _ in unit_spans(tensors, unit):
         for number in range(count):
             yield start + number * size, size
-
-
-def _to_bits(fields: np.ndarray, width: int) -> np.ndarray:
-    packed = pack(fields[None], max(width, 1))[0]
-    return np.unpackbits(packed, count=len(fields) * width, bitorder="little")
-
-
-def _from_bits(bits: np.ndarray, count: int, width: int) -> np.ndarray:
-    if width == 0:
-        return np.zeros(count, np.int64)
-    fields = unpack(np.packbits(bits, bitorder="little")[None], width, count)[0]
-    return fields if width == 32 else fields.astype(np.int64)

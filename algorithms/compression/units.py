@@ -3,12 +3,13 @@
 A unit is a stretch of a model that has a scale or a count of its own; a block is what is worked on at one time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
+from array_api_compat import array_namespace
 
 from algorithms.compression.message import Array, Tensors
 
@@ -118,6 +119,17 @@ def per_unit(ufunc: Any, x: Array, parameter: Array, parts: tuple[Span, ...], ou
         units = slice(part.unit, part.unit + part.parts)
         ufunc(split(x, part), parameter[:, units, None], out=split(out, part))
     return out
+
+
+def unit_sums(x: Array, spans: tuple[Span, ...], term: Callable[[Array], Array]) -> Array:
+    """Return (rows, units) sums in float64 over each unit of ``term``, which may work in place on float64 copies of x."""
+    xp = array_namespace(x)
+    sums = xp.zeros((len(x), unit_count(spans)), dtype=xp.float64)
+    for start, stop in column_blocks(x):
+        terms = term(x[:, start:stop].astype(xp.float64))
+        for part in pieces(spans, start, stop):
+            sums[:, part.unit : part.unit + part.parts] += split(terms, part).sum(axis=-1)
+    return sums
 
 
 def row_blocks(x: Array) -> Iterator[slice]:
