@@ -61,6 +61,15 @@ class Comm(Protocol):
     def all_gather(self, compress: Compressor, y: Array) -> Array:
         """Return what everybody decodes of everybody's compressed row, (n, P), by ring all-gather."""
 
+    def push(self, compress: Compressor, y: Array) -> Array:
+        """Send rows to the server, which waits for all; return what it decoded, (n, P)."""
+
+    def pull(self, compress: Compressor, z: Array) -> Array:
+        """Send the server's (1, P) to every worker, which waits for it; return what they decoded, (1, P)."""
+
+    def exchange(self, at_low: Array, at_high: Array) -> tuple[Array, Array]:
+        """Send (E, k) each way along the edges, in full precision; return what the smaller and the larger ends heard."""
+
     def key(self, purpose: str, shared: bool = False) -> Key:
         """Return this round's random streams."""
 

@@ -171,11 +171,43 @@ class Communicator:
         self._recorder.record(Operation("all_gather", numbers), bits)
         return value
 
+    def push(self, compress: Compressor, y: Array) -> Array:
+        """Send row i of y, (n, P), compressed, from worker i to the server, which waits for all; return what it decoded, (n, P)."""
+        value, bits, numbers = self._compress(compress, y, "push")
+        self._recorder.record(Operation("push", numbers), bits)
+        return value
+
+    def pull(self, compress: Compressor, z: Array) -> Array:
+        """Send the server's z, (1, P), compressed, to every worker, which waits for it; return what all decoded, (1, P)."""
+        value, bits, numbers = self._compress(compress, z, "pull")
+        self._recorder.record(Operation("pull", numbers), bits)
+        return value
+
+    def exchange(self, at_low: Array, at_high: Array) -> tuple[Array, Array]:
+        """Send one message each way along every edge, in full precision, and wait for them.
+
+        Parameters
+        ----------
+        at_low, at_high
+            (E, k): what the ends with the smaller and with the larger number send along the edges of ``edges``.
+
+        Returns
+        -------
+        tuple of arrays
+            What the smaller and what the larger ends heard: (E, k) each.
+        """
+        self._recorder.record(Operation("post"), 32 * at_low.shape[1])
+        self._recorder.record(Operation("wait", position=len(self._recorder.operations) - 1))
+        return at_high, at_low
+
     def _compress(self, compress: Compressor, y: Array, kind: str) -> tuple[Array, Any, int]:
         if isinstance(compress, Identity):
             return y, 32 * y.shape[1], 0
         xp = self._xp
-        message = compress.compress(y, self.key(f"{kind} {len(self._recorder.operations)}"), self.tensors)
+        key = make_key(
+            self._seed, f"{kind} {len(self._recorder.operations)}", len(y), self._recorder.round, xp=self._xp
+        )
+        message = compress.compress(y, key, self.tensors)
         error = message.value - y
         size = xp.vdot(y, y)
         ratio = xp.where(size > 0, xp.sqrt(xp.vdot(error, error) / xp.where(size > 0, size, 1)), 0)
