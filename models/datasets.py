@@ -52,7 +52,8 @@ def load(name: str, path: str | Path | None = None, train: int | None = None, do
     name
         ``"digits"``, ``"mnist"`` or ``"cifar10"``.
     path
-        The folder with the files of MNIST or CIFAR-10.
+        The folder with the files of MNIST or CIFAR-10. With ``"digits"``, which need none: whichever of them is there is
+        taken in their place.
     train
         Take only so many training images: the first of the order that the loader states.
     download
@@ -61,19 +62,34 @@ def load(name: str, path: str | Path | None = None, train: int | None = None, do
     Raises
     ------
     ValueError
-        The name is unknown, a path is given for the digits, or the loader refuses.
+        The name is unknown, or the loader refuses.
     """
     if name not in NAMES:
         near = difflib.get_close_matches(str(name).lower(), NAMES, 1)
         meant = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"data set {name!r} is unknown{meant} (known: {', '.join(NAMES)})")
     if name == "digits":
-        if path is not None:
-            raise ValueError(
-                f"{path}: the data set 'digits' comes with scikit-learn and takes no path; leave the path out"
-            )
-        return digits(train)
+        return digits(train) if path is None else load(recognise(path), path, train)
     return {"mnist": mnist, "cifar10": cifar10}[name](path, train, download)
+
+
+def recognise(path: str | Path) -> str:
+    """Return which data set a folder holds, by its files' names: ``"mnist"`` or ``"cifar10"``.
+
+    Raises
+    ------
+    ValueError
+        It holds neither, or is no folder.
+    """
+    names = [*_MNIST, "data_batch_1"]
+    remedy = f"name a folder with {names[0]} (MNIST) or {names[-1]} (CIFAR-10), as they are, .gz, .xz or .bin"
+    folders = ["mnist", "MNIST/raw", "cifar10", "cifar-10-batches-py", "cifar-10-batches-bin"]
+    endings = ("", ".gz", ".xz", ".bin")
+    folder = find_folder(path, folders, [f"{name}{end}" for name in names for end in endings], remedy)
+    for name, mark in (("mnist", names[0]), ("cifar10", names[-1])):
+        if any((folder / f"{mark}{end}").exists() for end in endings):
+            return name
+    raise ValueError(f"{folder}: neither MNIST nor CIFAR-10; {remedy}")
 
 
 def digits(train: int | None = None) -> Dataset:

@@ -72,8 +72,19 @@ def test_names():
         load("digit")
     with pytest.raises(ValueError, match="'imagenet' is unknown \\(known: digits, mnist, cifar10\\)"):
         load("imagenet")
-    with pytest.raises(ValueError, match="takes no path"):
+    with pytest.raises(ValueError, match="somewhere: does not exist"):
         load("digits", path="somewhere")
+
+
+def test_a_folder_takes_the_place_of_the_digits(tmp_path):
+    with pytest.raises(ValueError, match="neither MNIST nor CIFAR-10"):
+        load("digits", path=tmp_path)
+    (tmp_path / "mnist").mkdir()
+    (tmp_path / "mnist" / "train-images-idx3-ubyte.gz").write_bytes(b"")
+    assert datasets.recognise(tmp_path) == "mnist"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "data_batch_1.bin").write_bytes(b"")
+    assert datasets.recognise(tmp_path / "other") == "cifar10"
 
 
 @needs_mnist

@@ -12,7 +12,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from algorithms.compression.message import Array, Key
-from algorithms.compression.units import Span, column_blocks, per_unit, pieces, row_blocks, split, unit_count, unit_sums
+from algorithms.compression.units import Span, column_blocks, per_unit, pieces, row_blocks, split, squared, unit_count, unit_sums
 
 
 class Grid(NamedTuple):
@@ -57,12 +57,7 @@ def tensor_scales(x: Array, spans: tuple[Span, ...], kind: str) -> tuple[Array |
     if kind == "minmax":
         return -_round_up(-low), _round_up(high)
     high = xp.maximum(high, -low)
-    return None, _round_up(high if kind == "maxabs" else xp.maximum(high, xp.sqrt(unit_sums(x, spans, _square))))
-
-
-def _square(x: Array) -> Array:
-    x *= x
-    return x
+    return None, _round_up(high if kind == "maxabs" else xp.maximum(high, xp.sqrt(unit_sums(x, spans, squared))))
 
 
 def _round_up(x: Array) -> Array:

@@ -125,11 +125,18 @@ def unit_sums(x: Array, spans: tuple[Span, ...], term: Callable[[Array], Array])
     """Return (rows, units) sums in float64 over each unit of ``term``, which may work in place on float64 copies of x."""
     xp = array_namespace(x)
     sums = xp.zeros((len(x), unit_count(spans)), dtype=xp.float64)
-    for start, stop in column_blocks(x):
-        terms = term(x[:, start:stop].astype(xp.float64))
-        for part in pieces(spans, start, stop):
-            sums[:, part.unit : part.unit + part.parts] += split(terms, part).sum(axis=-1)
+    for rows in row_blocks(x):
+        for start, stop in column_blocks(x):
+            terms = term(x[rows, start:stop].astype(xp.float64))
+            for part in pieces(spans, start, stop):
+                sums[rows, part.unit : part.unit + part.parts] += split(terms, part).sum(axis=-1)
     return sums
+
+
+def squared(x: Array) -> Array:
+    """Square x in place: a term of :func:`unit_sums`."""
+    x *= x
+    return x
 
 
 def row_blocks(x: Array) -> Iterator[slice]:

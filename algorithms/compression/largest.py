@@ -1,0 +1,71 @@
+"""The k largest, exactly: a threshold guessed from a sample, and one partition of what passes it."""
+
+from math import sqrt
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from algorithms.compression.message import Array
+
+_SAMPLED = 8192  # from this size on a sample pays
+_STRIDE = 32
+
+
+def largest_magnitudes(x: Array, k: int) -> Array:
+    """Return what :func:`largest` does for |x|, (rows, units, size) float32 or float64; NaN comes after infinity."""
+    if isinstance(x, np.ndarray) and x.shape[1] * x.shape[2] >= _SAMPLED:  # a row at a time stays in the cache
+        return np.concatenate([largest(_magnitudes(row[None]), k) for row in x])
+    return largest(_magnitudes(x), k)
+
+
+def _magnitudes(x: Array) -> Array:
+    """Return integers in the order of |x|, of its width."""
+    xp = array_namespace(x)
+    kind, top = (xp.int32, 2**31 - 1) if x.dtype == xp.float32 else (xp.int64, 2**63 - 1)
+    return x.view(kind) & kind(top)
+
+
+def largest(words: Array, k: int) -> Array:
+    """Return the indices of the k largest integers along the last axis, rising; of equal ones the first are taken.
+
+    Parameters
+    ----------
+    words
+        (rows, units, size) integers.
+    k
+        How many, 1 to size.
+
+    Returns
+    -------
+    Array
+        (rows, units, k) int64.
+    """
+    xp = array_namespace(words)
+    rows, units, size = words.shape
+    if isinstance(words, np.ndarray) and size >= _SAMPLED:
+        found = [_largest_of_many(unit, k) for row in words for unit in row]
+        return np.stack(found).reshape(rows, units, k)
+    threshold = xp.partition(words, size - k, axis=-1)[..., size - k : size - k + 1]
+    above, equal = words > threshold, words == threshold
+    room = k - above.sum(axis=-1, keepdims=True)
+    kept = above | (equal & (xp.cumsum(equal, axis=-1) <= room))
+    ranks = xp.cumsum(kept.reshape(-1))  # k in each unit: what stands where is known without asking the device
+    places = xp.searchsorted(ranks, xp.arange(1, rows * units * k + 1))
+    return (places % size).reshape(rows, units, k)
+
+
+def _largest_of_many(words: np.ndarray, k: int) -> np.ndarray:
+    sample = words[::_STRIDE]
+    expected = len(sample) * k / len(words)
+    rank = int(expected + 4 * sqrt(expected) + 4)  # of the threshold in the sample: fewer than k rarely pass
+    passed = np.zeros(0, np.intp)
+    if rank < len(sample) // 2:
+        passed = np.flatnonzero(words >= np.partition(sample, -rank)[-rank])
+    if len(passed) < k:
+        passed = np.arange(len(words))
+    candidates = words[passed]
+    threshold = np.partition(candidates, -k)[-k]
+    kept = candidates > threshold
+    ties = np.flatnonzero(candidates == threshold)
+    kept[ties[: k - np.count_nonzero(kept)]] = True
+    return passed[kept]

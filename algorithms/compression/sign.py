@@ -1,0 +1,193 @@
+"""Signs: one bit a number, and what the two signs mean."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from algorithms.compression.message import Array, Key, Message, Tensors, Wire
+from algorithms.compression.scaled import decode_scaled, encode_scaled
+from algorithms.compression.units import (
+    Span,
+    Unit,
+    check_rows,
+    check_unit,
+    column_blocks,
+    per_unit,
+    pieces,
+    row_blocks,
+    split,
+    squared,
+    unit_count,
+    unit_spans,
+    unit_sums,
+)
+from algorithms.legend import short_repr
+
+
+@dataclass(frozen=True, repr=False)
+class Sign:
+    """The signs and one scale: s sign(x), with sign(0) = +1. Deterministic and biased.
+
+    The "1 bit" compressor of Tang et al. 2019 and Vogels et al. 2020, the scaled sign of signSGD (Bernstein et al.
+    2018; Karimireddy et al. 2019). A row sends, for all units, s as one float32, then one bit a number, 1 for +s.
+
+    Parameters
+    ----------
+    scale
+        ``"l1"``: s is the unit's mean magnitude ‖x‖₁ / d; ``"rms"``: ‖x‖₂ / √d, which keeps the unit's 2-norm.
+    unit
+        What has a scale of its own: ``"tensor"``, ``"model"``, or the numbers in a bucket, the last one being shorter.
+
+    Notes
+    -----
+    With ``"l1"`` a contraction of each unit: ‖C(x) − x‖² = (1 − δ) ‖x‖² with δ = ‖x‖₁² / (d ‖x‖₂²), at least 1/d, up to
+    the square of the rounding of s to float32. With ``"rms"`` ‖C(x) − x‖² = 2 (1 − √δ) ‖x‖² with the same δ: larger,
+    and no contraction where δ < 1/4. A unit with a NaN or an infinity, or whose s is beyond float32, decodes to NaN.
+
+    Raises
+    ------
+    ValueError
+        A field is out of its range.
+    """
+
+    scale: str = "l1"
+    unit: Unit = "tensor"
+
+    __repr__ = short_repr
+
+    def __post_init__(self) -> None:
+        if self.scale not in ("l1", "rms"):
+            raise ValueError(f'Sign: scale = {self.scale!r}, write "l1" or "rms"')
+        check_unit(self, self.unit)
+
+    def compress(self, x: Array, key: Key | None, tensors: Tensors) -> Message:
+        """Take the signs of the rows of x, (rows, P) float32 or float64; the key is not used."""
+        check_rows(x, tensors)
+        xp = array_namespace(x)
+        spans = unit_spans(tensors, self.unit)
+        with np.errstate(all="ignore"):  # a diverged model is a result
+            if self.scale == "rms":
+                high = xp.sqrt(_means(unit_sums(x, spans, squared), spans))
+            else:
+                high = _means(unit_sums(x, spans, lambda part: xp.abs(part, out=part)), spans)
+            scales = {"high": _to_float32(high)}
+            codes = _signs(x)
+            value = _two_values(codes, -scales["high"], scales["high"], spans, x.dtype)
+        return Message(value, x.shape[1] + 32 * unit_count(spans), {**scales, "codes": codes}, tensors)
+
+    def encode(self, message: Message) -> Wire:
+        """Write the scales of all units, float32 little-endian, then the signs, one bit each."""
+        return encode_scaled(message, 1)
+
+    def decode(self, wire: Wire) -> np.ndarray:
+        """Return the (rows, P) value on the host."""
+        spans = unit_spans(wire.tensors, self.unit)
+        scales, codes = decode_scaled(wire, 1, ("high",), spans)
+        with np.errstate(all="ignore"):
+            return _two_values(codes, -scales["high"], scales["high"], spans, np.dtype(wire.dtype))
+
+
+@dataclass(frozen=True, repr=False)
+class OneBit:
+    """The signs and two means: of the numbers that are not negative, and of those that are. Deterministic and biased.
+
+    Seide, Fu, Droppo, Li, Yu 2014, *1-Bit Stochastic Gradient Descent*. A row sends, for all units, the mean of the
+    negative numbers as one float32, then for all units that of the others, then one bit a number, 1 where it is not
+    negative. A mean of no numbers is sent as 0.
+
+    Parameters
+    ----------
+    unit
+        What has two means of its own: ``"tensor"``, ``"model"``, or the numbers in a bucket, the last one being
+        shorter. (Seide et al. take a column of each matrix.)
+
+    Notes
+    -----
+    The nearest two-valued vector with these signs, so a contraction of each unit: ‖C(x) − x‖² = (1 − δ) ‖x‖² with
+    δ = (S₊² / n₊ + S₋² / n₋) / ‖x‖², from the sums and counts of the two kinds; at least Sign's δ. The sum of a unit is
+    kept, up to rounding. A unit with a NaN or an infinity, or with a mean beyond float32, decodes to NaN where that
+    mean is meant.
+
+    Raises
+    ------
+    ValueError
+        The unit is none.
+    """
+
+    unit: Unit = "tensor"
+
+    __repr__ = short_repr
+
+    def __post_init__(self) -> None:
+        check_unit(self, self.unit)
+
+    def compress(self, x: Array, key: Key | None, tensors: Tensors) -> Message:
+        """Take the signs of the rows of x, (rows, P) float32 or float64; the key is not used."""
+        check_rows(x, tensors)
+        xp = array_namespace(x)
+        spans = unit_spans(tensors, self.unit)
+        codes = _signs(x)
+        with np.errstate(all="ignore"):  # a diverged model is a result
+            low = unit_sums(x, spans, lambda part: xp.minimum(part, 0, out=part))
+            high = unit_sums(x, spans, lambda part: xp.maximum(part, 0, out=part))
+            for span in spans:
+                units = slice(span.unit, span.unit + span.parts)
+                count = xp.count_nonzero(split(codes, span), axis=-1)
+                high[:, units] /= xp.maximum(count, 1)
+                low[:, units] /= xp.maximum(span.size - count, 1)
+            scales = {"low": _to_float32(low), "high": _to_float32(high)}
+            value = _two_values(codes, **scales, spans=spans, dtype=x.dtype)
+        return Message(value, x.shape[1] + 64 * unit_count(spans), {**scales, "codes": codes}, tensors)
+
+    def encode(self, message: Message) -> Wire:
+        """Write the low and the high means of all units, float32 little-endian, then the signs, one bit each."""
+        return encode_scaled(message, 1)
+
+    def decode(self, wire: Wire) -> np.ndarray:
+        """Return the (rows, P) value on the host."""
+        spans = unit_spans(wire.tensors, self.unit)
+        scales, codes = decode_scaled(wire, 1, ("low", "high"), spans)
+        with np.errstate(all="ignore"):
+            return _two_values(codes, **scales, spans=spans, dtype=np.dtype(wire.dtype))
+
+
+def _signs(x: Array) -> Array:
+    """Return (rows, P) uint8: 1 where a number is 0 or more."""
+    return (x >= 0).view(array_namespace(x).uint8)
+
+
+def _means(sums: Array, spans: tuple[Span, ...]) -> Array:
+    """Divide the sums of units, (rows, units), by their sizes, in place."""
+    for span in spans:
+        sums[:, span.unit : span.unit + span.parts] /= span.size
+    return sums
+
+
+def _to_float32(scale: Array) -> Array:
+    """Round to float32; NaN where that ends."""
+    xp = array_namespace(scale)
+    rounded = scale.astype(xp.float32)
+    return xp.where(xp.isfinite(rounded), rounded, xp.float32(np.nan))
+
+
+def _two_values(codes: Array, low: Array, high: Array, spans: tuple[Span, ...], dtype: Any) -> Array:
+    """Return low where a code is 0 and high where it is 1, (rows, P) of a dtype: sender and receiver both call this.
+
+    On the bits of the numbers: a choice by masks is several times faster than ``where``.
+    """
+    xp = array_namespace(codes)
+    values = xp.empty(codes.shape, dtype=dtype)
+    words = values.view(xp.int32 if values.itemsize == 4 else xp.int64)
+    low, high = low.astype(dtype).view(words.dtype), high.astype(dtype).view(words.dtype)
+    change = low ^ high
+    for rows in row_blocks(codes):
+        for start, stop in column_blocks(codes):
+            parts = pieces(spans, start, stop)
+            out = words[rows, start:stop]
+            out[...] = codes[rows, start:stop]
+            xp.negative(out, out=out)  # no bits, or all
+            per_unit(xp.bitwise_and, out, change[rows], parts, out)
+            per_unit(xp.bitwise_xor, out, low[rows], parts, out)
+    return values
