@@ -145,7 +145,7 @@ def test_a_mistake_in_the_file_is_one_line_and_writes_nothing(
         (["sweep", "tang2018", "--engine", "simp"], "--engine"),
         (["sweep", "tang2018", "--steps", "0"], "--steps"),
         (["sweep", "gone.toml"], "gone.toml: no such file"),
-        (["sweep", "tang2018", "--data", "gone"], "--data: gone: the data set 'digits' comes with scikit-learn"),
+        (["sweep", "tang2018", "--data", "gone"], "--data: gone: does not exist"),
         (["sweep", "tang2018-mnist"], "add --data PATH"),
         (["sweep", "tang2018-cifar10", "--data", "gone"], "--data: gone: does not exist"),
         (["sweep", "tang2018", "--out", "FILE"], "is a file; name a folder"),

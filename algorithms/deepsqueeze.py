@@ -1,0 +1,76 @@
+"""DeepSqueeze: Tang, Lian, Qiu, Yuan, Zhang, Zhang, Liu 2019, *DeepSqueeze: Decentralization Meets Error-Compensated Compression*."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from array_api_compat import array_namespace
+
+from algorithms.compression import Compressor
+from algorithms.legend import short_repr
+from algorithms.protocol import Array, Comm, Gradient
+
+
+class DeepSqueezeState(NamedTuple):
+    """State of DeepSqueeze.
+
+    Attributes
+    ----------
+    x
+        (n, P): the models.
+    error
+        (n, P): δ of each worker, what it has not yet told its neighbours.
+    """
+
+    x: Array
+    error: Array
+
+
+@dataclass(frozen=True, repr=False)
+class DeepSqueeze:
+    """Error-compensated gossip: everybody sends its compressed model with what its last message left out.
+
+    .. math::
+        x_{t+1/2}^{(i)} &= x_t^{(i)} - γ_t g_i(x_t^{(i)}) \\\\
+        v_t^{(i)} &= x_{t+1/2}^{(i)} + δ_{t-1}^{(i)}, \\qquad δ_t^{(i)} = v_t^{(i)} - C(v_t^{(i)}) \\\\
+        x_{t+1}^{(i)} &= x_{t+1/2}^{(i)} + γ \\sum_j W_{ij} (C(v_t^{(j)}) - C(v_t^{(i)}))
+
+    Source: Tang et al. 2019, Algorithm 1 (γ_t its step size, γ its consensus step size η); all errors start at 0. The mean of the models is preserved
+    exactly.
+
+    Attributes
+    ----------
+    compress
+        The compressor C; may be biased.
+    gamma
+        Consensus step size: the coarser C, the smaller. 1 with full precision is D-PSGD.
+    overlap
+        False: as above, gradient first. True: gossip of the stale models, x_{t+1} = Gossip(x_t) - γ_t g(x_t), as Vogels et al. 2020 ran it.
+
+    Notes
+    -----
+    Sent: C(v), to every neighbour, once a round. Held beside model and update: the own error; of the neighbours nothing. Overlap: the messages travel
+    while the gradient is computed (``overlap=True``); none otherwise.
+    """
+
+    compress: Compressor
+    gamma: float
+    overlap: bool = False
+
+    __repr__ = short_repr
+
+    def init(self, x: Array, comm: Comm) -> DeepSqueezeState:
+        """Start from the common model, with nothing left untold."""
+        return DeepSqueezeState(x, array_namespace(x).zeros_like(x))
+
+    def step(self, state: DeepSqueezeState, gradient: Gradient, lr: float, comm: Comm) -> DeepSqueezeState:
+        """Take the own step and gossip on what was sent."""
+        if self.overlap:
+            v = state.x + state.error
+            posted = comm.post(self.compress, v)
+            g = gradient(state.x)
+            q = comm.wait(posted)
+            return DeepSqueezeState(state.x + self.gamma * (comm.mix(q) - q) - lr * g, v - q)
+        x = state.x - lr * gradient(state.x)
+        v = x + state.error
+        q = comm.send(self.compress, v)
+        return DeepSqueezeState(x + self.gamma * (comm.mix(q) - q), v - q)

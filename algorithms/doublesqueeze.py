@@ -1,0 +1,72 @@
+"""DoubleSqueeze: Tang, Lian, Yu, Zhang, Liu 2019, *DoubleSqueeze: Parallel SGD with Double-Pass Error-Compensated Compression*."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from array_api_compat import array_namespace
+
+from algorithms.compression import Compressor
+from algorithms.legend import short_repr
+from algorithms.protocol import Array, Comm, Gradient
+
+
+class DoubleSqueezeState(NamedTuple):
+    """State of DoubleSqueeze.
+
+    Attributes
+    ----------
+    x
+        (n, P): the models, all rows equal.
+    error
+        (n, P): δ of each worker, what it has not yet told the server.
+    server_error
+        (1, P): δ of the server, what it has not yet told the workers.
+    """
+
+    x: Array
+    error: Array
+    server_error: Array
+
+
+@dataclass(frozen=True, repr=False)
+class DoubleSqueeze:
+    """Parameter server with compression both ways, in which workers and server add what a message left out to their next one.
+
+    .. math::
+        v_t^{(i)} &= g_i(x_t) + δ_{t-1}^{(i)}, \\qquad δ_t^{(i)} = v_t^{(i)} - C(v_t^{(i)}) \\\\
+        v_t &= \\frac1n \\sum_i C(v_t^{(i)}) + δ_{t-1}, \\qquad δ_t = v_t - C_s(v_t) \\\\
+        x_{t+1} &= x_t - γ C_s(v_t)
+
+    Source: Tang et al. 2019, Algorithm 1; all errors start at 0.
+
+    Attributes
+    ----------
+    compress
+        The workers' compressor C; may be biased.
+    server_compress
+        The server's compressor C_s; None: the same as the workers'.
+
+    Notes
+    -----
+    Sent: the finished update (clipped, decayed, with momentum) with its error, compressed, by every worker to the server; the average with the
+    server's error, compressed, by the server to every worker. Held beside model and update: one error a worker, one at the server. Overlap: none; the
+    server waits for the last update, the step for the reply.
+    """
+
+    compress: Compressor
+    server_compress: Compressor | None = None
+
+    __repr__ = short_repr
+
+    def init(self, x: Array, comm: Comm) -> DoubleSqueezeState:
+        """Start from the common model, with nothing left untold."""
+        xp = array_namespace(x)
+        return DoubleSqueezeState(x, xp.zeros_like(x), xp.zeros_like(x[:1]))
+
+    def step(self, state: DoubleSqueezeState, gradient: Gradient, lr: float, comm: Comm) -> DoubleSqueezeState:
+        """Take one step, the same at every worker."""
+        v = gradient(state.x) + state.error
+        pushed = comm.push(self.compress, v)
+        v_server = pushed.mean(axis=0, keepdims=True) + state.server_error
+        pulled = comm.pull(self.server_compress or self.compress, v_server)
+        return DoubleSqueezeState(state.x - lr * pulled, v - pushed, v_server - pulled)

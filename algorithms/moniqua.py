@@ -1,0 +1,165 @@
+"""Moniqua: Lu and De Sa 2020, *Moniqua: Modulo Quantized Communication in Decentralized SGD*."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from algorithms.compression.message import Array, Key, Message, Tensors, Wire
+from algorithms.compression.scaled import decode_scaled, encode_scaled
+from algorithms.compression.units import check_rows, unit_spans
+from algorithms.legend import short_repr
+from algorithms.protocol import Comm, Gradient
+
+
+class MoniquaState(NamedTuple):
+    """State of Moniqua.
+
+    Attributes
+    ----------
+    x
+        (n, P): the models.
+    violations
+        Integer without dimension, on the device: how many numbers of neighbours lay theta or more apart when they gossiped, summed over the edges and
+        the rounds so far. Nobody of the workers can know it: it is for whoever looks on.
+    """
+
+    x: Array
+    violations: Array
+
+
+@dataclass(frozen=True, repr=False)
+class Moniqua:
+    """Modulo quantization: everybody sends where its numbers lie within a period, and its neighbours find the period from their own models.
+
+    .. math::
+        q^{(i)} &= Q_δ\\big((x^{(i)} / B) \\bmod 1\\big), \\qquad B = \\frac{2 θ}{1 - 2 δ}, \\quad δ = \\frac{1}{2^{bits} - 1} \\\\
+        \\hat x^{(j \\to i)} &= (q^{(j)} B - x^{(i)}) \\bmod B + x^{(i)}, \\qquad
+        \\hat x^{(i)} = (q^{(i)} B - x^{(i)}) \\bmod B + x^{(i)} \\\\
+        x^{(i)} &\\leftarrow x^{(i)} + γ \\sum_j W_{ij} (\\hat x^{(j \\to i)} - \\hat x^{(i)})
+
+    with z mod a in [-a/2, a/2).
+
+    Source: Lu and De Sa 2020, Algorithm 1. Where no two neighbours' numbers are θ or more apart, both ends of an edge find the same two values, within
+    δB of the models, so that the mean is preserved exactly; where they are, a number is off by a multiple of B, and is counted in the state.
+
+    Attributes
+    ----------
+    bits
+        Bits a number, 2 to 16. Q rounds at random, without bias, to the 2**bits levels -1/2 + kδ, k = 0 … 2**bits - 1, which include both ends of the
+        period, as the published runs of 2 bits had it. One bit has δ = 1 and no such B: it takes the paper's biased rounding.
+    theta
+        Bound on the difference of two neighbours' numbers.
+    gamma
+        Consensus step size.
+    overlap
+        False: gradient first, then gossip. True: gossip of the stale models, x_{t+1} = Gossip(x_t) - γ_t g(x_t), as the paper's listing has it and as
+        Vogels et al. 2020 ran it.
+    shared_noise
+        All workers round with the same random numbers, agreed before the run, so that equal numbers are rounded alike and their difference is exact;
+        False: everybody with its own.
+
+    Notes
+    -----
+    Sent: ``bits`` bits a number and no scale, to every neighbour, once a round. Held beside model and update: nothing. Overlap: the messages travel
+    while the gradient is computed (``overlap=True``); none otherwise.
+
+    Raises
+    ------
+    ValueError
+        bits or theta is out of its range.
+    """
+
+    bits: int
+    theta: float
+    gamma: float
+    overlap: bool = False
+    shared_noise: bool = True
+
+    __repr__ = short_repr
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.bits, int) or isinstance(self.bits, bool) or not 2 <= self.bits <= 16:
+            raise ValueError(f"Moniqua: bits = {self.bits!r}, must be a whole number from 2 to 16")
+        if not 0 < self.theta < float("inf"):
+            raise ValueError(f"Moniqua: theta = {self.theta!r}, must be above 0 and finite")
+
+    @property
+    def period(self) -> float:
+        """B = 2 theta / (1 - 2 delta)."""
+        delta = 1 / (2**self.bits - 1)
+        return 2 * self.theta / (1 - 2 * delta)
+
+    def init(self, x: Array, comm: Comm) -> MoniquaState:
+        """Start from the common model."""
+        xp = array_namespace(x)
+        return MoniquaState(x, xp.zeros((), dtype=xp.int64))
+
+    def step(self, state: MoniquaState, gradient: Gradient, lr: float, comm: Comm) -> MoniquaState:
+        """Take the own step and gossip on what the messages mean to those who hear them."""
+        quantizer = _PeriodQuantizer(self.bits, self.period, self.shared_noise)
+        if self.overlap:
+            posted = comm.post(quantizer, _modulo(state.x, self.period))
+            g = gradient(state.x)
+            x, violations = self._gossip(state.x, comm.wait(posted), comm)
+            return MoniquaState(x - lr * g, state.violations + violations)
+        x = state.x - lr * gradient(state.x)
+        x, violations = self._gossip(x, comm.send(quantizer, _modulo(x, self.period)), comm)
+        return MoniquaState(x, state.violations + violations)
+
+    def _gossip(self, x: Array, said: Array, comm: Comm) -> tuple[Array, Array]:
+        """Return the models after gossip, all messages taken from the models before it, and the number of violations."""
+        xp = array_namespace(x)
+        edges = xp.asarray(comm.edges)
+        here = xp.concatenate([edges[:, 0], edges[:, 1]])  # every edge in both directions: here hears there
+        there = xp.concatenate([edges[:, 1], edges[:, 0]])
+        own = x + _modulo(said - x, self.period)
+        change = x[here] + _modulo(said[there] - x[here], self.period) - own[here]
+        weights = xp.where(xp.arange(comm.n)[:, None] == here, comm.weights[here, there], 0)
+        apart = abs(x[edges[:, 0]] - x[edges[:, 1]]) >= self.theta
+        return x + self.gamma * (weights @ change), xp.count_nonzero(apart)
+
+
+def _modulo(z: Array, period: float) -> Array:
+    """Return z mod the period, in [-period/2, period/2)."""
+    xp = array_namespace(z)
+    return z - period * xp.floor(z / period + 0.5)
+
+
+@dataclass(frozen=True)
+class _PeriodQuantizer:
+    """Randomized rounding to 2**bits levels from -period/2 to period/2, both ends included; nothing but the codes is sent."""
+
+    bits: int
+    period: float
+    shared_noise: bool
+
+    def compress(self, x: Array, key: Key, tensors: Tensors) -> Message:
+        """Quantize the rows of x, (rows, P), which lie within the period."""
+        check_rows(x, tensors)
+        xp = array_namespace(x)
+        top = 2**self.bits - 1
+        with np.errstate(invalid="ignore"):  # a diverged model is a result
+            place = xp.clip((x / self.period + 0.5) * top, 0, top)
+            low = xp.floor(place)
+            noise = (key.shared() if self.shared_noise else key).uniform(x.shape[1], x.dtype)
+            low += noise < place - low
+            codes = low.astype(xp.uint8 if self.bits <= 8 else xp.uint16)
+        return Message(self._values(codes, x.dtype), self.bits * x.shape[1], {"codes": codes}, tensors)
+
+    def encode(self, message: Message) -> Wire:
+        """Write the codes without gaps."""
+        return encode_scaled(message, self.bits)
+
+    def decode(self, wire: Wire) -> Array:
+        """Return the (rows, P) value on the host."""
+        _, codes = decode_scaled(wire, self.bits, (), unit_spans(wire.tensors, "model"))
+        return self._values(codes, np.dtype(wire.dtype))
+
+    def _values(self, codes: Array, dtype: type) -> Array:
+        values = codes.astype(dtype)
+        values /= 2**self.bits - 1
+        values -= 0.5
+        values *= self.period
+        return values
