@@ -25,7 +25,7 @@ def tabled(n: int, neighbours, rounds: list[tuple[Operation, ...]], random: np.r
         if operation.kind in ("compute", "wait"):
             return np.zeros((0, 0), dtype=np.int64)
         shape = [(1, 1), (1, n), (count, n), (count, 1)][random.integers(4)]
-        if operation.kind == "all_reduce":
+        if operation.kind in ("all_reduce", "pull"):
             shape = (shape[0], 1)
         return random.integers(0, [2, 4, 3000][random.integers(3)], shape) * 256
 
@@ -46,13 +46,13 @@ GRAPHS = st.one_of(
 
 @st.composite
 def traces(draw) -> Trace:
-    """Rounds of gradients, posts, waits for posts of this round or the one before, and collectives, in any order."""
+    """Rounds of gradients, posts, waits for posts of this round or the one before, collectives and a server, in any order."""
     graph = draw(GRAPHS)
     rounds: list[tuple[Operation, ...]] = []
     left_over: list[tuple[int, int]] = []  # (position, numbers) of the round before's posts that nobody waited for
-    styles = st.lists(
-        st.sampled_from(["compute", "compute", "post", "post", "wait", "wait", "all_reduce", "all_gather"]), max_size=6
-    )
+    gossip = ["compute", "compute", "post", "post", "wait", "wait"]
+    kinds = draw(st.sampled_from([[*gossip, "all_reduce", "all_gather"], [*gossip, "push", "pull"]]))
+    styles = st.lists(st.sampled_from(kinds), max_size=6)
     style = draw(st.one_of(st.none(), styles))
     for _ in range(draw(st.integers(1, 8))):
         program: list[Operation] = []
@@ -63,7 +63,7 @@ def traces(draw) -> Trace:
                 position, numbers = (left_over if ago else posted).pop(0)
                 program.append(Operation("wait", numbers, ago, position))
             elif kind != "wait":
-                numbers = draw(st.sampled_from([0, 0, 16])) if kind in ("post", "all_gather") else 0
+                numbers = draw(st.sampled_from([0, 0, 16])) if kind != "compute" and kind != "all_reduce" else 0
                 if kind == "post":
                     posted.append((len(program), numbers))
                 program.append(Operation(kind, numbers))
@@ -74,7 +74,8 @@ def traces(draw) -> Trace:
 
 
 @st.composite
-def networks(draw, n: int) -> Network:
+def networks(draw, trace: Trace) -> Network:
+    n = trace.nodes
     random = np.random.default_rng(draw(st.integers(0, 10**6)))
     latency = {
         "zero": 0.0,
@@ -93,7 +94,7 @@ def networks(draw, n: int) -> Network:
     compute = {
         "zero": 0.0,
         "one": 4 * GRAIN,
-        "grains per worker": GRAIN * random.integers(0, 4, n),
+        "grains per worker": GRAIN * random.integers(0, 4, trace.n),
         "log-normal": LogNormal(4e-3, draw(st.sampled_from([0.1, 1.0])), int(random.integers(99))),
         "exponential": Exponential(4e-3, int(random.integers(99))),
     }
@@ -140,7 +141,7 @@ def test_the_engines_agree_bit_for_bit():
     @settings(deadline=None, max_examples=120)
     @given(data=st.data(), trace=traces())
     def holds(data, trace):
-        grid = data.draw(st.lists(networks(trace.n), min_size=1, max_size=4))
+        grid = data.draw(st.lists(networks(trace), min_size=1, max_size=4))
         one_by_one = [answer(trace, network) for network in grid]
         answers.update((said, network.sharing, network.duplex) for said, network in zip(one_by_one, grid, strict=True))
         together = replay_all(trace, grid, check=range(len(grid)))  # mixed kinds, each kind at once
@@ -169,6 +170,8 @@ def pattern(kind: str, n: int = 6, rounds: int = 20, bits: int = 1000) -> Trace:
         none = np.zeros((0, 0), dtype=int)
         order = np.array([0, 1] + [2] * (rounds - 2))
         return Trace(n, near, programs, order, ((none, sent), (none, none, sent), (none, none, sent)))
+    elif kind == "server":
+        first = program = (COMPUTE, Operation("push"), Operation("pull"))
     else:
         first = program = (COMPUTE, Operation(kind))
     near = tuple(topology.ring(n).neighbours(i) for i in range(n))
@@ -178,7 +181,7 @@ def pattern(kind: str, n: int = 6, rounds: int = 20, bits: int = 1000) -> Trace:
     return Trace(n, near, (first,), np.zeros(rounds, dtype=int), (table,))
 
 
-KINDS = ("dpsgd", "dcd", "all_reduce", "all_gather")
+KINDS = ("dpsgd", "dcd", "all_reduce", "all_gather", "server")
 
 
 @pytest.mark.parametrize("kind", KINDS)
