@@ -59,9 +59,9 @@ class Style(NamedTuple):
     marker
         The family's.
     line
-        matplotlib's line style: solid in full precision, dashed when compressed, dotted below 8 bits, dash-dotted for other variants.
+        matplotlib's line style: solid in full precision, dashed when compressed, dotted below 8 bits, sparsely below 4, dash-dotted for variants.
     face
-        Of the marker: white below 8 bits.
+        Of the marker: white below 8 bits, black below 4.
     """
 
     colour: str
@@ -109,7 +109,7 @@ def style(name: str) -> Style:
     _, full, compressed, marker = _FAMILIES[parsed.family]
     shift = 2 * list(_FAMILIES).index(parsed.family)  # dashes of lines that coincide fall into each other's gaps
     colour = full if parsed.bits == FULL_PRECISION else compressed
-    few = parsed.bits is not None and parsed.bits < 8
+    few, fewest = (parsed.bits is not None and parsed.bits < limit for limit in (8, 4))
     if few:
         red, green, blue = to_rgb(colour)
         colour = to_hex((0.62 * red, 0.62 * green, 0.62 * blue))
@@ -118,8 +118,8 @@ def style(name: str) -> Style:
     elif parsed.bits == FULL_PRECISION:
         line = "-"
     else:
-        line = (shift / 2, (1, 1.2)) if few else (shift, (4, 4))
-    return Style(colour, marker, line, "white" if few else colour)
+        line = (shift / 2, (1, 2.6 if fewest else 1.2)) if few else (shift, (4, 4))
+    return Style(colour, marker, line, "black" if fewest else "white" if few else colour)
 
 
 def legend_label(ds: xr.Dataset, name: str) -> str:
@@ -199,7 +199,7 @@ def plain_log(ax: Axes, which: str) -> None:
 def place_legend(figure: Figure, handles: Iterable[Any], title: str, columns: int, ax: Axes | None = None) -> None:
     """Put the legend below a figure, where it covers nothing; with ``ax``, into that empty panel. Its words are wrapped to fit."""
     handles = list(handles)
-    width = 40 if ax is not None else 54
+    width = 36 if ax is not None else 54
     for handle in handles:
         handle.set_label("\n".join(wrapped(line, width) for line in handle.get_label().splitlines()))
     room = 36 if ax is not None else width * columns

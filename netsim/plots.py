@@ -4,8 +4,9 @@ Every function takes what :func:`netsim.sweep` or :func:`netsim.results.load` re
 otherwise it gets a figure of its own, with its legend. All return the Figure, which a notebook shows. Where a Dataset holds several ways of sharing
 ports, ``sharing`` chooses ("fifo" if not given).
 
-The line says the precision (solid: 32 bits, dashed: 16 to 8, dotted: fewer), colour and marker say the method, in every figure. The legend says whose
-messages travel while a gradient is computed ("overlaps") and whose wait for it ("after the gradient"). A run that diverged ends in a cross.
+The line says the precision (solid: 32 bits, dashed: 16 to 8, dotted: fewer, sparsely below 4), colour and marker say the method, in every figure. The
+legend says whose messages travel while a gradient is computed ("overlaps") and whose wait for it ("after the gradient"). A run that diverged ends in
+a cross.
 """
 
 import xarray as xr
