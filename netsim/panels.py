@@ -133,6 +133,7 @@ def draw_loss(ax: Axes, ds: xr.Dataset, x: xr.DataArray, xlabel: str, title: str
             fontsize=SMALL,
             color=MUTED,
             path_effects=[withStroke(linewidth=1.5, foreground="white")],
+            zorder=1,  # behind the curves
         )
     ax.autoscale_view()
     plain_log(ax, "y")

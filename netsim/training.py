@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from algorithms import DCDPSGD, ECDPSGD, NaiveCompressedDPSGD
 from netsim.communicator import Communicator, Recorder
 from netsim.device import Array, device_namespace, to_host
 from netsim.errors import NetsimError
@@ -17,6 +18,7 @@ from netsim.theory import remarks
 from netsim.trace import Operation, Trace
 
 DIVERGED = 10.0  # times the initial loss
+TANG_2018 = (NaiveCompressedDPSGD, DCDPSGD, ECDPSGD)  # the methods whose runs are held against that paper's conditions
 _NEVER = np.iinfo(np.int64).max
 
 
@@ -33,7 +35,7 @@ class Run:
         distance from their average), ``lr``, ``batch_loss`` (mean over workers, before the step), ``bits`` (step, worker; sent since the start), and
         with ``evaluate="each"`` or ``"both"`` the task's numbers of every model (``each_loss``, …). Attributes: what fixed the run, ``noise``
         (largest ||C(z) - z||_F / ||z||_F of what was compressed, a lower bound of the paper's alpha) and ``clipped`` (share of the numbers that were
-        clipped).
+        clipped); where the method counts them, its ``violations``.
     trace
         What was computed and said, up to the divergence.
     diverged_at
@@ -135,6 +137,8 @@ def train(experiment: Experiment, progress: Callable[[int, float], None] | None 
     trace = recorder.trace(experiment.steps if diverged_at is None else diverged_at)
     noise = {kind: float(to_host(ratio)) for kind, ratio in comm.noise.items()}
     attributes = provenance(experiment, xp)
+    if hasattr(state, "violations"):
+        attributes["violations"] = int(to_host(state.violations))
     if comm.compressed_numbers:
         attributes["noise"] = max(noise.values())
         attributes["clipped"] = float(np.sum(to_host(comm.clipped))) / comm.compressed_numbers
@@ -145,7 +149,7 @@ def train(experiment: Experiment, progress: Callable[[int, float], None] | None 
         diverged_at,
         np.array(to_host(state.x)),
         getattr(task, "steps_per_epoch", None),
-        remarks(experiment.topology, noise.get("post")),
+        remarks(experiment.topology, noise.get("post")) if isinstance(experiment.algorithm, TANG_2018) else (),
         history.recorded,
     )
 

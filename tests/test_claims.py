@@ -59,7 +59,7 @@ def test_ratios_and_ranges():
     # 14 alpha + 1.75 b/B against alpha + 2 b/B: 13 alpha > 0.25 b/B from 7.69 Mbit/s on
     assert latency_bound.holds and latency_bound.where == "from 8 Mbit/s"
     assert rows["d", "D-PSGD / DCD"].value == pytest.approx(4.0, rel=1e-3)
-    assert rows["i", "faster of all-reduce and D-PSGD / slower of DCD and ECD at 5 Mbit/s"].holds
+    assert rows["i", "faster of all-reduce and D-PSGD / slower of DCD and ECD at 5 Mbit/s and 20 ms"].holds
     assert not rows["b", "slowest / fastest"].holds
 
 
