@@ -1,8 +1,27 @@
 """What a worker computes and says: one paper, one file. Compressors are in ``algorithms.compression`` and can be imported from here."""
 
 from algorithms.allreduce import AllReduceSGD
-from algorithms.compression import Identity, NearestQuantizer, RandomSparsifier, StochasticQuantizer
+from algorithms.choco import ChocoSGD
+from algorithms.compression import (
+    Clip,
+    Identity,
+    LowRank,
+    NearestQuantizer,
+    OneBit,
+    RandomK,
+    RandomSparsifier,
+    Sign,
+    StochasticQuantizer,
+    TopK,
+)
+from algorithms.deepsqueeze import DeepSqueeze
+from algorithms.doublesqueeze import DoubleSqueeze
 from algorithms.dpsgd import DPSGD
+from algorithms.edge_gossip import EdgeGossip, Projection, RandomMask
+from algorithms.moniqua import Moniqua
+from algorithms.parameter_server import ParameterServerSGD
+from algorithms.powergossip import PowerGossip
+from algorithms.powersgd import PowerSGD
 from algorithms.protocol import Algorithm
 from algorithms.tang2018 import DCDPSGD, ECDPSGD, NaiveCompressedDPSGD
 
@@ -12,9 +31,25 @@ __all__ = [
     "ECDPSGD",
     "Algorithm",
     "AllReduceSGD",
+    "ChocoSGD",
+    "Clip",
+    "DeepSqueeze",
+    "DoubleSqueeze",
+    "EdgeGossip",
     "Identity",
+    "LowRank",
+    "Moniqua",
     "NaiveCompressedDPSGD",
     "NearestQuantizer",
+    "OneBit",
+    "ParameterServerSGD",
+    "PowerGossip",
+    "PowerSGD",
+    "Projection",
+    "RandomK",
+    "RandomMask",
     "RandomSparsifier",
+    "Sign",
     "StochasticQuantizer",
+    "TopK",
 ]

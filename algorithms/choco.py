@@ -47,9 +47,9 @@ class ChocoSGD:
 
     Notes
     -----
-    Sent: the compressed difference, to every neighbour, once a round. The public copies start at 0, so that the first one is of the model itself. Held
-    beside model and update: the own public copy and the neighbours' (or their weighted sum), here one row a worker, as all neighbours hear the same and
-    nothing is lost. Overlap: the messages travel while the gradient is computed (``overlap=True``); none otherwise.
+    Sent: the compressed difference, to every neighbour, once a round. The public copies start at 0, so that the first difference is the model itself.
+    Held beside model and update: the own public copy and the neighbours' (or their weighted sum), here one row a worker, as all neighbours hear the
+    same and nothing is lost. Overlap: the messages travel while the gradient is computed (``overlap=True``); none otherwise.
     """
 
     compress: Compressor

@@ -1,7 +1,7 @@
 """Moniqua: Lu and De Sa 2020, *Moniqua: Modulo Quantized Communication in Decentralized SGD*."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -41,8 +41,8 @@ class Moniqua:
 
     with z mod a in [-a/2, a/2).
 
-    Source: Lu and De Sa 2020, Algorithm 1. Where no two neighbours' numbers are θ or more apart, both ends of an edge find the same two values, within
-    δB of the models, so that the mean is preserved exactly; where they are, a number is off by a multiple of B, and is counted in the state.
+    Source: Lu and De Sa 2020, Algorithm 1. Where no two neighbours' numbers are θ or more apart, both ends of an edge find the same two values,
+    within δB of the models, and the mean is preserved exactly. Where they are, a number may be off by a multiple of B; the state counts them.
 
     Attributes
     ----------
@@ -157,7 +157,7 @@ class _PeriodQuantizer:
         _, codes = decode_scaled(wire, self.bits, (), unit_spans(wire.tensors, "model"))
         return self._values(codes, np.dtype(wire.dtype))
 
-    def _values(self, codes: Array, dtype: type) -> Array:
+    def _values(self, codes: Array, dtype: Any) -> Array:
         values = codes.astype(dtype)
         values /= 2**self.bits - 1
         values -= 0.5

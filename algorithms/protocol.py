@@ -67,11 +67,17 @@ class Comm(Protocol):
     def pull(self, compress: Compressor, z: Array) -> Array:
         """Send the server's (1, P) to every worker, which waits for it; return what they decoded, (1, P)."""
 
-    def exchange(self, at_low: Array, at_high: Array) -> tuple[Array, Array]:
-        """Send (E, k) each way along the edges, in full precision; return what the smaller and the larger ends heard."""
+    def exchange(self, at_low: Array, at_high: Array, numbers: Array | None = None) -> tuple[Array, Array]:
+        """Send (E, k) each way along the edges, in full precision; return what the smaller and the larger ends heard.
+
+        ``numbers``, (E,) integers: how many of the k are sent, where zeros fill up the rows.
+        """
 
     def key(self, purpose: str, shared: bool = False) -> Key:
         """Return this round's random streams."""
+
+    def edge_key(self, purpose: str, shared: bool = False) -> Key:
+        """Return this round's random streams of the edges, (E,) rows, each known at both its ends."""
 
 
 class Algorithm(Protocol):

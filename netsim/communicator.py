@@ -1,6 +1,7 @@
 """The algorithms' whole view of the other workers. Everything said goes through here, and is recorded for the clock."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -127,6 +128,26 @@ class Communicator:
         """
         return make_key(self._seed, purpose, self.n, self._recorder.round, shared, self._xp)
 
+    def edge_key(self, purpose: str, shared: bool = False) -> Key:
+        """Return this round's random stream of every edge, one row each in the order of ``edges``, known at both its ends; it costs nothing.
+
+        Parameters
+        ----------
+        purpose
+            What is drawn; different purposes never share a stream.
+        shared
+            One stream for all edges.
+        """
+        return make_key(self._seed, f"edge {purpose}", len(self.edges), self._recorder.round, shared, self._xp)
+
+    @cached_property
+    def _incidence(self) -> tuple[Array, Array]:
+        """(n, E) integers, 1 where an edge ends at a worker, and (n,), the number of every worker's edges."""
+        ends = np.zeros((self.n, len(self.edges)), dtype=np.int64)
+        for end in (0, 1):
+            ends[self.edges[:, end], np.arange(len(self.edges))] = 1
+        return self._xp.asarray(ends), self._xp.asarray(np.maximum(ends.sum(axis=1), 1))
+
     def post(self, compress: Compressor, y: Array) -> Posted:
         """Send row i of y, (n, P), compressed, to all neighbours of worker i, and go on at once."""
         value, bits, numbers = self._compress(compress, y, "post")
@@ -183,20 +204,27 @@ class Communicator:
         self._recorder.record(Operation("pull", numbers), bits)
         return value
 
-    def exchange(self, at_low: Array, at_high: Array) -> tuple[Array, Array]:
+    def exchange(self, at_low: Array, at_high: Array, numbers: Array | None = None) -> tuple[Array, Array]:
         """Send one message each way along every edge, in full precision, and wait for them.
 
         Parameters
         ----------
         at_low, at_high
             (E, k): what the ends with the smaller and with the larger number send along the edges of ``edges``.
+        numbers
+            (E,) integers on the device, known at both ends: how many of the k numbers are sent, the others being zeros that fill up the rows. A
+            worker's total is exact, up to a bit a message; where its edges differ, each of its messages counts as their mean. None: all k.
 
         Returns
         -------
         tuple of arrays
             What the smaller and what the larger ends heard: (E, k) each.
         """
-        self._recorder.record(Operation("post"), 32 * at_low.shape[1])
+        bits = 32 * at_low.shape[1]
+        if numbers is not None:
+            ends, degree = self._incidence
+            bits = -(-32 * (ends * numbers).sum(axis=1) // degree)
+        self._recorder.record(Operation("post"), bits)
         self._recorder.record(Operation("wait", position=len(self._recorder.operations) - 1))
         return at_high, at_low
 

@@ -9,8 +9,13 @@ from algorithms import (
     DPSGD,
     ECDPSGD,
     AllReduceSGD,
+    ChocoSGD,
+    DeepSqueeze,
+    DoubleSqueeze,
+    Moniqua,
     NaiveCompressedDPSGD,
     NearestQuantizer,
+    ParameterServerSGD,
     RandomSparsifier,
     StochasticQuantizer,
 )
@@ -23,8 +28,17 @@ COMPRESSORS = [
     NearestQuantizer(8),
     RandomSparsifier(0.9),
 ]  # seldom enough drops that a change comes through
-AFTER_THE_MIX = [cls(compress) for cls in (NaiveCompressedDPSGD, DCDPSGD, ECDPSGD) for compress in COMPRESSORS] + [
-    DPSGD()
+AFTER_THE_MIX = [
+    DPSGD(),
+    *[cls(compress) for cls in (NaiveCompressedDPSGD, DCDPSGD, ECDPSGD) for compress in COMPRESSORS],
+    *[cls(compress, 0.5, overlap=True) for cls in (ChocoSGD, DeepSqueeze) for compress in COMPRESSORS],
+    Moniqua(16, theta=2.0, gamma=1.0, overlap=True),
+    Moniqua(16, theta=2.0, gamma=1.0, overlap=True, shared_noise=False),
+]
+BEFORE_THE_MIX = [
+    DPSGD(overlap=False),
+    *[cls(compress, 0.5) for cls in (ChocoSGD, DeepSqueeze) for compress in COMPRESSORS],
+    Moniqua(16, theta=2.0, gamma=1.0),
 ]
 GRAPHS = [topology.ring(12), topology.star(6), topology.torus(3, 4), topology.random_regular(12, 3, seed=1)]
 
@@ -76,13 +90,24 @@ def test_gradient_after_the_mix_reaches_k_minus_1_hops_in_k_rounds(algorithm, gr
 
 
 @pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: graph.name)
-def test_gradient_before_the_mix_reaches_k_hops_in_k_rounds(graph):
+@pytest.mark.parametrize("algorithm", BEFORE_THE_MIX, ids=repr)
+def test_gradient_before_the_mix_reaches_k_hops_in_k_rounds(algorithm, graph):
     far = distances(graph)
-    for k, who in enumerate(changed(DPSGD(overlap=False), graph), start=1):
+    for k, who in enumerate(changed(algorithm, graph), start=1):
         assert not who[far > k].any()
         assert who[far == k].all()
 
 
-@pytest.mark.parametrize("algorithm", [AllReduceSGD(), AllReduceSGD(StochasticQuantizer(8))], ids=repr)
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        AllReduceSGD(),
+        AllReduceSGD(StochasticQuantizer(8)),
+        ParameterServerSGD(),
+        ParameterServerSGD(StochasticQuantizer(8), StochasticQuantizer(8)),
+        DoubleSqueeze(StochasticQuantizer(8)),
+    ],
+    ids=repr,
+)
 def test_centralized_methods_reach_everybody_at_once(algorithm):
     assert changed(algorithm, topology.ring(12)).all()

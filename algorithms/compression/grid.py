@@ -12,7 +12,17 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from algorithms.compression.message import Array, Key
-from algorithms.compression.units import Span, column_blocks, per_unit, pieces, row_blocks, split, squared, unit_count, unit_sums
+from algorithms.compression.units import (
+    Span,
+    column_blocks,
+    per_unit,
+    pieces,
+    row_blocks,
+    split,
+    squared,
+    unit_count,
+    unit_sums,
+)
 
 
 class Grid(NamedTuple):

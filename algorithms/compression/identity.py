@@ -41,12 +41,21 @@ class Identity:
 
     def encode(self, message: Message) -> Wire:
         """Write the numbers, little-endian."""
-        value = to_host(message.codes["value"])
-        return Wire(
-            tuple(row.astype(row.dtype.newbyteorder("<")).tobytes() for row in value), message.tensors, value.dtype.name
-        )
+        return encode_numbers(message.codes["value"], message.tensors)
 
     def decode(self, wire: Wire) -> np.ndarray:
         """Return the (rows, P) value on the host."""
-        dtype = np.dtype(wire.dtype)
-        return np.stack([np.frombuffer(row, dtype.newbyteorder("<")) for row in wire.rows]).astype(dtype)
+        return decode_numbers(wire)
+
+
+def encode_numbers(numbers: Array, tensors: Tensors) -> Wire:
+    """Write (rows, count) numbers in full precision, little-endian."""
+    host = to_host(numbers)
+    written = host.astype(host.dtype.newbyteorder("<"))
+    return Wire(tuple(row.tobytes() for row in written), tensors, host.dtype.name)
+
+
+def decode_numbers(wire: Wire) -> np.ndarray:
+    """Read what :func:`encode_numbers` wrote."""
+    dtype = np.dtype(wire.dtype)
+    return np.stack([np.frombuffer(row, dtype.newbyteorder("<")) for row in wire.rows]).astype(dtype)

@@ -7,7 +7,7 @@ from array_api_compat import array_namespace
 
 from algorithms.compression.message import Array
 
-_SAMPLED = 8192  # from this size on a sample pays
+_SAMPLED = 2048  # from this size on a sample pays
 _STRIDE = 32
 
 

@@ -55,8 +55,8 @@ class TopK:
         """Sparsify the rows of x, (rows, P) float32 or float64; the key is not used."""
         check_rows(x, tensors)
         spans = unit_spans(tensors, self.unit)
-        places = [largest_magnitudes(split(x, span), kept_of(span.size, self.ratio)) for span in spans]
-        return _message(self, x, places, tensors)
+        found = [largest_magnitudes(split(x, span), kept_of(span.size, self.ratio)) for span in spans]
+        return _message(self, x, _columns(found, spans, x), tensors)
 
     def encode(self, message: Message) -> Wire:
         """Write the indices, then the numbers."""
@@ -116,15 +116,16 @@ class RandomK:
         check_rows(x, tensors)
         xp = array_namespace(x)
         stream = key.shared()
-        places = [xp.broadcast_to(own, (len(x), *own.shape[1:])) for own in self._places(stream, tensors)]
-        message = _message(self, x, places, tensors)
+        places = self._places(stream, tensors)
+        message = _message(self, x, xp.broadcast_to(places, (len(x), places.shape[1])), tensors)
         return message if self.profile == "int64-index" else message._replace(shared=stream)
 
-    def _places(self, stream: Key, tensors: Tensors) -> list[Array]:
-        """Draw the indices of every span, (1, units, k) each."""
+    def _places(self, stream: Key, tensors: Tensors) -> Array:
+        """Draw the columns that are kept, (1, all k)."""
         spans = unit_spans(tensors, self.unit)
         words = stream.bits(sum(span.parts * span.size for span in spans))
-        return [largest(split(words, span), kept_of(span.size, self.ratio)) for span in spans]
+        found = [largest(split(words, span), kept_of(span.size, self.ratio)) for span in spans]
+        return _columns(found, spans, words)
 
     def encode(self, message: Message) -> Wire:
         """Write the numbers, under ``"int64-index"`` after their indices."""
@@ -134,7 +135,8 @@ class RandomK:
         """Return the (rows, P) value on the host."""
         if wire.shared is None:
             return _decode(self, wire)
-        return _decode(self, wire, [to_host(own) for own in self._places(wire.shared, wire.tensors)])
+        places = to_host(self._places(wire.shared, wire.tensors))
+        return _decode(self, wire, np.broadcast_to(places, (len(wire), places.shape[1])))
 
 
 Selection = TopK | RandomK
@@ -161,35 +163,37 @@ def _index_width(selection: Selection, size: int) -> int:
     return index_bits(size) if isinstance(selection, TopK) else 0
 
 
-def _message(selection: Selection, x: Array, places: list[Array], tensors: Tensors) -> Message:
-    """Gather what stands at the places, (rows, units, k) of each span, and write it into zeros."""
-    xp = array_namespace(x)
-    spans, bits, numbers = unit_spans(tensors, selection.unit), 0, []
-    for span, own in zip(spans, places, strict=True):
-        kept = xp.take_along_axis(split(x, span), own, axis=-1)
+def _columns(found: list[Array], spans: tuple[Span, ...], like: Array) -> Array:
+    """Join indices inside units, (rows, units, k) of each span, to (rows, all k) columns of the model."""
+    xp = array_namespace(like)
+    rows = len(like)
+    parts = [xp.zeros((rows, 0), dtype=xp.int64)]
+    for span, own in zip(spans, found, strict=True):
+        starts = xp.arange(span.parts) * span.size + span.start
+        parts.append((own + starts[:, None]).reshape(rows, -1))
+    return xp.concatenate(parts, axis=1)
+
+
+def _message(selection: Selection, x: Array, places: Array, tensors: Tensors) -> Message:
+    """Keep what stands at places, (rows, all k) columns."""
+    numbers, bits, at = array_namespace(x).take_along_axis(x, places, axis=1), 0, 0
+    for span in unit_spans(tensors, selection.unit):
+        k = kept_of(span.size, selection.ratio)
+        count = span.parts * k
         if isinstance(selection, RandomK) and selection.unbiased:
             with np.errstate(all="ignore"):  # a diverged model is a result
-                kept *= span.size / own.shape[-1]
-        numbers.append(kept.reshape(len(x), -1))
-        bits += span.parts * own.shape[-1] * (32 + _index_width(selection, span.size))
-    codes = {"places": _joined(places, x, xp.int64), "numbers": _joined(numbers, x, x.dtype)}
-    return Message(_values(places, codes["numbers"], spans, x.shape[1]), bits, codes, tensors)
+                numbers[:, at : at + count] *= span.size / k
+        bits += count * (32 + _index_width(selection, span.size))
+        at += count
+    codes = {"places": places, "numbers": numbers}
+    return Message(_values(**codes, size=x.shape[1]), bits, codes, tensors)
 
 
-def _joined(parts: list[Array], like: Array, dtype: Any) -> Array:
-    xp = array_namespace(like)
-    return xp.concatenate([xp.zeros((len(like), 0), dtype=dtype), *(part.reshape(len(like), -1) for part in parts)], 1)
-
-
-def _values(places: list[Array], numbers: Array, spans: tuple[Span, ...], size: int) -> Array:
+def _values(places: Array, numbers: Array, size: int) -> Array:
     """Put numbers, (rows, all k), in their places in zeros: sender and receiver both call this."""
     xp = array_namespace(numbers)
-    value, at = xp.zeros((len(numbers), size), dtype=numbers.dtype), 0
-    for span, own in zip(spans, places, strict=True):
-        count = own.shape[1] * own.shape[2]
-        kept = numbers[:, at : at + count].reshape(len(numbers), *own.shape[1:])
-        xp.put_along_axis(split(value, span), own, kept, axis=-1)
-        at += count
+    value = xp.zeros((len(numbers), size), dtype=numbers.dtype)
+    xp.put_along_axis(value, places, numbers, axis=1)
     return value
 
 
@@ -197,8 +201,8 @@ def _encode(selection: Selection, message: Message) -> Wire:
     places, numbers = (to_host(message.codes[name]) for name in ("places", "numbers"))
     bits, at = [], 0
     for span in unit_spans(message.tensors, selection.unit):
-        count = span.parts * kept_of(span.size, selection.ratio)
-        own, width = places[:, at : at + count], _index_width(selection, span.size)
+        count, width = span.parts * kept_of(span.size, selection.ratio), _index_width(selection, span.size)
+        own = (places[:, at : at + count] - span.start) % span.size
         bits.append(to_bits(own, width) if width < 64 else to_bits(_words(own, "<u8"), 32))
         at += count
     bits.append(to_bits(_words(numbers, numbers.dtype.newbyteorder("<")), 32))
@@ -206,25 +210,23 @@ def _encode(selection: Selection, message: Message) -> Wire:
     return Wire(tuple(map(bytes, packed)), message.tensors, numbers.dtype.name, message.shared)
 
 
-def _decode(selection: Selection, wire: Wire, places: list[Array] | None = None) -> np.ndarray:
-    """Read the wire; places are those that it leaves out."""
+def _decode(selection: Selection, wire: Wire, places: np.ndarray | None = None) -> np.ndarray:
+    """Read the wire; places, (rows, all k) columns, where it leaves them out."""
     spans, dtype = unit_spans(wire.tensors, selection.unit), np.dtype(wire.dtype)
     packed = np.stack([np.frombuffer(row, np.uint8) for row in wire.rows])
     bits, at = np.unpackbits(packed, axis=1, bitorder="little"), 0
-    read, total = [], 0
+    found, total = [], 0
     for span in spans:
         k, width = kept_of(span.size, selection.ratio), _index_width(selection, span.size)
-        count, total = span.parts * k, total + span.parts * k
+        count = span.parts * k
         stretch = bits[:, at : at + count * width]
         own = from_bits(stretch, width, count) if width < 64 else from_bits(stretch, 32, 2 * count).view("<u8")
-        read.append(own.astype(np.int64).reshape(len(packed), span.parts, k))
-        at += count * width
+        found.append(own.astype(np.int64).reshape(len(packed), span.parts, k))
+        at, total = at + count * width, total + count
     words = dtype.itemsize // 4
     numbers = from_bits(bits[:, at : at + 32 * words * total], 32, words * total).view(dtype.newbyteorder("<"))
-    size = sum(span.parts * span.size for span in spans)
-    if places is not None:
-        read = [np.broadcast_to(own, (len(packed), *own.shape[1:])) for own in places]
-    return _values(read, numbers.astype(dtype), spans, size)
+    places = _columns(found, spans, packed) if places is None else places
+    return _values(places, numbers.astype(dtype), sum(span.parts * span.size for span in spans))
 
 
 def _words(numbers: np.ndarray, dtype: Any) -> np.ndarray:
