@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace
 
-from algorithms.compression.message import Array, Key, Message, Tensors, Wire
+from algorithms.compression.message import Array, Key, Message, Tensors, Wire, same_bits
 from algorithms.compression.scaled import decode_scaled, encode_scaled
 from algorithms.compression.units import check_rows, unit_spans
 from algorithms.legend import short_repr
@@ -146,7 +146,7 @@ class _PeriodQuantizer:
             noise = (key.shared() if self.shared_noise else key).uniform(x.shape[1], x.dtype)
             low += noise < place - low
             codes = low.astype(xp.uint8 if self.bits <= 8 else xp.uint16)
-        return Message(self._values(codes, x.dtype), self.bits * x.shape[1], {"codes": codes}, tensors)
+        return Message(self._values(codes, x.dtype), same_bits(x, self.bits * x.shape[1]), {"codes": codes}, tensors)
 
     def encode(self, message: Message) -> Wire:
         """Write the codes without gaps."""

@@ -80,7 +80,8 @@ def _table(column: tuple) -> np.ndarray:
     if not column or column[0] is None:
         return np.zeros((0, 0), dtype=np.int64)
     rows = np.array([np.atleast_1d(to_host(bits)) for bits in column], dtype=np.int64)
-    return rows[:1] if (rows == rows[:1]).all() else rows
+    rows = rows[:1] if (rows == rows[:1]).all() else rows
+    return rows[:, :1] if (rows == rows[:, :1]).all() else rows
 
 
 class Communicator:

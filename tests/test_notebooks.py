@@ -31,4 +31,6 @@ def test_runs_and_says_what_it_said(path):
     from notebooks.execute import execute
 
     fresh = execute(path)
-    assert not any(output.output_type == "error" for cell in fresh.cells if cell.cell_type == "code" for output in cell.outputs)
+    assert not any(
+        output.output_type == "error" for cell in fresh.cells if cell.cell_type == "code" for output in cell.outputs
+    )

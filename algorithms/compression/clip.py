@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from algorithms.compression.message import Array, Key, Message, Tensors, Wire
+from algorithms.compression.message import Array, Key, Message, Tensors, Wire, same_bits
 from algorithms.compression.scaled import decode_scaled, encode_scaled
 from algorithms.compression.units import check_rows, unit_spans
 from algorithms.legend import short_repr
@@ -53,7 +53,7 @@ class Clip:
             codes = x.astype(xp.float32).view(xp.uint32)
             codes >>= 32 - self.bits
             value = self._values(codes, x.dtype)
-        return Message(value, self.bits * x.shape[1], {"codes": codes}, tensors)
+        return Message(value, same_bits(x, self.bits * x.shape[1]), {"codes": codes}, tensors)
 
     def encode(self, message: Message) -> Wire:
         """Write the top bits of all numbers without gaps."""

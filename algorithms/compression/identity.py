@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from algorithms.compression.bitpack import to_host
-from algorithms.compression.message import Array, Key, Message, Tensors, Wire
+from algorithms.compression.message import Array, Key, Message, Tensors, Wire, same_bits
 from algorithms.compression.units import check_rows
 from algorithms.legend import short_repr
 
@@ -37,7 +37,7 @@ class Identity:
             x does not fit the tensors, or is of another dtype.
         """
         check_rows(x, tensors)
-        return Message(x, 32 * x.shape[1], {"value": x}, tensors)
+        return Message(x, same_bits(x, 32 * x.shape[1]), {"value": x}, tensors)
 
     def encode(self, message: Message) -> Wire:
         """Write the numbers, little-endian."""

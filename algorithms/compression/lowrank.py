@@ -7,7 +7,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from algorithms.compression.identity import decode_numbers, encode_numbers
-from algorithms.compression.message import Array, Key, Message, Tensors, Wire
+from algorithms.compression.message import Array, Key, Message, Tensors, Wire, same_bits
 from algorithms.compression.units import Unit, check_rows, row_blocks
 from algorithms.legend import short_repr
 from algorithms.matrices import Matrix, joined, matrices, orthonormal, stacked, standard_normal
@@ -79,7 +79,7 @@ class LowRank:
                 numbers += [xp.swapaxes(factor, 1, 2).reshape(len(x), -1) for factor in factors]
             sent = xp.concatenate([*numbers, joined(x, others)], axis=1)
             value = self._values(sent, tensors)
-        return Message(value, 32 * sent.shape[1], {"numbers": sent}, tensors)
+        return Message(value, same_bits(x, 32 * sent.shape[1]), {"numbers": sent}, tensors)
 
     def _factors(self, matrices: Array, omega: Array) -> tuple[Array, Array]:
         """Return P, (n, rows, r), and Q, (n, columns, r)."""

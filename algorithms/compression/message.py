@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from array_api_compat import array_namespace
+
 Array = Any
 Tensors = Mapping[str, tuple[int, ...]]  # ordered {name: shape} of one model
 
@@ -35,8 +37,7 @@ class Message(NamedTuple):
     value
         (rows, P), what the receiver decodes, in the dtype that was compressed.
     bits
-        What a row's message costs on the wire: an int where every row costs the same always, else (rows,) integers on
-        the device.
+        (rows,) integers on the device: what each row's message costs on the wire.
     codes
         Named arrays, rows first, from which ``encode`` writes the bytes and ``decode``'s function makes ``value``.
     tensors
@@ -48,11 +49,17 @@ class Message(NamedTuple):
     """
 
     value: Array
-    bits: int | Array
+    bits: Array
     codes: Mapping[str, Array]
     tensors: Tensors
     clipped: int | Array = 0
     shared: Key | None = None
+
+
+def same_bits(x: Array, bits: int) -> Array:
+    """Return (rows,) integers on x's device: the bits of a message that costs every row the same."""
+    xp = array_namespace(x)
+    return xp.full((len(x),), bits, dtype=xp.int64)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from algorithms.compression.grid import Grid, codes_to_values, round_to_codes, tensor_scales
-from algorithms.compression.message import Array, Key, Message, Tensors, Wire
+from algorithms.compression.message import Array, Key, Message, Tensors, Wire, same_bits
 from algorithms.compression.scaled import decode_scaled, encode_scaled
 from algorithms.compression.thresholds import round_to_thresholds
 from algorithms.compression.units import Unit, check_rows, check_unit, unit_count, unit_spans
@@ -169,7 +169,7 @@ def _compress(quantizer: Quantizer, x: Array, key: Key | None, tensors: Tensors,
             codes, clipped = round_to_codes(x, _fixed_grid(quantizer, x, x.dtype, tensors), key, clip=True)
         value = _values(quantizer, codes, scales, tensors, x.dtype, shrink)
     bits = x.shape[1] * quantizer.bits + 32 * _scales_sent(quantizer) * unit_count(spans)
-    return Message(value, bits, {**scales, "codes": codes}, tensors, clipped)
+    return Message(value, same_bits(x, bits), {**scales, "codes": codes}, tensors, clipped)
 
 
 def _fixed_grid(quantizer: Quantizer, like: Array, dtype: Any, tensors: Tensors) -> Grid:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from algorithms.compression.message import Array, Key, Message, Tensors, Wire
+from algorithms.compression.message import Array, Key, Message, Tensors, Wire, same_bits
 from algorithms.compression.scaled import decode_scaled, encode_scaled
 from algorithms.compression.units import (
     Span,
@@ -75,7 +75,7 @@ class Sign:
             scales = {"high": _to_float32(high)}
             codes = _signs(x)
             value = _two_values(codes, -scales["high"], scales["high"], spans, x.dtype)
-        return Message(value, x.shape[1] + 32 * unit_count(spans), {**scales, "codes": codes}, tensors)
+        return Message(value, same_bits(x, x.shape[1] + 32 * unit_count(spans)), {**scales, "codes": codes}, tensors)
 
     def encode(self, message: Message) -> Wire:
         """Write the scales of all units, float32 little-endian, then the signs, one bit each."""
@@ -139,7 +139,7 @@ class OneBit:
                 low[:, units] /= xp.maximum(span.size - count, 1)
             scales = {"low": _to_float32(low), "high": _to_float32(high)}
             value = _two_values(codes, **scales, spans=spans, dtype=x.dtype)
-        return Message(value, x.shape[1] + 64 * unit_count(spans), {**scales, "codes": codes}, tensors)
+        return Message(value, same_bits(x, x.shape[1] + 64 * unit_count(spans)), {**scales, "codes": codes}, tensors)
 
     def encode(self, message: Message) -> Wire:
         """Write the low and the high means of all units, float32 little-endian, then the signs, one bit each."""

@@ -8,7 +8,7 @@ from array_api_compat import array_namespace
 
 from algorithms.compression.bitpack import from_bits, index_bits, to_bits, to_host
 from algorithms.compression.largest import largest, largest_magnitudes
-from algorithms.compression.message import Array, Key, Message, Tensors, Wire
+from algorithms.compression.message import Array, Key, Message, Tensors, Wire, same_bits
 from algorithms.compression.units import Span, Unit, check_rows, check_unit, split, unit_spans
 from algorithms.legend import short_repr
 
@@ -186,7 +186,7 @@ def _message(selection: Selection, x: Array, places: Array, tensors: Tensors) ->
         bits += count * (32 + _index_width(selection, span.size))
         at += count
     codes = {"places": places, "numbers": numbers}
-    return Message(_values(**codes, size=x.shape[1]), bits, codes, tensors)
+    return Message(_values(**codes, size=x.shape[1]), same_bits(x, bits), codes, tensors)
 
 
 def _values(places: Array, numbers: Array, size: int) -> Array:
