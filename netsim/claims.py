@@ -87,14 +87,14 @@ def timed_claims(ds: xr.Dataset) -> list[Claim]:
 
 
 def crossing_bandwidth(ds: xr.Dataset, first: str, second: str, latency: float) -> float:
-    """Return the bandwidth (bit/s) at which two methods' epochs take equally long at a latency of the grid; NaN where they do not cross.
+    """Return the bandwidth (bit/s) at which two methods' epochs take equally long at the grid's latency next to this; NaN where they do not cross.
 
     Between the grid's bandwidths the logarithm of the ratio is taken to be straight over the logarithm of the bandwidth.
     """
     epoch = ds["seconds_per_epoch"].sel(latency=latency, method="nearest")
     ratio = np.log((epoch.sel(experiment=first) / epoch.sel(experiment=second)).values)
     axis = np.log(ds["bandwidth"].values)
-    at = np.flatnonzero(np.sign(ratio[:-1]) * np.sign(ratio[1:]) < 0)
+    at = np.flatnonzero((np.sign(ratio[:-1]) * np.sign(ratio[1:]) <= 0) & (ratio[:-1] != ratio[1:]))
     if not len(at):
         return float("nan")
     k = int(at[-1])
@@ -108,7 +108,7 @@ def convergence_claims(ds: xr.Dataset) -> list[Claim]:
     for name, label in ((DPSGD, "D-PSGD"), (DCD, "DCD"), (ECD, "ECD")):
         _known(ds, name)
         mine, reference = (float(steps.sel(experiment=one)) for one in (name, FULL))
-        ratio = mine / reference if mine > 0 else np.inf
+        ratio = np.nan if reference <= 0 else mine / reference if mine > 0 else np.inf
         rows.append(
             Claim("a", f"steps to the target, {label} / all-reduce", ratio, "0.8 to 1.25", 0.8 <= ratio <= 1.25, "")
         )

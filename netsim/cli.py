@@ -101,11 +101,19 @@ def sweep_command(
         ds = results.run_plan(plan, engine, executor, progress)
     _say("drawing the figures")
 
+    failed: list[Exception] = []
+
     def write(fresh: Path) -> None:
-        _draw(ds, fresh / "figures")
         results.save(ds, fresh / "results.nc")
+        try:
+            _draw(ds, fresh / "figures")
+        except Exception as error:  # whatever is wrong with a figure, the results are not lost with it
+            failed.append(error)
 
     publish(folder, write)
+    if failed:
+        _say(f"the results are in {folder / 'results.nc'}, but a figure failed")
+        raise failed[0]
     if as_json:
         _print_json({**results.to_json(ds), "out": str(folder)})
     else:
@@ -257,7 +265,7 @@ def main(arguments: list[str] | None = None) -> None:
         _say(f"netsim: {' '.join(error.format_message().split())} (see netsim --help)")
         code = 2
     if code == STOPPED:
-        _say("netsim: stopped; nothing was written")
+        _say("netsim: stopped; results are written whole or not at all")
     sys.exit(code)
 
 

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from netsim.errors import NetsimError
+from netsim.errors import NetsimError, check
 
 
 @runtime_checkable
@@ -29,6 +29,10 @@ class LogNormal:
     cv: float
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        check(_at_least_0(self.mean), "mean", self.mean, "at least 0 seconds")
+        check(np.ndim(self.cv) == 0 and _at_least_0(self.cv), "cv", self.cv, "a number, at least 0")
+
     def draw(self, rounds: int, n: int) -> np.ndarray:
         """Return (rounds, n) seconds."""
         sigma = np.sqrt(np.log1p(self.cv**2))
@@ -45,6 +49,9 @@ class Exponential:
     mean: float | Sequence[float]
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        check(_at_least_0(self.mean), "mean", self.mean, "at least 0 seconds")
+
     def draw(self, rounds: int, n: int) -> np.ndarray:
         """Return (rounds, n) seconds."""
         return _per_worker(self.seed, rounds, n, lambda g: g.standard_exponential(rounds)) * self.mean
@@ -58,9 +65,21 @@ class Uniform:
     high: float
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        check(_at_least_0(self.low), "low", self.low, "at least 0 seconds")
+        check(_at_least_0(self.high) and self.high >= self.low, "high", self.high, f"at least low = {self.low} seconds")
+
     def draw(self, rounds: int, n: int) -> np.ndarray:
         """Return (rounds, n) seconds."""
         return self.low + (self.high - self.low) * _per_worker(self.seed, rounds, n, lambda g: g.random(rounds))
+
+
+def _at_least_0(value: float | Sequence[float]) -> bool:
+    try:
+        numbers = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        return False
+    return bool(np.all(np.isfinite(numbers) & (numbers >= 0)))
 
 
 def _per_worker(seed: int, rounds: int, n: int, sample: Callable[[np.random.Generator], np.ndarray]) -> np.ndarray:

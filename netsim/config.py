@@ -16,10 +16,12 @@ from pydantic import ValidationError
 
 from models import MLP, SoftmaxRegression, datasets
 from netsim import topology as topologies
+from netsim.compute import compute_seconds
+from netsim.device import device_namespace
 from netsim.errors import NetsimError
 from netsim.experiment import Experiment
 from netsim.keys import algorithm, below, call, hint
-from netsim.network import Network, NetworkGrid
+from netsim.network import Network, NetworkGrid, links
 from netsim.schedules import schedule_from_config
 from netsim.schema import File, TaskSection, first_mistake
 
@@ -76,6 +78,8 @@ class Plan:
         What was assumed, in words.
     text
         The file itself.
+    changed
+        What was asked for in place of the file's own: "" or, say, ``"steps = 22, data = mnist"``.
     """
 
     name: str
@@ -87,6 +91,7 @@ class Plan:
     target: float | None
     assumptions: Mapping[str, str]
     text: str
+    changed: str = ""
 
 
 def presets() -> dict[str, str]:
@@ -131,7 +136,11 @@ def load(
         grids, conditions = _networks(file)
         topology = _topology(file.topology, path.parent)
         chosen = [_algorithm(file, i) for i in range(len(file.algorithm))]
+        _check_device(file.training.device)
+        for grid in grids.values():
+            _check_network(grid.template, topology.n)
         task = _task(file.task, path.parent, data, download)
+        _check_shards(task, topology.n)
         experiments = tuple(_experiment(file, i, task, topology, *each) for i, each in enumerate(chosen))
     except ValidationError as error:
         raise NetsimError(f"{source}: {first_mistake(error, table)}") from None
@@ -147,6 +156,12 @@ def load(
         file.training.target,
         file.assumptions,
         text,
+        ", ".join(
+            [
+                *(f"{key} = {value}" for key, value in changed.items()),
+                *([f"data = {task.data.name}"] if data is not None else []),
+            ]
+        ),
     )
 
 
@@ -192,11 +207,11 @@ def _joined(axis: tuple[float, ...], values: list[float]) -> list[float]:
 
 
 def _corners(latency: list[float], bandwidth: list[float]) -> tuple[Condition, ...]:
-    corners = {
-        (latency[0], bandwidth[-1]): "best",
-        (latency[-1], bandwidth[-1]): "high latency",
-        (latency[0], bandwidth[0]): "low bandwidth",
+    corners = {  # where two coincide, the later name stays
         (latency[-1], bandwidth[0]): "both",
+        (latency[0], bandwidth[0]): "low bandwidth",
+        (latency[-1], bandwidth[-1]): "high latency",
+        (latency[0], bandwidth[-1]): "best",
     }
     return tuple(Condition(name, *corner, ours=True) for corner, name in corners.items())
 
@@ -282,6 +297,32 @@ def _experiment(file: File, i: int, task: Any, topology: topologies.Topology, ch
         return Experiment(task, chosen, topology, lr=lr, **settings)
     except NetsimError as error:
         raise NetsimError(below("training", str(error), settings)) from None
+
+
+def _check_device(device: str) -> None:
+    try:
+        device_namespace(device)
+    except NetsimError as error:
+        raise NetsimError(f"training.{error}") from None
+
+
+def _check_network(template: Network, n: int) -> None:
+    """Find out before the training, not after it, whether the network fits n workers."""
+    try:
+        links(template, n)
+        compute_seconds(template.compute, 1, n)
+    except NetsimError as error:
+        raise NetsimError(f"network.{error}") from None
+
+
+def _check_shards(task: Any, n: int) -> None:
+    images = len(task.data.train_y)
+    if n > images:
+        raise NetsimError(f"topology.n = {n}: more workers than the {images} training images of {task.data.name}")
+    if task.batch > images // n:
+        raise NetsimError(
+            f"task.batch = {task.batch}: more than the {images // n} training images of {task.data.name} that a worker has"
+        )
 
 
 def at(plan: Plan, latency: float, bandwidth: float, sharing: str) -> Network:

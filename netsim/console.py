@@ -149,6 +149,10 @@ def show_sweep(ds: xr.Dataset, console: Console) -> None:
     sharing = str(ds["sharing"].values[0])
     rows = [row for row in table(ds) if row["sharing"] == sharing]
     console.print(f"[bold]{ds.attrs['title']}[/bold]\n{_setting(ds)}; sharing = {sharing}")
+    if ds.attrs.get("changed"):
+        console.print(
+            f"changed: {ds.attrs['changed']}; the rates, the target and the assumptions are the file's", markup=False
+        )
     console.print(_sweep_table(ds, rows))
     target, baseline = ds.attrs["target"], ds.attrs["baseline"]
     console.print(f"target: training loss {target:.4g} of the average model; speed-up over {baseline}")
@@ -203,7 +207,7 @@ def _cell(row: dict[str, Any]) -> str:
     reached = seconds < float("inf")
     lines = [f"{row['seconds_per_epoch']:.3g}", f"{seconds:.4g}" if reached else row["status"]]
     if reached:
-        lines.append(f"{speedup:.3g}x" if speedup < float("inf") else "all-reduce: not reached")
+        lines.append(f"{speedup:.3g}x" if speedup < float("inf") else "baseline: not reached")
     if reached and row["status"] != "reached":
         lines.append(row["status"])
     return "\n".join(lines)

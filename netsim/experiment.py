@@ -1,7 +1,8 @@
 """One training: what is learned, how the workers communicate, and for how long."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, Protocol
 
 from algorithms.protocol import Algorithm
@@ -60,7 +61,7 @@ class Experiment:
     target
         Training loss to be reached; None: a sweep takes 1.05 times the best of all-reduce.
     evaluate
-        "average": evaluate the average model. "each": every worker's. "both".
+        "average": evaluate the average model; its loss is what targets are held against. "each" or "both": every worker's model beside it.
     evaluate_every
         Steps between evaluations; None: an epoch, or a fiftieth of the steps where the task knows no epochs.
     record
@@ -90,6 +91,27 @@ class Experiment:
     record: Sequence[int] = ()
 
     def __post_init__(self) -> None:
+        check(
+            _has(self.task, "initial", "gradient", "evaluate"),
+            "task",
+            self.task,
+            "an object with initial, gradient and evaluate",
+        )
+        check(
+            _has(self.algorithm, "init", "step"),
+            "algorithm",
+            self.algorithm,
+            "an object with init and step, such as DPSGD()",
+        )
+        compress, named = getattr(self.algorithm, "compress", None), f"{type(self.algorithm).__name__}.compress"
+        check(not isinstance(compress, str | type), named, compress, "a compressor, such as Identity()")
+        check(
+            isinstance(self.topology, Topology),
+            "topology",
+            self.topology,
+            "made by netsim.topology, such as topology.ring(8)",
+        )
+        check(self.target is None or _real(self.target), "target", self.target, "None or a number")
         check(_whole(self.steps) and self.steps >= 1, "steps", self.steps, "a whole number, at least 1")
         check(
             callable(self.lr) or (_real(self.lr) and self.lr > 0),
@@ -111,6 +133,7 @@ class Experiment:
             every,
             "None or a whole number, at least 1",
         )
+        check(isinstance(self.record, Iterable), "record", self.record, "a list of steps")
         outside = [step for step in self.record if not (_whole(step) and 0 <= step <= self.steps)]
         check(not outside, "record", outside, f"steps from 0 to {self.steps}")
 
@@ -121,8 +144,12 @@ class Experiment:
 
 
 def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _real(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _has(value: Any, *methods: str) -> bool:
+    return not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in methods)

@@ -39,7 +39,7 @@ class History:
         return self.rows[-1]["loss"]
 
     def evaluate(self, step: int, x: Array, batch_loss: float, lr: float) -> float:
-        """Evaluate the models (n, P) after ``step`` steps; return the average model's loss (or the workers' mean loss)."""
+        """Evaluate the models (n, P) after ``step`` steps; return the average model's loss."""
         average = x.mean(axis=0)
         apart = x - average
         row: dict[str, Any] = {
@@ -51,10 +51,7 @@ class History:
         if self.experiment.evaluate in ("each", "both"):
             each = [self.task.evaluate(x[i]) for i in range(len(x))]
             row.update({f"each_{name}": np.array([one[name] for one in each]) for name in each[0]})
-        if self.experiment.evaluate == "each":
-            row["loss"] = float(np.mean(row["each_loss"]))
-        else:
-            row.update(self.task.evaluate(average))
+        row.update(self.task.evaluate(average))
         self.rows.append(row)
         return row["loss"]
 

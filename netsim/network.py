@@ -1,6 +1,5 @@
 """A network: what a message costs. Seconds and bits (1 Mbit/s = 10**6 bit/s)."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -73,7 +72,7 @@ class Network:
             np.ndim(self.overhead) == 0 and _nonnegative(self.overhead), "overhead", self.overhead, "at least 0 seconds"
         )
         check(
-            isinstance(self.handshakes, int) and self.handshakes >= 0,
+            isinstance(self.handshakes, int) and not isinstance(self.handshakes, bool) and self.handshakes >= 0,
             "handshakes",
             self.handshakes,
             "a whole number, at least 0",
@@ -109,13 +108,18 @@ class Network:
     def alpha_beta(cls, alpha: float, beta: float, **fixed: Any) -> "Network":
         """Return the textbook model: alpha seconds a message and beta seconds a byte, nothing shared."""
         check(_nonnegative(beta), "beta", beta, "at least 0 seconds per byte")
-        return cls(latency=alpha, bandwidth=8.0 / beta if beta else np.inf, sharing="none", **fixed)
+        return cls(**{"latency": alpha, "bandwidth": 8.0 / beta if beta else np.inf, "sharing": "none", **fixed})
 
     @staticmethod
     def grid(latency: Sequence[float], bandwidth: Sequence[float], **fixed: Any) -> "NetworkGrid":
         """Return every pair of the latencies (seconds) and bandwidths (bit/s), with the other fields fixed."""
-        for field, values in (("latency", latency), ("bandwidth", bandwidth)):
-            check(len(values) > 0, field, values, "at least one number for a grid")
+        for field, values, right in (("latency", latency, _nonnegative), ("bandwidth", bandwidth, _positive)):
+            check(
+                np.ndim(values) == 1 and len(values) > 0 and right(values),
+                field,
+                values,
+                "a list of numbers, one or more, each in range",
+            )
         return NetworkGrid(
             tuple(map(float, latency)), tuple(map(float, bandwidth)), Network(latency[0], bandwidth[0], **fixed)
         )
@@ -132,9 +136,14 @@ class NetworkGrid:
     def __len__(self) -> int:
         return len(self.latency) * len(self.bandwidth)
 
+    def __getitem__(self, at: int) -> Network:
+        if not -len(self) <= at < len(self):
+            raise IndexError(f"network {at} of a grid of {len(self)}")
+        row, column = divmod(at % len(self), len(self.bandwidth))
+        return replace(self.template, latency=self.latency[row], bandwidth=self.bandwidth[column], name="")
+
     def __iter__(self) -> Iterator[Network]:
-        for latency, bandwidth in itertools.product(self.latency, self.bandwidth):
-            yield replace(self.template, latency=latency, bandwidth=bandwidth, name="")
+        return (self[at] for at in range(len(self)))
 
 
 class Links(NamedTuple):
@@ -178,10 +187,9 @@ def codec_seconds(network: Network, numbers: int) -> tuple[float, float]:
 
 
 def _shaped(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
-    try:
-        return np.broadcast_to(np.asarray(value, dtype=float), shape)
-    except ValueError:
-        raise NetsimError(f"{name} has shape {np.shape(value)}: give one number or shape {shape}") from None
+    if np.shape(value) not in ((), shape):
+        raise NetsimError(f"{name} has shape {np.shape(value)}: give one number or shape {shape}")
+    return np.broadcast_to(np.asarray(value, dtype=float), shape)
 
 
 def _between(value: PerLink) -> PerLink:

@@ -208,6 +208,8 @@ def grid_of(ds: xr.Dataset, of: str) -> xr.DataArray:
 def _on_grid(ds: xr.Dataset, of: str, value: float) -> float:
     """Return the grid's value for what was written, which may be rounded."""
     values = grid_of(ds, of).values
+    if value in values:  # an infinite one too
+        return value
     nearest = float(values[np.abs(values - value).argmin()])
     if abs(nearest - value) > 0.01 * abs(value):
         show = format_seconds if of == "latency" else format_bandwidth

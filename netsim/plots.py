@@ -9,6 +9,7 @@ legend says whose messages travel while a gradient is computed ("overlaps") and 
 a cross.
 """
 
+import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -284,7 +285,10 @@ def all_figures(ds: xr.Dataset) -> dict[str, Figure]:
         no condition is named.
     """
     families = {family(str(name)) for name in ds["experiment"].values}
-    plane = all(ds.sizes.get(dim, 0) > 1 for dim in ("latency", "bandwidth"))
+    plane = all(
+        dim in ds.dims and np.sum((ds[dim].values > 0) & np.isfinite(ds[dim].values)) > 1
+        for dim in ("latency", "bandwidth")
+    )
     figures: dict[str, Figure] = {}
     if {"DPSGD", "NaiveCompressedDPSGD"} <= families:
         figures["fig1-naive"] = naive(ds)

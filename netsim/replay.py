@@ -88,6 +88,10 @@ def replay(trace: Trace, network: Network, engine: str = "auto") -> Timeline:
 
         if Recurrence(trace, [network]).run(keep)[0]:
             return Timeline(finish, trace.messages, "recurrence")
+    if engine == "recurrence" and trace.by_hand is not None:
+        raise NetsimError(
+            'engine = "recurrence": a trace written by hand has no rounds; use engine = "simpy" (or "auto")'
+        )
     if engine == "recurrence":
         raise NetsimError(
             'engine = "recurrence": messages of this trace interleave on this network, so only engine = "simpy" (or "auto") can time it'
@@ -106,6 +110,7 @@ def replay_all(
     networks: Sequence[Network],
     engine: str = "auto",
     check: Sequence[int] = (),
+    at_most: int | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Timelines:
     """Time a trace on many networks at once.
@@ -119,7 +124,9 @@ def replay_all(
     engine
         As for :func:`replay`.
     check
-        Indices of networks that the event engine shall time too where the recurrence timed them.
+        Indices of networks that the event engine shall time too where the recurrence timed them,
+    at_most
+        and how many of them: the first so many; None: all.
     progress
         Called with the number of networks done since the last call.
 
@@ -146,7 +153,7 @@ def replay_all(
     for c in refused:
         round_end[c] = simpy_timeline(trace, networks[c]).round_end
         progress(1)
-    checked = [c for c in check if certified[c]]
+    checked = [c for c in check if certified[c]][:at_most]
     for c in checked:
         times = simpy_timeline(trace, networks[c]).round_end
         if not np.array_equal(times, round_end[c]):

@@ -93,8 +93,8 @@ def run_plan(
     -------
     xarray.Dataset
         What :func:`netsim.sweep` returns, with a first dimension ``sharing`` where a network matters, and the named networks over ``condition``:
-        ``condition_latency`` (s), ``condition_bandwidth`` (bit/s), ``condition_ours`` (bool). Attributes ``title``, ``preset`` and ``config`` (the
-        file's text).
+        ``condition_latency`` (s), ``condition_bandwidth`` (bit/s), ``condition_ours`` (bool). Attributes ``title``, ``preset``, ``config`` (the
+        file's text) and ``changed`` (what the command line put in place of it).
 
     Raises
     ------
@@ -129,7 +129,7 @@ def _with_conditions(ds: xr.Dataset, plan: Plan) -> xr.Dataset:
         condition_latency=("condition", [one.latency for one in named], {"units": "s"}),
         condition_bandwidth=("condition", [one.bandwidth for one in named], {"units": "bit/s"}),
         condition_ours=("condition", [one.ours for one in named]),
-    ).assign_attrs(title=plan.title, preset=plan.name, config=plan.text)
+    ).assign_attrs(title=plan.title, preset=plan.name, config=plan.text, changed=plan.changed)
 
 
 def table(ds: xr.Dataset) -> list[dict[str, Any]]:
@@ -191,12 +191,21 @@ def to_json(ds: xr.Dataset) -> dict[str, Any]:
         {
             **{key: ds.attrs[key] for key in keys},
             "algorithms": [
-                {"algorithm": str(name), **{key: ds[key].sel(experiment=name).item() for key in per_algorithm}}
+                {
+                    "algorithm": str(name),
+                    **{key: _known(key, ds[key].sel(experiment=name).item()) for key in per_algorithm},
+                }
                 for name in ds["experiment"].values
             ],
             "table": table(ds),
         }
     )
+
+
+def _known(key: str, value: Any) -> Any:
+    """Return None for what did not happen: a divergence, a target reached, a compression."""
+    never = {"diverged_at": -1, "steps_to_target": -1, "noise": 0.0}
+    return None if key in never and value == never[key] else value
 
 
 def plain(value: Any) -> Any:

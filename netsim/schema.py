@@ -105,9 +105,9 @@ class NetworkSection(_Section):
     compute: Annotated[Any, BeforeValidator(_compute)] = Field(
         0.0, description="time of one gradient; a list: one per worker; or { kind = lognormal | exponential | uniform }"
     )
-    sharing: Annotated[list[Literal["fifo", "none"]], Field(min_length=1)] = Field(
-        ["fifo", "none"], description="messages queue at ports (fifo), or share nothing (none); each is swept"
-    )
+    sharing: Annotated[
+        list[Literal["fifo", "none"]], BeforeValidator(lambda v: [v] if isinstance(v, str) else v), Field(min_length=1)
+    ] = Field(["fifo", "none"], description="messages queue at ports (fifo), or share nothing (none); each is swept")
     duplex: str = Field("full", description="full, or half: one port for both ways")
     overhead: Annotated[float, BeforeValidator(_quantity(seconds))] = Field(
         0.0, description="time that a message holds its port before its first bit leaves"

@@ -1,7 +1,7 @@
 """Train once, time everywhere: experiments x networks -> one labelled Dataset."""
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ def sweep(
     executor
         Trains the experiments; None: one after the other here. With threads, pin BLAS to one thread.
     progress
-        Called with (what, done, total): steps of each experiment, then networks.
+        Called with (what, done, total): steps of each experiment (not from processes), then networks.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def sweep(
         seconds_per_epoch=table(per_epoch, "s", "simulated seconds per epoch"),
         time_to_target=table(to_target, "s", "simulated seconds to the target loss"),
         closed_form=table(np.array(expected), "s", "closed form of the seconds to the target loss"),
-        speedup=table(speedup, "1", "speed-up over all-reduce"),
+        speedup=table(speedup, "1", f"speed-up over {names[_baseline(runs)]}"),
         engine=table(np.array([one.engine for one in timed]), "", "engine that timed it"),
         steps_to_target=("experiment", np.where(first >= 0, steps[first], -1)),
     )
@@ -130,7 +130,13 @@ def _trained(
         name, total = repr(experiment.algorithm), experiment.steps
         return train(experiment, lambda done, loss: progress(name, done, total))
 
+    if isinstance(executor, ProcessPoolExecutor):  # a function of this process cannot follow there: no progress
+        return list(executor.map(_train_or_keep, experiments))
     return list(map(one, experiments) if executor is None else executor.map(one, experiments))
+
+
+def _train_or_keep(experiment: Experiment | Run) -> Run:
+    return experiment if isinstance(experiment, Run) else train(experiment)
 
 
 def _timed(
@@ -151,8 +157,8 @@ def _timed(
         if trace.fingerprint in timed:
             count(len(points))
             continue
-        sample = rng.choice(len(points), min(each, len(points)), replace=False).tolist() if engine == "auto" else []
-        timed[trace.fingerprint] = replay_all(trace, points, engine, sample, count)
+        order = rng.permutation(len(points)).tolist() if engine == "auto" else []
+        timed[trace.fingerprint] = replay_all(trace, points, engine, order, each, count)
     return [timed[run.trace.fingerprint] for run in runs]
 
 
@@ -175,8 +181,21 @@ def _summary(run: Run, name: str) -> xr.Dataset:
     shared = [key for key, values in history.items() if values.dims == ("step",)]
     scalars: dict[str, Any] = {key: ((), value) for key, value in numbers.items()}
     summary = history[shared].assign({"bits": history["bits"].mean("worker"), **scalars})
-    summary["bits"].attrs = {"units": "bit", "long_name": "bits sent by a worker, mean over workers"}
+    for key, (units, meaning) in _MEANING.items():
+        if key in summary:
+            summary[key].attrs = {"units": units, "long_name": meaning}
     return summary.expand_dims(experiment=[name]).drop_attrs(deep=False)
+
+
+_MEANING = {
+    "loss": ("1", "training loss of the average model"),
+    "test_loss": ("1", "test loss of the average model"),
+    "accuracy": ("1", "test accuracy of the average model"),
+    "batch_loss": ("1", "loss of the step's batches, mean over workers"),
+    "consensus": ("1", "squared distance of the models from their average, mean over workers"),
+    "lr": ("1", "learning rate"),
+    "bits": ("bit", "bits sent by a worker since the start, mean over workers"),
+}
 
 
 def _target(runs: list[Run], target: float | None) -> float:

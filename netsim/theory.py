@@ -6,7 +6,7 @@ import numpy as np
 
 from netsim.network import Network, links
 from netsim.topology import Topology
-from netsim.trace import Operation, Trace
+from netsim.trace import Operation, Program, Trace
 
 
 def theorem1_bound(topology: Topology) -> float:
@@ -43,9 +43,12 @@ def remarks(topology: Topology, noise: float | None) -> tuple[str, ...]:
     return ()
 
 
-def overlaps(trace: Trace, program: int = -1) -> bool:
-    """Return whether messages travel while a gradient is computed, as a program of the trace (the last round's) shows it."""
-    operations = trace.programs[trace.program_of[-1] if program < 0 else program]
+def overlaps(trace: Trace) -> bool:
+    """Return whether messages travel while a gradient is computed, as any round of the trace shows it."""
+    return any(map(_overlaps, trace.programs))
+
+
+def _overlaps(operations: Program) -> bool:
     kinds = [operation.kind for operation in operations]
     if "compute" not in kinds:
         return False
@@ -104,6 +107,8 @@ def _regular(trace: Trace, network: Network) -> bool:
         trace.nodes > trace.n
     ):  # replies leave the server one by one, and the next pushes fall in between: no closed form here
         return False
+    if any(sum(operation.kind == "post" for operation in program) > 1 for program in trace.programs):
+        return False
     alike = all(column.size <= 1 for columns in trace.bits for column in columns)
     met = any(len(set(turn)) < trace.n for turn in zip_longest(*trace.neighbours))
     posts = any(operation.kind == "post" for program in trace.programs for operation in program)
@@ -126,7 +131,7 @@ def _round_seconds(trace: Trace, network: Network, p: int) -> float:
             exchange += exchange_seconds(network, n, degree, bits) if waits else 0.0
         else:
             apart += _steps(operation, n) * (latency + bits * network.framing / bandwidth)
-    return (max(compute, exchange) if overlaps(trace, p) else compute + exchange) + apart
+    return (max(compute, exchange) if _overlaps(program) else compute + exchange) + apart
 
 
 def _steps(operation: Operation, n: int) -> int:

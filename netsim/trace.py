@@ -6,14 +6,14 @@ as instructions; the recurrence reads the programs.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from netsim.errors import NetsimError
+from netsim.errors import NetsimError, check
 from netsim.network import Network, codec_seconds
 
 Instruction = tuple
@@ -150,6 +150,7 @@ class Trace:
             An instruction is malformed, or a recv has no matching send; the line names worker and tag.
         """
         n = len(programs)
+        check(n > 0, "programs", programs, "one list of instructions a worker")
         sent: dict[tuple, int] = defaultdict(int)
         for i, program in enumerate(programs):
             for k, instruction in enumerate(program):
@@ -300,6 +301,8 @@ def _check_instruction(instruction: Any, worker: int, index: int, n: int) -> Non
         isinstance(instruction[1], int | np.integer) and 0 <= instruction[1] < n and instruction[1] != worker
     ):
         raise NetsimError(f"{where}: {instruction[1]!r} is not another worker of 0 to {n - 1}")
+    if kind in ("send", "recv") and not isinstance(instruction[-1], Hashable):
+        raise NetsimError(f"{where}: the tag must be a number, a string or a tuple of such")
     number = {"compute": 1, "send": 2}.get(kind)
     if number and not (isinstance(instruction[number], int | float | np.number) and 0 <= instruction[number] < np.inf):
         raise NetsimError(f"{where}: {instruction[number]!r} must be a finite number, at least 0")

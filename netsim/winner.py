@@ -100,7 +100,7 @@ def winner_map(ds: xr.Dataset, sharing: str | None = None, ax: Axes | None = Non
     NetsimError
         The results are over no grid, or hold no such sharing.
     """
-    one = choose(ds, sharing)
+    one = _on_log_axes(choose(ds, sharing))
     if ax is None:
         return _laid_out([one], columns=1)
     lines = _draw(ax, one, _twins([one]), f"sharing {sharing_of(one)}")
@@ -122,7 +122,16 @@ def winner_maps(ds: xr.Dataset) -> Figure:
         The results are over no grid.
     """
     held = [str(one) for one in ds["sharing"].values] if "sharing" in ds.dims else [None]
-    return _laid_out([choose(ds, sharing) for sharing in held], columns=len(held))
+    return _laid_out([_on_log_axes(choose(ds, sharing)) for sharing in held], columns=len(held))
+
+
+def _on_log_axes(ds: xr.Dataset) -> xr.Dataset:
+    """Leave out what no logarithmic axis shows: latencies of 0 and infinite bandwidths."""
+    axes = [dim for dim in ("latency", "bandwidth") if dim in ds.dims]
+    shown = {dim: np.flatnonzero((ds[dim].values > 0) & np.isfinite(ds[dim].values)) for dim in axes}
+    if any(len(points) < 2 for points in shown.values()):
+        raise NetsimError("the winner map needs two latencies above 0 and two finite bandwidths")
+    return ds.isel(shown)
 
 
 def _laid_out(maps: list[xr.Dataset], columns: int) -> Figure:

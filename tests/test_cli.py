@@ -186,7 +186,7 @@ def test_an_interrupt_stops_soon_and_writes_nothing(tmp_path: Path) -> None:
             assert child.poll() is None
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=30)
-    assert (child.returncode, out) == (130, "") and err.endswith("stopped; nothing was written\n")
+    assert (child.returncode, out) == (130, "") and err.endswith("stopped; results are written whole or not at all\n")
     assert "Traceback" not in err and list(tmp_path.iterdir()) == [path]
 
 

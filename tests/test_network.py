@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from netsim import NetsimError, Network, Trace, replay, topology
 from netsim.compute import Exponential, LogNormal, Uniform, compute_seconds
+from netsim.network import links
 from netsim.trace import Operation
 from tests.oracles.network import Exact
 
@@ -543,3 +544,34 @@ def test_equals_the_exact_reference_on_any_numbers(n, steps, seed, fixed):
     ]
     exact = [float(time) for time in Exact(programs, network).finish()]
     np.testing.assert_allclose(finish(network, *programs), exact, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda: LogNormal(-0.05, 0.3), "mean"),
+        (lambda: LogNormal(0.05, -1), "cv"),
+        (lambda: Exponential(-1), "mean"),
+        (lambda: Uniform(2, 1), "high"),
+        (lambda: Uniform(-1, 1), "low"),
+    ],
+)
+def test_a_compute_model_out_of_range_is_named(make, field):
+    with pytest.raises(NetsimError, match=f"^{field} = "):
+        make()
+
+
+def test_arrays_are_not_stretched():
+    for wrong in ({"bandwidth": np.full(4, 1e6)}, {"egress": [1e6]}, {"latency": np.zeros((1, 4))}):
+        with pytest.raises(NetsimError, match=f"{next(iter(wrong))} has shape"):
+            links(Network(**{"latency": 1e-3, "bandwidth": 1e6, **wrong}), 4)
+    with pytest.raises(NetsimError, match="handshakes"):
+        Network(1e-3, 1e6, handshakes=True)
+    assert Network.alpha_beta(1e-3, 1e-9, sharing="fifo").sharing == "fifo"
+
+
+def test_traces_by_hand_that_cannot_be():
+    with pytest.raises(NetsimError, match="programs"):
+        Trace.from_programs([])
+    with pytest.raises(NetsimError, match="the tag must be"):
+        Trace.from_programs([[("send", 1, 8, ["x"])], [("recv", 0, ["x"])]])

@@ -1,13 +1,16 @@
 """Train once, time everywhere."""
 
-from concurrent.futures import ThreadPoolExecutor
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from algorithms import DCDPSGD, DPSGD, ECDPSGD, AllReduceSGD, StochasticQuantizer
+from algorithms import DCDPSGD, DPSGD, ECDPSGD, AllReduceSGD, Identity, StochasticQuantizer
+from algorithms.protocol import Models
 from netsim import Experiment, NetsimError, Network, replay, sweep, topology, train
 from netsim.compute import LogNormal
+from netsim.theory import closed_form_seconds, overlaps
 
 EIGHT = StochasticQuantizer(8)
 TARGET = 1.7  # reached by all within 30 steps
@@ -120,3 +123,65 @@ def test_nothing_to_do_is_an_error(runs):
         sweep([], PLANE)
     with pytest.raises(NetsimError, match="at least one"):
         sweep(runs, [])
+
+
+def test_both_engines_are_compared_where_only_some_networks_are_certified(small_mlp):
+    """The sample is drawn from what the recurrence timed, however little that is."""
+    run = train(Experiment(small_mlp, DPSGD(), topology.ring(8), 60, evaluate_every=20))
+    noisy = Network.grid(np.geomspace(1e-4, 0.1, 6), np.geomspace(1e5, 1e8, 6), compute=LogNormal(5e-3, 0.5))
+    attrs = sweep([run], noisy).attrs
+    assert attrs["by_simpy"] > 0 and attrs["checked"] == min(5, attrs["by_recurrence"]) > 0
+
+
+def test_processes_train_the_same(small_mlp):
+    experiments = [
+        Experiment(small_mlp, algorithm, topology.ring(4), 6) for algorithm in (AllReduceSGD(), DCDPSGD(EIGHT))
+    ]
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as executor:
+        found = sweep(experiments, PLANE, executor=executor)
+    np.testing.assert_array_equal(found.time.values, sweep(experiments, PLANE).time.values)
+
+
+@pytest.mark.parametrize("algorithm", [DCDPSGD(EIGHT), ECDPSGD(EIGHT), DPSGD()], ids=repr)
+def test_divergence_in_the_first_step(small_mlp, algorithm):
+    run = train(Experiment(small_mlp, algorithm, topology.ring(4), 12, lr=1e39, evaluate_every=6))
+    assert run.diverged_at == 1 and run.trace.rounds == 1
+    assert np.isfinite(run.history.attrs.get("noise", 0.0)) and not any("nan" in remark for remark in run.remarks)
+    assert np.isfinite(sweep([run], PLANE, target=1.0).seconds_per_epoch).all()
+
+
+def test_a_grid_is_a_sequence():
+    assert [network.name for network in PLANE] == [PLANE[at].name for at in range(len(PLANE))]
+    assert PLANE[-1].bandwidth == 1e8 and PLANE[-1].latency == 1e-2
+    with pytest.raises(IndexError):
+        PLANE[6]
+    with pytest.raises(NetsimError, match="bandwidth"):
+        Network.grid([1e-3], [5e6, -1])
+    with pytest.raises(NetsimError, match="latency"):
+        Network.grid(1e-3, [5e6])
+
+
+def test_what_no_logarithm_shows_is_left_out_of_the_map(runs):
+    from netsim import plots
+
+    plane = Network.grid([0.0, 1e-3, 1e-2], [1e6, 1e7, np.inf], compute=5e-3)
+    assert "winner-map" in plots.all_figures(sweep(runs, plane, target=TARGET))
+    with pytest.raises(NetsimError, match="two latencies above 0"):
+        plots.winner_map(sweep(runs, Network.grid([0.0, 1e-3], [1e6, 1e7]), target=TARGET))
+
+
+def test_a_round_with_two_posts_has_no_closed_form(small_mlp):
+    class Twice(DPSGD):
+        def step(self, state, gradient, lr, comm):
+            first = comm.send(Identity(), state.x)
+            posted = comm.post(Identity(), first)
+            g = gradient(state.x)
+            return Models(comm.mix(comm.wait(posted)) - lr * g)
+
+    run = train(Experiment(small_mlp, Twice(), topology.ring(4), 5))
+    assert np.isnan(closed_form_seconds(run.trace, Network(1e-3, 1e6), 5))
+
+
+def test_overlap_shows_where_any_round_has_it(small_mlp):
+    assert not overlaps(train(Experiment(small_mlp, DPSGD(overlap=False), topology.ring(4), 1)).trace)
+    assert overlaps(train(Experiment(small_mlp, DCDPSGD(EIGHT), topology.ring(4), 2)).trace)

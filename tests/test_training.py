@@ -208,12 +208,36 @@ def test_clipping_is_reported(small_mlp):
         ({"evaluate": "all"}, "evaluate"),
         ({"evaluate_every": 0}, "evaluate_every"),
         ({"record": [99]}, "record"),
+        ({"record": 3}, "record"),
+        ({"algorithm": "DPSGD"}, "algorithm"),
+        ({"algorithm": DPSGD}, "algorithm"),
+        ({"algorithm": DCDPSGD("top")}, "DCDPSGD.compress"),
+        ({"topology": np.eye(8)}, "topology"),
+        ({"target": "x"}, "target"),
+        ({"task": None}, "task"),
     ],
     ids=str,
 )
 def test_wrong_fields_are_named(quadratic, wrong, field):
     with pytest.raises(NetsimError, match=f"^{field} = "):
         Experiment(**{"task": quadratic, "algorithm": DPSGD(), "topology": topology.ring(8), "steps": 5, **wrong})
+
+
+def test_numpy_numbers_are_numbers(quadratic):
+    experiment = Experiment(
+        quadratic, DPSGD(), topology.ring(8), np.int64(5), lr=np.float32(0.1), seed=np.int64(1), target=np.float64(1)
+    )
+    assert train(experiment).trace.rounds == 5
+
+
+@pytest.mark.parametrize("evaluate", ["each", "both"])
+def test_the_loss_is_the_average_models_whatever_is_evaluated_beside_it(small_mlp, evaluate):
+    plain = train(Experiment(small_mlp, DPSGD(), topology.ring(4), 6, lr=0.5, evaluate_every=3)).history
+    beside = train(
+        Experiment(small_mlp, DPSGD(), topology.ring(4), 6, lr=0.5, evaluate_every=3, evaluate=evaluate)
+    ).history
+    np.testing.assert_array_equal(beside.loss, plain.loss)
+    assert beside.each_loss.shape == (3, 4)
 
 
 def test_a_task_of_another_size_is_refused(quadratic):
