@@ -36,12 +36,15 @@ class Comm(Protocol):
         (E, 2) workers i < j that talk to each other.
     tensors
         Ordered {name: shape} of one model.
+    common_start
+        Whether all models are equal at the start, as in every training; in gossip alone they are not.
     """
 
     n: int
     weights: Array
     edges: Any
     tensors: Mapping[str, tuple[int, ...]]
+    common_start: bool
 
     def send(self, compress: Compressor, y: Array) -> Array:
         """Send rows to all neighbours and wait for theirs; return what they decoded, (n, P)."""

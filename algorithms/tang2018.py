@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from algorithms.compression import Compressor
+from algorithms.compression import Compressor, Identity
 from algorithms.legend import short_repr
 from algorithms.protocol import Array, Comm, Gradient, Models
 
@@ -50,7 +50,7 @@ class DCDState(NamedTuple):
     x
         (n, P): the models, and their replicas at the neighbours, which are the same.
     posted
-        The compressed differences on their way to the neighbours; None before the first round, when all hold the common model.
+        The compressed differences on their way to the neighbours; before the first round None, when all hold the common model, else the models.
     """
 
     x: Array
@@ -84,8 +84,8 @@ class DCDPSGD:
     __repr__ = short_repr
 
     def init(self, x: Array, comm: Comm) -> DCDState:
-        """Start from the common model, which everybody knows of everybody."""
-        return DCDState(x, None)
+        """Start from the common model, which everybody knows of everybody; where there is none, tell the neighbours."""
+        return DCDState(x, None if comm.common_start else comm.post(Identity(), x))
 
     def step(self, state: DCDState, gradient: Gradient, lr: float, comm: Comm) -> DCDState:
         """Average the replicas, take the own step, and tell the neighbours what changed."""
@@ -108,7 +108,7 @@ class ECDState(NamedTuple):
     t
         Number of the round to come, from 1.
     posted
-        The compressed z-values on their way to the neighbours; None before the first round.
+        The compressed z-values on their way to the neighbours; before the first round None, when all hold the common model, else the models.
     """
 
     x: Array
@@ -153,8 +153,8 @@ class ECDPSGD:
             raise ValueError(f'ECDPSGD: index = {self.index!r}: write "equations" or "listing"')
 
     def init(self, x: Array, comm: Comm) -> ECDState:
-        """Start from the common model, which everybody's estimate of everybody equals."""
-        return ECDState(x, x, 1, None)
+        """Start from the common model, which everybody's estimate of everybody equals; where there is none, tell the neighbours."""
+        return ECDState(x, x, 1, None if comm.common_start else comm.post(Identity(), x))
 
     def step(self, state: ECDState, gradient: Gradient, lr: float, comm: Comm) -> ECDState:
         """Average the estimates, take the own step, and tell the neighbours where it leads."""

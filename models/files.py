@@ -53,15 +53,15 @@ def find_file(folder: Path, names: Iterable[str], remedy: str) -> Path:
     raise ValueError(f"{folder / names[0]}: missing; expected {' or '.join(names)} in this folder; {remedy}")
 
 
-def read_verified(path: Path, md5: str, size: int, remedy: str) -> bytes:
+def read_verified(path: Path, checksum: str, size: int, remedy: str) -> bytes:
     """Read a file, decompress it by its ending (.gz, .xz or neither), and check it against its published checksum.
 
     Parameters
     ----------
     path
         The file.
-    md5
-        Published md5 of the decompressed bytes.
+    checksum
+        Published md5 or sha256 of the decompressed bytes, in hexadecimal digits.
     size
         Their published number.
     remedy
@@ -91,7 +91,10 @@ def read_verified(path: Path, md5: str, size: int, remedy: str) -> bytes:
         raise ValueError(f"{path}: truncated: {len(data):,} bytes, expected {size:,}; {remedy}")
     if len(data) > size:
         raise ValueError(f"{path}: another file: {len(data):,} bytes, expected {size:,}; {remedy}")
-    found = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    if found != md5:
-        raise ValueError(f"{path}: damaged or another file: its md5 is {found}, the published one {md5}; {remedy}")
+    kind = {32: "md5", 64: "sha256"}[len(checksum)]
+    found = hashlib.new(kind, data, usedforsecurity=False).hexdigest()
+    if found != checksum:
+        raise ValueError(
+            f"{path}: damaged or another file: its {kind} is {found}, the published one {checksum}; {remedy}"
+        )
     return data

@@ -5,6 +5,7 @@ Train once, time everywhere: :func:`train` computes an algorithm on all workers'
 """
 
 from netsim import topology
+from netsim.consensus import consensus
 from netsim.errors import NetsimError
 from netsim.experiment import Experiment, Task
 from netsim.network import Network
@@ -23,6 +24,7 @@ __all__ = [
     "Timeline",
     "Topology",
     "Trace",
+    "consensus",
     "replay",
     "sweep",
     "topology",

@@ -65,14 +65,15 @@ class Recorder:
 
     def trace(self, rounds: int) -> Trace:
         """Return the first rounds as a trace, its sizes on the host."""
-        program_of = np.array(self.program_of[:rounds], dtype=int)
+        seen = np.array(self.program_of[:rounds], dtype=int)
+        occurring, program_of = np.unique(seen, return_inverse=True)
+        programs = [list(self.programs)[index] for index in occurring]
         tables = []
-        for index, program in enumerate(self.programs):
-            count = int((program_of == index).sum())
-            columns = zip(*self.bits[index][:count], strict=True) if count else [()] * len(program)
+        for index in occurring:
+            columns = zip(*self.bits[index][: int((seen == index).sum())], strict=True)
             tables.append(tuple(_table(column) for column in columns))
         neighbours = tuple(self.topology.neighbours(i) for i in range(self.topology.n))
-        return Trace(self.topology.n, neighbours, tuple(self.programs), program_of, tuple(tables))
+        return Trace(self.topology.n, neighbours, tuple(programs), program_of, tuple(tables))
 
 
 def _table(column: tuple) -> np.ndarray:
@@ -97,6 +98,8 @@ class Communicator:
         (E, 2) workers i < j that talk to each other.
     tensors
         Ordered {name: shape} of one model.
+    common_start
+        Whether all models are equal at the start, as in every training.
     """
 
     def __init__(
@@ -107,8 +110,9 @@ class Communicator:
         xp: ModuleType,
         dtype: str,
         recorder: Recorder,
+        common_start: bool = True,
     ) -> None:
-        self.n, self.edges, self.tensors = topology.n, topology.edges, tensors
+        self.n, self.edges, self.tensors, self.common_start = topology.n, topology.edges, tensors, common_start
         self.weights = xp.asarray(topology.weights.astype(dtype))
         self._topology, self._seed, self._xp, self._dtype, self._recorder = topology, seed, xp, dtype, recorder
         self._mixing = {1.0: self.weights}
@@ -240,6 +244,7 @@ class Communicator:
         error = message.value - y
         size = xp.vdot(y, y)
         ratio = xp.where(size > 0, xp.sqrt(xp.vdot(error, error) / xp.where(size > 0, size, 1)), 0)
+        ratio = xp.where(xp.isfinite(ratio), ratio, 0)  # what has diverged says nothing about the compressor
         self.noise[kind] = xp.maximum(self.noise[kind], ratio) if kind in self.noise else ratio
         self.clipped = self.clipped + message.clipped
         self.compressed_numbers += y.size

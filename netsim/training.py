@@ -135,23 +135,32 @@ def train(experiment: Experiment, progress: Callable[[int, float], None] | None 
             if diverged_at is not None:
                 break
     trace = recorder.trace(experiment.steps if diverged_at is None else diverged_at)
-    noise = {kind: float(to_host(ratio)) for kind, ratio in comm.noise.items()}
-    attributes = provenance(experiment, xp)
-    if hasattr(state, "violations"):
-        attributes["violations"] = int(to_host(state.violations))
-    if comm.compressed_numbers:
-        attributes["noise"] = max(noise.values())
-        attributes["clipped"] = float(np.sum(to_host(comm.clipped))) / comm.compressed_numbers
     return Run(
         experiment,
-        history.dataset(trace, attributes),
+        history.dataset(trace, {**provenance(experiment, xp), **counts(comm, state)}),
         trace,
         diverged_at,
         np.array(to_host(state.x)),
         getattr(task, "steps_per_epoch", None),
-        remarks(experiment.topology, noise.get("post")) if isinstance(experiment.algorithm, TANG_2018) else (),
+        remarks(experiment.topology, _noise(comm).get("post")) if isinstance(experiment.algorithm, TANG_2018) else (),
         history.recorded,
     )
+
+
+def counts(comm: Communicator, state: Any) -> dict[str, Any]:
+    """Return what was counted in a run, as attributes of its dataset: ``noise``, ``clipped`` and ``violations``, where there are any."""
+    attributes: dict[str, Any] = {}
+    if hasattr(state, "violations"):
+        attributes["violations"] = int(to_host(state.violations))
+    if comm.compressed_numbers:
+        attributes["noise"] = max(_noise(comm).values())
+        attributes["clipped"] = float(np.sum(to_host(comm.clipped))) / comm.compressed_numbers
+    return attributes
+
+
+def _noise(comm: Communicator) -> dict[str, float]:
+    """Return per kind of operation the largest ||C(z) - z||_F / ||z||_F."""
+    return {kind: float(to_host(ratio)) for kind, ratio in comm.noise.items()}
 
 
 def _bound_task(experiment: Experiment, xp: ModuleType) -> Any:

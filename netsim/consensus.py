@@ -1,0 +1,184 @@
+"""Gossip alone: how fast an algorithm brings different vectors to their average, and what it says to get there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from algorithms.protocol import Algorithm
+from netsim.communicator import Communicator, Recorder
+from netsim.device import Array, device_namespace, to_host
+from netsim.errors import NetsimError, check
+from netsim.experiment import Experiment
+from netsim.history import History, provenance
+from netsim.schedules import Constant
+from netsim.topology import Topology
+from netsim.training import DIVERGED, Run, counts
+
+_OF_UPDATES = {"push", "pull", "all_reduce", "all_gather"}  # ways to average updates, and not models
+
+
+@dataclass(frozen=True, eq=False)
+class Gossip:
+    """The task of gossip alone: nothing is learned, so the gradient is zero; the loss is the squared distance from the average of the starts.
+
+    Attributes
+    ----------
+    tensors
+        Ordered {name: shape} of what each worker holds.
+    average
+        (P,): the average of the starts, on the host in double precision.
+    """
+
+    tensors: Mapping[str, tuple[int, ...]]
+    average: np.ndarray = field(repr=False)
+
+    def initial(self, seed: int) -> Array:
+        """Return what all would hold in consensus, (P,)."""
+        return self.average
+
+    def gradient(self, x: Array, step: int) -> tuple[Array, Array]:
+        """Return zeros: (n,) and (n, P)."""
+        zeros = array_namespace(x).zeros_like(x)
+        return zeros[:, 0], zeros
+
+    def evaluate(self, x: Array) -> dict[str, float]:
+        """Return the loss of one vector, (P,)."""
+        apart = to_host(x) - self.average
+        return {"loss": float(apart @ apart)}
+
+
+def consensus(
+    x0: Array,
+    algorithm: Algorithm,
+    topology: Topology,
+    rounds: int,
+    seed: int = 0,
+    dtype: str = "float64",
+    device: Any = "auto",
+    evaluate_every: int = 1,
+    tensors: Mapping[str, tuple[int, ...]] | None = None,
+) -> Run:
+    """Run an algorithm's gossip from different starts, with gradients of zero that take no time.
+
+    Figure 1 of Vogels, Karimireddy, Jaggi 2020 is ``error`` against ``bits``. The times of a network follow from ``replay(run.trace, network)``.
+
+    Parameters
+    ----------
+    x0
+        (n, …): what each worker holds at the start; on the host or on the device.
+    algorithm
+        How the workers communicate. DCD-PSGD and ECD-PSGD, which start from a common model in training, first tell their neighbours x0 in full
+        precision; it is billed in the first round.
+    topology
+        Who talks to whom.
+    rounds
+        Number of rounds, at least 1.
+    seed
+        Fixes the run bit for bit on one device.
+    dtype
+        "float32" or "float64", of the arithmetic; full precision costs 32 bits a number in both.
+    device
+        "auto", "cpu" or "cuda".
+    evaluate_every
+        Rounds between evaluations; the last is always evaluated.
+    tensors
+        Ordered {name: shape} of one row of x0, for methods and compressors that look at tensors. None: one tensor of x0's shape, without n.
+
+    Returns
+    -------
+    Run
+        Its ``history`` over ``step``, the rounds done: ``error`` (mean over workers of the squared distance from the average of x0),
+        ``relative_error`` (in units of that of x0), ``consensus`` (the same as ``error``, from the present average: less, where the mean drifts) and
+        ``bits`` (step, worker; sent since the start). ``x`` is (n, P). ``diverged_at``: the first evaluated round with an error that is not finite
+        or above 10 times the first; the run stops there.
+
+    Raises
+    ------
+    NetsimError
+        x0 does not fit the topology or the tensors, is not finite or has equal rows; a number is out of its range; the device cannot be had; or the
+        algorithm averages updates, by a server or a collective, and no models.
+    """
+    xp = device_namespace(device)
+    start = np.asarray(to_host(x0))
+    check(start.ndim >= 2, "x0.shape", start.shape, "(n, …), what each worker holds")
+    check(bool(np.isfinite(start).all()), "x0", "(…)", "finite")
+    tensors = {"x": start.shape[1:]} if tensors is None else tensors
+    task = Gossip(tensors, start.mean(axis=0, dtype=float).reshape(-1))
+    experiment = Experiment(
+        task,
+        algorithm,
+        topology,
+        steps=rounds,
+        lr=Constant(0.0),
+        seed=seed,
+        device=device,
+        dtype=dtype,
+        evaluate_every=evaluate_every,
+    )
+    x = xp.asarray(_rows(start, topology, tensors).astype(dtype))
+    average = xp.asarray(task.average.astype(dtype))
+    recorder = Recorder(topology)
+    comm = Communicator(topology, tensors, seed, xp, dtype, recorder, common_start=False)
+    history = History(experiment, task)
+    diverged_at = None
+    with np.errstate(all="ignore"):  # a divergence is a result, not a warning
+        first = _mean_square(x - average)
+        history.rows.append(_row(0, x, average, first))
+        state = algorithm.init(x, comm)
+        for done in range(1, rounds + 1):
+            state = algorithm.step(state, lambda y: task.gradient(y, 0)[1], 0.0, comm)
+            if done == 1:
+                _check_said(algorithm, recorder)
+            recorder.end_round()
+            if done % evaluate_every == 0 or done == rounds:
+                row = _row(done, state.x, average, first)
+                history.rows.append(row)
+                if not row["relative_error"] <= DIVERGED:
+                    diverged_at = done
+                    break
+    trace = recorder.trace(rounds if diverged_at is None else diverged_at)
+    dataset = history.dataset(trace, {**provenance(experiment, xp), **counts(comm, state)})
+    return Run(experiment, dataset, trace, diverged_at, np.array(to_host(state.x)), None)
+
+
+def _rows(start: np.ndarray, topology: Topology, tensors: Mapping[str, tuple[int, ...]]) -> np.ndarray:
+    """Return x0 as (n, P) rows."""
+    if len(start) != topology.n:
+        raise NetsimError(
+            f"x0 has the shape {start.shape}; {topology.name} needs ({topology.n}, …), what each worker holds"
+        )
+    rows = start.reshape(topology.n, -1)
+    size = sum(int(np.prod(shape)) for shape in tensors.values())
+    if rows.shape[1] != size:
+        raise NetsimError(f"x0 has {rows.shape[1]} numbers a worker; the tensors {dict(tensors)} need {size}")
+    if (rows == rows[:1]).all():
+        raise NetsimError("x0: all rows are equal, so there is nothing to agree on; give the workers different ones")
+    return rows
+
+
+def _check_said(algorithm: Algorithm, recorder: Recorder) -> None:
+    """Refuse what does not gossip, by what it said in its first round."""
+    said = {operation.kind for operation in recorder.operations}
+    if said & _OF_UPDATES:
+        how = "a server" if "push" in said else "a collective"
+        raise NetsimError(
+            f"consensus: {algorithm!r} averages updates by {how}, never models, so it brings no consensus; choose a method that gossips"
+        )
+
+
+def _row(step: int, x: Array, average: Array, first: float) -> dict[str, Any]:
+    error = _mean_square(x - average)
+    return {
+        "step": step,
+        "error": error,
+        "relative_error": error / first,
+        "consensus": _mean_square(x - x.mean(axis=0)),
+    }
+
+
+def _mean_square(apart: Array) -> float:
+    """Return the mean over the rows of the squared norm."""
+    return float(to_host((apart * apart).sum())) / len(apart)
