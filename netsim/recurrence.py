@@ -107,14 +107,17 @@ class _Order:
 
     def renumbered(self, ports: np.ndarray) -> "_Order":
         """Return the same with row k for port ``ports[k]``."""
-        return _Order(self.time[ports], self.posted[ports], self.sender[ports], self.kept)
+        return _Order(self.time[ports], self.posted[ports], self._senders()[ports], self.kept)
+
+    def _senders(self) -> np.ndarray:
+        return np.broadcast_to(self.sender, self.time.shape)
 
     def admit(self, ports: Any, time: np.ndarray, posted: np.ndarray, sender: np.ndarray) -> None:
         """Check that (time, posted, sender) does not come before what the ports admitted last, and note it."""
         last = self.time[ports]
         late = time <= last
         if late.any():
-            last_posted, last_sender = self.posted[ports], self.sender[ports]
+            last_posted, last_sender = self.posted[ports], self._senders()[ports]
             same_post = (posted == last_posted) & (sender == last_sender)
             # Two senders that post and arrive at one instant (zero latency): one may be the consequence of the other, so no key orders them.
             after = (
@@ -124,9 +127,9 @@ class _Order:
             )
             self.kept &= ~(late & ~((time == last) & after)).any(axis=0)
         if ports is _ALL:
-            self.time, self.posted, self.sender = time, posted, np.broadcast_to(sender, time.shape)
+            self.time, self.posted, self.sender = time, posted, sender
         else:
-            self.time, self.posted, self.sender = self.time.copy(), self.posted.copy(), self.sender.copy()
+            self.time, self.posted, self.sender = self.time.copy(), self.posted.copy(), self._senders().copy()
             self.time[ports], self.posted[ports], self.sender[ports] = time, posted, sender
 
 
@@ -171,6 +174,7 @@ class Recurrence:
         self.out_idle = np.zeros((n, count))
         self.in_idle = self.out_idle if half else np.zeros((n, count))
         self.one_port = half
+        self.encodes = any(one.codec is not None for one in networks)
         self.out_order = _Order.idle(n, self.kept)
         self.in_order = self.out_order if half else _Order.idle(n, self.kept)
         drawn = {id(one.compute): compute_seconds(one.compute, trace.rounds, trace.n) for one in networks}
@@ -228,7 +232,7 @@ class Recurrence:
 
     def _codec(self, side: int, numbers: int, messages: np.ndarray) -> None:
         """Let the nodes encode (side 0) or decode (side 1) that many messages."""
-        if numbers and any(one.codec is not None for one in self.networks):
+        if numbers and self.encodes:
             seconds = np.array([codec_seconds(one, numbers)[side] for one in self.networks])
             self.ready = self.ready + seconds * messages[:, None]
 

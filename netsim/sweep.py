@@ -143,7 +143,9 @@ def _timed(
     runs: list[Run], names: list[str], points: list[Network], engine: str, progress: Callable[[str, int, int], None]
 ) -> list[Timelines]:
     rng = np.random.default_rng(sum(run.experiment.seed for run in runs))
-    each = -(-CHECKED // len({run.trace.fingerprint for run in runs}))
+    distinct = sorted({run.trace.fingerprint: run.trace.messages for run in runs}.items(), key=lambda one: one[1])
+    checks = {fingerprint: 1 for fingerprint, _ in distinct}
+    checks[distinct[0][0]] += max(CHECKED - len(distinct), 0)  # the others on the one with the fewest messages
     total, done = len(runs) * len(points), 0
 
     def count(more: int) -> None:
@@ -158,7 +160,7 @@ def _timed(
             count(len(points))
             continue
         order = rng.permutation(len(points)).tolist() if engine == "auto" else []
-        timed[trace.fingerprint] = replay_all(trace, points, engine, order, each, count)
+        timed[trace.fingerprint] = replay_all(trace, points, engine, order, checks[trace.fingerprint], count)
     return [timed[run.trace.fingerprint] for run in runs]
 
 
