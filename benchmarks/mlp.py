@@ -19,7 +19,8 @@ SECONDS = 3.0
 def ours(n: int, hidden: tuple[int, ...], batch: int, threads: int) -> dict[str, float]:
     with threadpool_limits(threads):
         data = digits()
-        twice = data._replace(train_x=np.tile(data.train_x, (2, 1)), train_y=np.tile(data.train_y, 2))  # enough for 64 shards
+        images, labels = np.tile(data.train_x, (2, 1)), np.tile(data.train_y, 2)  # enough for 64 shards
+        twice = data._replace(train_x=images, train_y=labels)
         task = MLP(twice, hidden=hidden, batch=batch).bind(n, 0, np, "float32")
         x = np.tile(task.initial(0).astype(np.float32), (n, 1))
         step = 0
