@@ -30,5 +30,5 @@ def data_folder() -> Path:
 @pytest.fixture(autouse=True)
 def plain_floating_point():
     """Tests see NumPy's own defaults, whatever ran before."""
-    with np.errstate(all="warn"):
+    with np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
         yield
