@@ -11,7 +11,7 @@ from algorithms.compression.message import Key
 from algorithms.legend import short_repr
 from algorithms.matrices import joined, matrices, orthonormal, stacked, standard_normal
 from algorithms.powergossip import Ends, edge_ends
-from algorithms.protocol import Array, Comm, Gradient
+from algorithms.protocol import Array, Claims, Comm, Gradient
 
 Tensors = Mapping[str, tuple[int, ...]]
 
@@ -172,8 +172,7 @@ class EdgeGossip:
     Sent: C x, both ways along every edge, once a round, in full precision; the draws are known beforehand. Held beside model and update: nothing. All
     edges' updates come from the same models and are applied together, so the average of the models is preserved.
 
-    Overlap: as in :class:`PowerGossip`, the trace has gradient and exchange one after the other, so its times are those of no overlap, an
-    upper bound.
+    Overlap: with ``overlap=True`` the exchange runs while the gradient is computed; none otherwise.
     """
 
     compress: LinearCompressor
@@ -183,16 +182,23 @@ class EdgeGossip:
 
     __repr__ = short_repr
 
+    @property
+    def claims(self) -> Claims:
+        """Exact in the mean; D-PSGD in both orders."""
+        return Claims(limit="dpsgd" if self.overlap else "adapt-then-combine")
+
     def init(self, x: Array, comm: Comm) -> EdgeGossipState:
         """Start from the common model."""
         return EdgeGossipState(x, edge_ends(comm))
 
     def step(self, state: EdgeGossipState, gradient: Gradient, lr: float, comm: Comm) -> EdgeGossipState:
         """Gossip, and take the own step: from the models before the gossip, or before the gossip."""
-        g = gradient(state.x)
         if self.overlap:
-            return state._replace(x=self._gossip(state.x, state.ends, comm) - lr * g)
-        return state._replace(x=self._gossip(state.x - lr * g, state.ends, comm))
+            g = comm.meanwhile(gradient, state.x)
+            gossiped = self._gossip(state.x, state.ends, comm)
+            comm.join()
+            return state._replace(x=gossiped - lr * g)
+        return state._replace(x=self._gossip(state.x - lr * gradient(state.x), state.ends, comm))
 
     def _gossip(self, x: Array, ends: Ends, comm: Comm) -> Array:
         drawn = self.compress.draw(comm.edge_key("EdgeGossip", self.shared), comm.tensors, x.dtype)

@@ -1,10 +1,11 @@
 """What an algorithm is, and what it sees of the others."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
 
 from algorithms.compression import Compressor
-from algorithms.compression.message import Key
+from algorithms.compression.message import CompressorClaims, Key
 
 Array = Any
 Gradient = Callable[[Array], Array]
@@ -55,6 +56,12 @@ class Comm(Protocol):
     def wait(self, message: Any) -> Any:
         """Wait until the messages of a post (of this round or an earlier one; None: nothing) are there; return what was decoded."""
 
+    def meanwhile(self, gradient: Gradient, x: Array) -> Array:
+        """Return gradient(x), whose computing goes on beside all that is said until ``join``."""
+
+    def join(self) -> None:
+        """Wait until the gradient of ``meanwhile`` is computed."""
+
     def mix(self, y: Array, gamma: float = 1.0) -> Array:
         """Return sum over j of w_ij y_j, i included, of what every neighbour already holds; with gamma, of I - gamma (I - W)."""
 
@@ -81,6 +88,39 @@ class Comm(Protocol):
 
     def edge_key(self, purpose: str, shared: bool = False) -> Key:
         """Return this round's random streams of the edges, (E,) rows, each known at both its ends."""
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What an algorithm promises, for ``netsim.testing.check_algorithm``. The default is the strictest: who declares nothing promises everything.
+
+    An algorithm declares ``claims: ClassVar[Claims] = Claims(...)``, or has a property ``claims`` where they depend on its fields.
+
+    Attributes
+    ----------
+    mean
+        The mean of the models moves by the mean of the workers' steps alone: "exact", in "expectation" over the random draws, or None.
+    limit
+        What it is without compression and with gamma = 1: "dpsgd", X W - γ G; "adapt-then-combine", (X - γ G) W; "all-reduce", X - γ Ḡ; "known", one
+        of the three; or None.
+    contracts
+        Gossip alone brings the models together: "to zero", "to a floor" that the compressor's resolution sets, or None.
+    exact
+        (field, value) pairs that, besides Identity() for every compressor and gamma = 1, switch the compression off.
+    spread
+        Largest standard deviation of the models about their mean at which all this holds.
+    """
+
+    mean: Literal["exact", "expectation"] | None = "exact"
+    limit: Literal["dpsgd", "adapt-then-combine", "all-reduce", "known"] | None = "known"
+    contracts: Literal["to zero", "to a floor"] | None = "to zero"
+    exact: tuple[tuple[str, Any], ...] = ()
+    spread: float = 1.0
+
+
+def unbiased(compress: Compressor | None) -> bool:
+    """Return whether a compressor claims to keep the mean; None is full precision."""
+    return compress is None or getattr(compress, "claims", CompressorClaims()).unbiased
 
 
 class Algorithm(Protocol):

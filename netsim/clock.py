@@ -143,7 +143,7 @@ def run(trace: Trace, network: Network, seconds: np.ndarray) -> Ticks:
 
     def worker(i: int) -> Generator[None, None, None]:
         """Go through worker i's instructions. Its own time runs ahead of the clock; it stops only where it needs what is not there yet."""
-        time, letters = 0.0, inbox[i]
+        time, gradient_done, letters = 0.0, 0.0, inbox[i]
         for instruction in programs[i]:
             kind = instruction[0]
             if kind == "wait":
@@ -160,6 +160,10 @@ def run(trace: Trace, network: Network, seconds: np.ndarray) -> Ticks:
                 time += instruction[1]
             elif kind == "mark":
                 finish[i].append(time)
+            elif kind == "begin":
+                gradient_done = max(time, gradient_done) + instruction[1]
+            elif kind == "join":
+                time = max(time, gradient_done)
             else:
                 while to_join[i]:
                     awaited[i] = _FLUSH

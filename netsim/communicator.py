@@ -1,6 +1,7 @@
 """The algorithms' whole view of the other workers. Everything said goes through here, and is recorded for the clock."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from algorithms.compression import Compressor, Identity
+from algorithms.protocol import Gradient
 from netsim.device import Array, Key, make_key, to_host
 from netsim.topology import Topology
 from netsim.trace import Operation, Program, Trace
@@ -42,6 +44,7 @@ class Recorder:
         self.programs: dict[Program, int] = {}
         self.program_of: list[int] = []
         self.bits: list[list[tuple]] = []
+        self._beside = False
 
     @property
     def round(self) -> int:
@@ -49,9 +52,22 @@ class Recorder:
         return len(self.program_of)
 
     def record(self, operation: Operation, bits: Any = None) -> None:
-        """Note an operation; bits is None, an int, or (n,) integers on the device."""
+        """Note an operation; bits is None, an int, or (n,) or, one a message, (D,) integers on the device."""
         self.operations.append(operation)
         self.sizes.append(bits)
+
+    def record_gradient(self) -> None:
+        """Note that every worker computes a gradient, beside what follows or before it."""
+        self.record(Operation("begin" if self._beside else "compute"))
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """Let the gradient of this block be computed beside what follows, until a "join"."""
+        self._beside = True
+        try:
+            yield
+        finally:
+            self._beside = False
 
     def end_round(self) -> None:
         """Close the round."""
@@ -77,7 +93,7 @@ class Recorder:
 
 
 def _table(column: tuple) -> np.ndarray:
-    """Return (rounds or 1, n or 1) integers: constant sizes are stored once."""
+    """Return (rounds or 1, n, D or 1) integers: constant sizes are stored once."""
     if not column or column[0] is None:
         return np.zeros((0, 0), dtype=np.int64)
     rows = np.array([np.atleast_1d(to_host(bits)) for bits in column], dtype=np.int64)
@@ -146,12 +162,21 @@ class Communicator:
         return make_key(self._seed, f"edge {purpose}", len(self.edges), self._recorder.round, shared, self._xp)
 
     @cached_property
-    def _incidence(self) -> tuple[Array, Array]:
-        """(n, E) integers, 1 where an edge ends at a worker, and (n,), the number of every worker's edges."""
-        ends = np.zeros((self.n, len(self.edges)), dtype=np.int64)
-        for end in (0, 1):
-            ends[self.edges[:, end], np.arange(len(self.edges))] = 1
-        return self._xp.asarray(ends), self._xp.asarray(np.maximum(ends.sum(axis=1), 1))
+    def _edge_of_message(self) -> Array:
+        """(D,): the edge of every message of a post, as ``Trace.bits`` counts them."""
+        number = {(int(i), int(j)): e for e, (i, j) in enumerate(self.edges)}
+        pairs = [(min(i, j), max(i, j)) for i in range(self.n) for j in self._topology.neighbours(i)]
+        return self._xp.asarray(np.array([number[pair] for pair in pairs], dtype=np.int64))
+
+    def meanwhile(self, gradient: Gradient, x: Array) -> Array:
+        """Return gradient(x), whose computing goes on beside all that is said until :meth:`join`."""
+        with self._recorder.beside():
+            return gradient(x)
+
+    def join(self) -> None:
+        """Wait until the gradient of :meth:`meanwhile` is computed; in gossip alone there is none."""
+        if any(operation.kind == "begin" for operation in self._recorder.operations):
+            self._recorder.record(Operation("join"))
 
     def post(self, compress: Compressor, y: Array) -> Posted:
         """Send row i of y, (n, P), compressed, to all neighbours of worker i, and go on at once."""
@@ -217,18 +242,15 @@ class Communicator:
         at_low, at_high
             (E, k): what the ends with the smaller and with the larger number send along the edges of ``edges``.
         numbers
-            (E,) integers on the device, known at both ends: how many of the k numbers are sent, the others being zeros that fill up the rows. A
-            worker's total is exact, up to a bit a message; where its edges differ, each of its messages counts as their mean. None: all k.
+            (E,) integers on the device, known at both ends: how many of the k numbers are sent, the others being zeros that fill up the rows.
+            None: all k.
 
         Returns
         -------
         tuple of arrays
             What the smaller and what the larger ends heard: (E, k) each.
         """
-        bits = 32 * at_low.shape[1]
-        if numbers is not None:
-            ends, degree = self._incidence
-            bits = -(-32 * (ends * numbers).sum(axis=1) // degree)
+        bits = 32 * (at_low.shape[1] if numbers is None else numbers[self._edge_of_message])
         self._recorder.record(Operation("post"), bits)
         self._recorder.record(Operation("wait", position=len(self._recorder.operations) - 1))
         return at_high, at_low

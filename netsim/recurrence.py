@@ -45,6 +45,8 @@ class Pattern:
         Whether no link is slower than its sender's port, so that a pair's messages are delivered in order without being held back.
     pair
         (M,) rows of the table of all pairs' last deliveries, n times the sender plus the receiver.
+    message
+        (M,) numbers of the messages as ``Trace.bits`` counts them: the first sender's, then the second's.
     """
 
     sender: np.ndarray
@@ -57,6 +59,7 @@ class Pattern:
     ingress: np.ndarray
     steady: bool
     pair: np.ndarray
+    message: np.ndarray
 
 
 def make_pattern(destinations: Sequence[Sequence[int]], speeds: Sequence[Links]) -> Pattern:
@@ -79,9 +82,8 @@ def make_pattern(destinations: Sequence[Sequence[int]], speeds: Sequence[Links])
     egress = _per_message([s.egress[sender] for s in speeds])
     ingress = _per_message([s.ingress[receiver] for s in speeds])
     steady = bool((bandwidth >= egress).all())
-    return Pattern(
-        sender, turns, incoming, received, latency, bandwidth, egress, ingress, steady, sender * n + receiver
-    )
+    pair, message = sender * n + receiver, np.argsort(np.argsort(sender, kind="stable"), kind="stable")
+    return Pattern(sender, turns, incoming, received, latency, bandwidth, egress, ingress, steady, pair, message)
 
 
 def _everybody(workers: list[int], n: int) -> Any:
@@ -197,23 +199,28 @@ class Recurrence:
         of_workers = np.arange(trace.nodes) < n
         degrees = np.zeros(trace.nodes)
         degrees[:n] = [len(near) for near in trace.neighbours]
+        gradient_done = np.zeros_like(self.ready)
         in_flight: dict[tuple[int, int], np.ndarray] = {}
         for r, (p, row) in enumerate(zip(trace.program_of.tolist(), trace.occurrence.tolist(), strict=True)):
             for o, operation in enumerate(trace.programs[p]):
                 kind, numbers = operation.kind, operation.numbers
                 if kind == "compute":
-                    seconds = np.zeros((trace.nodes, len(self._gradient)))
-                    seconds[:n] = np.stack([drawn[r] for drawn in self._gradient], axis=1)
-                    self.ready = self.ready + seconds
+                    self.ready = self.ready + self._gradient_seconds(r)
+                elif kind == "begin":
+                    gradient_done = np.maximum(self.ready, gradient_done) + self._gradient_seconds(r)
+                elif kind == "join":
+                    self.ready = np.maximum(self.ready, gradient_done)
                 elif kind == "wait":
                     self.ready = np.maximum(self.ready, in_flight.pop((r - operation.rounds_ago, operation.position)))
                     self._codec(1, numbers, degrees)
                 else:
+                    line = row_of(trace.bits[p][o], row, n)
                     bits = np.zeros(trace.nodes)
-                    bits[:n] = row_of(trace.bits[p][o], row, n)
+                    bits[:n] = line[:n]
                     if kind == "post":
                         self._codec(0, numbers, of_workers)
-                        in_flight[r, o] = self._send(self.patterns[kind], bits)
+                        each = np.array(line)[self.patterns[kind].message] if len(line) > n else None
+                        in_flight[r, o] = self._send(self.patterns[kind], bits, each)
                     elif kind == "push":
                         self._codec(0, numbers, of_workers)
                         self.ready = np.maximum(self.ready, self._send(self.patterns[kind], bits))
@@ -229,6 +236,12 @@ class Recurrence:
                         self._codec(1, numbers, (n - 1) * of_workers)
             on_round(r, self.ready[:n])
         return self.kept
+
+    def _gradient_seconds(self, r: int) -> np.ndarray:
+        """Return (nodes, C or 1): the seconds of round r's gradients, none for a server."""
+        seconds = np.zeros((self.trace.nodes, len(self._gradient)))
+        seconds[: self.trace.n] = np.stack([drawn[r] for drawn in self._gradient], axis=1)
+        return seconds
 
     def _codec(self, side: int, numbers: int, messages: np.ndarray) -> None:
         """Let the nodes encode (side 0) or decode (side 1) that many messages."""
@@ -271,9 +284,12 @@ class Recurrence:
             self.ready = np.maximum(posted, time[left])
         self.in_idle, self.in_order = in_idle[left], in_order.renumbered(left)
 
-    def _send(self, pattern: Pattern, bits: np.ndarray) -> np.ndarray:
-        """Send worker i's message of ``bits[i]`` along a pattern; return (n, C), when each receiver's last one is delivered (0 for no message)."""
-        sizes = bits[pattern.sender]
+    def _send(self, pattern: Pattern, bits: np.ndarray, each: np.ndarray | None = None) -> np.ndarray:
+        """Send worker i's message of ``bits[i]`` along a pattern, or the M messages ``each`` with its own bits.
+
+        Return (n, C): when each receiver's last one is delivered (0 for no message).
+        """
+        sizes = bits[pattern.sender] if each is None else each
         sizes = sizes if (sizes != sizes[0]).any() else sizes[:1]
         wire_bits = sizes[:, None] * self.framing
         posted = self.ready[pattern.sender]

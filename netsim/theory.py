@@ -50,6 +50,9 @@ def overlaps(trace: Trace) -> bool:
 
 def _overlaps(operations: Program) -> bool:
     kinds = [operation.kind for operation in operations]
+    if "begin" in kinds:
+        beside = kinds[kinds.index("begin") : kinds.index("join") if "join" in kinds else None]
+        return "wait" in beside
     if "compute" not in kinds:
         return False
     gradient = kinds.index("compute")
@@ -59,7 +62,7 @@ def _overlaps(operations: Program) -> bool:
     )
 
 
-def exchange_seconds(network: Network, n: int, degree: int, bits: float) -> float:
+def exchange_seconds(network: Network, n: int, degree: int, bits: float | np.ndarray) -> float | np.ndarray:
     """Return the time of one exchange with all neighbours: alpha + degree b/B, and alpha + b/B where nothing is shared.
 
     Holds for links and ports that are all alike, workers in step, full duplex, no overhead and no handshakes, and an order of posting in which no
@@ -73,7 +76,7 @@ def exchange_seconds(network: Network, n: int, degree: int, bits: float) -> floa
 def closed_form_seconds(trace: Trace, network: Network, rounds: int) -> float:
     """Return the closed form of the time that the first rounds take.
 
-    A round takes max(compute, exchange) where messages travel while the gradient is computed, else compute + exchange; the first round of a method
+    A round takes max(compute, exchanges) where messages travel while the gradient is computed, else compute + exchanges; the first round of a method
     that waits for the round before has nothing to wait for. A ring all-reduce adds 2 (n - 1)(alpha + b_max/B), a ring all-gather
     (n - 1)(alpha + b/B). NaN where the conditions of :func:`exchange_seconds` do not hold, or messages differ in size.
 
@@ -89,7 +92,7 @@ def closed_form_seconds(trace: Trace, network: Network, rounds: int) -> float:
     if not (_textbook(network, trace.n) and _regular(trace, network)):
         return float("nan")
     counts = np.bincount(trace.program_of[:rounds], minlength=len(trace.programs))
-    return float(sum(count * _round_seconds(trace, network, p) for p, count in enumerate(counts) if count))
+    return float(sum(_round_seconds(trace, network, p, count).sum() for p, count in enumerate(counts) if count))
 
 
 def _textbook(network: Network, n: int) -> bool:
@@ -107,31 +110,45 @@ def _regular(trace: Trace, network: Network) -> bool:
         trace.nodes > trace.n
     ):  # replies leave the server one by one, and the next pushes fall in between: no closed form here
         return False
-    if any(sum(operation.kind == "post" for operation in program) > 1 for program in trace.programs):
+    if not all(map(_one_after_the_other, trace.programs)):
         return False
-    alike = all(column.size <= 1 for columns in trace.bits for column in columns)
+    within = not any(operation.rounds_ago for program in trace.programs for operation in program)
+    alike = all(column.size <= 1 or (within and column.shape[1] == 1) for columns in trace.bits for column in columns)
     met = any(len(set(turn)) < trace.n for turn in zip_longest(*trace.neighbours))
     posts = any(operation.kind == "post" for program in trace.programs for operation in program)
     return alike and (network.sharing == "none" or not posts or not met)
 
 
-def _round_seconds(trace: Trace, network: Network, p: int) -> float:
+def _one_after_the_other(program: Program) -> bool:
+    """Return whether there is one post, or everybody waits for each post right after it."""
+    posts = [o for o, operation in enumerate(program) if operation.kind == "post"]
+    if len(posts) < 2:
+        return True
+    after = [program[o + 1] if o + 1 < len(program) else program[o] for o in posts]
+    return all(
+        wait.kind == "wait" and not wait.rounds_ago and wait.position == o for o, wait in zip(posts, after, strict=True)
+    )
+
+
+def _round_seconds(trace: Trace, network: Network, p: int, count: int) -> np.ndarray:
+    """Return (count,) seconds of the first rounds of a program."""
     n, program = trace.n, trace.programs[p]
     speeds = links(network, n)
     latency, bandwidth = float(speeds.latency[0, -1]), float(speeds.bandwidth[0, -1])
     degree = max(map(len, trace.neighbours))
     waits = [operation for operation in program if operation.kind == "wait"]
-    compute = float(network.compute) * sum(operation.kind == "compute" for operation in program)  # type: ignore[arg-type]
-    exchange = apart = 0.0
+    gradients = sum(operation.kind in ("compute", "begin") for operation in program)
+    compute = np.full(count, float(network.compute) * gradients)  # type: ignore[arg-type]
+    exchange, apart = np.zeros(count), np.zeros(count)
     for o, operation in enumerate(program):
-        if operation.kind in ("compute", "wait"):
+        if operation.kind in ("compute", "wait", "begin", "join"):
             continue
-        bits = float(np.max(trace.bits[p][o]))
+        bits = np.broadcast_to(trace.bits[p][o][:count, 0], count)
         if operation.kind == "post":
             exchange += exchange_seconds(network, n, degree, bits) if waits else 0.0
         else:
             apart += _steps(operation, n) * (latency + bits * network.framing / bandwidth)
-    return (max(compute, exchange) if _overlaps(program) else compute + exchange) + apart
+    return (np.maximum(compute, exchange) if _overlaps(program) else compute + exchange) + apart
 
 
 def _steps(operation: Operation, n: int) -> int:

@@ -18,7 +18,8 @@ from netsim.network import Network, codec_seconds
 
 Instruction = tuple
 """What one worker does next, written by hand: ("compute", seconds) | ("send", to, bits, tag) | ("recv", from, tag) | ("flush",).
-For the engine: ("compute", seconds) | ("post", receivers, bits, tag) | ("wait", count, tag) | ("flush",) | ("mark",), the last at a round's end."""
+For the engine: ("compute", seconds) | ("begin", seconds) | ("join",) | ("post", receivers, bits, tag) | ("wait", count, tag) | ("flush",) |
+("mark",), the last at a round's end."""
 
 
 class Operation(NamedTuple):
@@ -27,7 +28,8 @@ class Operation(NamedTuple):
     Attributes
     ----------
     kind
-        "compute": one gradient. "post": one message to every neighbour. "wait": until the neighbours' messages of a post are there.
+        "compute": one gradient. "begin": one gradient beside what follows. "join": until that gradient is there. "post": one message to every
+        neighbour. "wait": until the neighbours' messages of a post are there.
         "all_reduce": a ring all-reduce. "all_gather": a ring all-gather. "push": one message to the server, which waits for all. "pull": the server's
         reply, one message to every worker, which waits for it.
     numbers
@@ -61,7 +63,8 @@ class Trace:
         (rounds,) index into ``programs``.
     bits
         ``bits[p][o]``: bits of operation o in the rounds of program p, in their order: (count or 1, n or 1) integers; empty where the operation
-        sends nothing. Entry [r, i] is worker i's message (for "all_reduce": the bits of one step; for "pull": of one reply).
+        sends nothing. Entry [r, i] is worker i's message (for "all_reduce": the bits of one step; for "pull": of one reply). A post whose messages
+        differ by receiver has (count or 1, D) integers, one for each of the D messages: worker 0's to its neighbours in their order, then worker 1's.
     by_hand
         The workers' instruction lists of :meth:`from_programs`, in place of rounds.
     """
@@ -120,7 +123,9 @@ class Trace:
         for p, program in enumerate(self.programs):
             mine = np.flatnonzero(self.program_of == p)
             for operation, bits in zip(program, self.bits[p], strict=True):
-                if operation.kind == "post":
+                if operation.kind == "post" and bits.shape[1] > self.n:
+                    total[mine] += np.add.reduceat(bits, self.first_message, axis=1)
+                elif operation.kind == "post":
                     total[mine] += bits * degree
                 elif operation.kind == "all_reduce":
                     total[mine] += bits * (2 * (self.n - 1))
@@ -132,6 +137,11 @@ class Trace:
                     everyone = np.broadcast_to(bits, (bits.shape[0], self.n))
                     total[mine] += everyone.sum(axis=1, keepdims=True) - np.roll(everyone, -1, axis=1)
         return total
+
+    @cached_property
+    def first_message(self) -> np.ndarray:
+        """(n,): the number of each worker's first message among the D of a post."""
+        return np.cumsum([0, *map(len, self.neighbours[:-1])])
 
     @classmethod
     def from_programs(cls, programs: Sequence[Sequence[Instruction]]) -> "Trace":
@@ -221,10 +231,17 @@ class Trace:
         self, i: int, plans: list[list["_Plan"]], rounds: list[tuple[int, int]], seconds: list[float]
     ) -> Iterator[Instruction]:
         n, near, right = self.n, self.neighbours[i], ((i + 1) % self.n,)
+        first = int(self.first_message[i])
         for r, (p, row) in enumerate(rounds):
             for (kind, _, ago, position), o, sizes, encode, decode in plans[p]:
                 if kind == "compute":
                     yield ("compute", seconds[r])
+                    continue
+                if kind == "begin":
+                    yield ("begin", seconds[r])
+                    continue
+                if kind == "join":
+                    yield ("join",)
                     continue
                 if kind == "wait":
                     yield ("wait", len(near), self._tag(r - ago, position))
@@ -239,6 +256,10 @@ class Trace:
                 line = sizes[row if len(sizes) > 1 else 0]
                 if encode:
                     yield ("compute", encode)
+                if kind == "post" and len(line) > n:
+                    for receiver, bits in zip(near, line[first:], strict=False):
+                        yield ("post", (receiver,), bits, tag)
+                    continue
                 if kind in ("post", "push"):
                     yield ("post", near if kind == "post" else (n,), line[i if len(line) > 1 else 0], tag)
                     continue
@@ -262,9 +283,9 @@ class _Plan(NamedTuple):
 
 
 def row_of(bits: np.ndarray, row: int, n: int) -> list[float]:
-    """Return the n workers' bits in one round, from an entry of ``Trace.bits``."""
+    """Return the n workers' bits in one round, or those of all D messages, from an entry of ``Trace.bits``."""
     line = bits[row if len(bits) > 1 else 0].tolist()
-    return line if len(line) == n else line * n
+    return line if len(line) >= n else line * n
 
 
 def _numbered(program: Sequence[Instruction], i: int) -> Iterator[Instruction]:

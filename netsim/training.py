@@ -15,7 +15,7 @@ from netsim.errors import NetsimError
 from netsim.experiment import Experiment
 from netsim.history import History, provenance
 from netsim.theory import remarks
-from netsim.trace import Operation, Trace
+from netsim.trace import Trace
 
 DIVERGED = 10.0  # times the initial loss
 TANG_2018 = (NaiveCompressedDPSGD, DCDPSGD, ECDPSGD)  # the methods whose runs are held against that paper's conditions
@@ -104,7 +104,7 @@ def train(experiment: Experiment, progress: Callable[[int, float], None] | None 
         if loss is not None:
             raise NetsimError(f"{name} called gradient twice in round {recorder.round}: train expects one call a round")
         loss, grad = task.gradient(x, recorder.round)
-        recorder.record(Operation("compute"))
+        recorder.record_gradient()
         grad, next_velocity = _update(experiment, x, grad, velocity, xp)
         return grad
 

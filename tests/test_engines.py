@@ -22,9 +22,12 @@ def tabled(n: int, neighbours, rounds: list[tuple[Operation, ...]], random: np.r
     program_of = np.array([programs.index(one) for one in rounds], dtype=int)
 
     def sizes(operation: Operation, count: int) -> np.ndarray:
-        if operation.kind in ("compute", "wait"):
+        if operation.kind in ("compute", "wait", "begin", "join"):
             return np.zeros((0, 0), dtype=np.int64)
-        shape = [(1, 1), (1, n), (count, n), (count, 1)][random.integers(4)]
+        directed = sum(map(len, neighbours))
+        shape = [(1, 1), (1, n), (count, n), (count, 1), (1, directed), (count, directed)][random.integers(6)]
+        if operation.kind != "post":
+            shape = (shape[0], min(shape[1], n))
         if operation.kind in ("all_reduce", "pull"):
             shape = (shape[0], 1)
         return random.integers(0, [2, 4, 3000][random.integers(3)], shape) * 256
@@ -46,11 +49,11 @@ GRAPHS = st.one_of(
 
 @st.composite
 def traces(draw) -> Trace:
-    """Rounds of gradients, posts, waits for posts of this round or the one before, collectives and a server, in any order."""
+    """Rounds of gradients, alone or beside what follows, posts, waits for posts of this round or the last, collectives, a server, in any order."""
     graph = draw(GRAPHS)
     rounds: list[tuple[Operation, ...]] = []
     left_over: list[tuple[int, int]] = []  # (position, numbers) of the round before's posts that nobody waited for
-    gossip = ["compute", "compute", "post", "post", "wait", "wait"]
+    gossip = ["compute", "begin", "join", "post", "post", "wait", "wait"]
     kinds = draw(st.sampled_from([[*gossip, "all_reduce", "all_gather"], [*gossip, "push", "pull"]]))
     styles = st.lists(st.sampled_from(kinds), max_size=6)
     style = draw(st.one_of(st.none(), styles))
@@ -63,7 +66,8 @@ def traces(draw) -> Trace:
                 position, numbers = (left_over if ago else posted).pop(0)
                 program.append(Operation("wait", numbers, ago, position))
             elif kind != "wait":
-                numbers = draw(st.sampled_from([0, 0, 16])) if kind != "compute" and kind != "all_reduce" else 0
+                coded = kind in ("post", "all_gather", "push", "pull")
+                numbers = draw(st.sampled_from([0, 0, 16])) if coded else 0
                 if kind == "post":
                     posted.append((len(program), numbers))
                 program.append(Operation(kind, numbers))

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quadratic import Quadratic
 
-from algorithms import DCDPSGD, DPSGD, ECDPSGD, AllReduceSGD, NaiveCompressedDPSGD
+from algorithms import DCDPSGD, DPSGD, ECDPSGD, AllReduceSGD, NaiveCompressedDPSGD, PowerGossip
 from algorithms.compression import Identity, NearestQuantizer, RandomSparsifier, StochasticQuantizer
 from models.datasets import digits
 from models.least_squares import LeastSquares
@@ -32,6 +33,8 @@ ALGORITHMS = (
     NaiveCompressedDPSGD(NearestQuantizer(8)),
     AllReduceSGD(),
     AllReduceSGD(RandomSparsifier(0.5)),
+    PowerGossip(iterations=3, gamma=0.8),
+    PowerGossip(overlap=False),
 )
 TOPOLOGIES = (
     topology.ring(2),
@@ -47,6 +50,8 @@ TOPOLOGIES = (
 def problem(name: str, n: int):
     if name == "least squares":
         return LeastSquares.random(n, 17, seed=2, same_hessian=False, batch=8)
+    if name == "matrices":  # the first two workers are equal for two rounds, so that messages differ by edge
+        return Quadratic(n, alike=2)
     if name == "softmax":
         return SoftmaxRegression(digits(), batch=4)
     return MLP(digits(), hidden=(6,), batch=4)
@@ -143,8 +148,19 @@ def test_equals_train_then_replay(algorithm, graph):
 )
 def test_other_algorithms_equal_train_then_replay(algorithm):
     graph = topology.ring(5)
-    answers = Counter(check(algorithm, graph, network) for network in networks(graph.n).values())
+    name = "matrices" if isinstance(algorithm, PowerGossip) else "least squares"
+    answers = Counter(check(algorithm, graph, network, name) for network in networks(graph.n).values())
     assert answers["certified"] > 0
+
+
+@pytest.mark.parametrize("graph", [topology.star(5), topology.complete(4), topology.ring(2)], ids=lambda one: one.name)
+def test_messages_that_differ_by_edge(graph):
+    algorithm = PowerGossip(iterations=2)
+    answers = Counter(check(algorithm, graph, network, "matrices") for network in networks(graph.n).values())
+    assert answers["certified"] > 0
+    if graph.n > 2:
+        sizes = [column.shape for columns in trained(algorithm, graph, "matrices").trace.bits for column in columns]
+        assert any(width > graph.n for _, width in sizes)
 
 
 @pytest.mark.parametrize("name", ["softmax", "MLP"])

@@ -8,12 +8,14 @@ from guard import guard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.powergossip import powergossip
+from quadratic import Quadratic
 
 from algorithms import EdgeGossip, PowerGossip, Projection, RandomMask
 from algorithms.matrices import orthonormal, standard_normal
 from netsim import Experiment, Network, replay, topology, train
 from netsim.communicator import Communicator, Recorder
 from netsim.device import make_key, to_host
+from netsim.theory import closed_form_seconds, overlaps
 
 ROUNDS = 30
 
@@ -60,36 +62,6 @@ EDGE_GOSSIP = [
     EdgeGossip(Projection(2, "left"), gamma=0.7),
     EdgeGossip(RandomMask(0.3), shared=True),
 ]
-
-
-class Quadratic:
-    """Worker i pulls its model to its own target, with noise; the first ``alike`` have the same target and noise, and so no difference at all until
-    their neighbours tell.
-    """
-
-    tensors = {"a": (6, 2, 4), "b": (4,), "c": (9, 5), "d": ()}  # noqa: RUF012
-
-    shapes = ((6, 8), (1, 4), (9, 5), (1, 1))
-
-    def __init__(self, n, alike=1):
-        self.alike = alike
-        self.targets = self._draw(n, 0)
-
-    def _draw(self, n, step):
-        rng = np.random.default_rng(step)
-        parts = [rng.normal(size=(n, rows, columns)) * 0.5 ** np.arange(columns) for rows, columns in self.shapes]
-        rows = np.concatenate([part.reshape(n, -1) for part in parts], axis=1)
-        rows[: self.alike] = rows[0]
-        return rows
-
-    def initial(self, seed):
-        return np.zeros(98)
-
-    def gradient(self, x, step):
-        return ((x - self.targets) ** 2).sum(axis=1), x - self.targets + 0.1 * self._draw(len(x), step + 1)
-
-    def evaluate(self, x):
-        return {"loss": float(((x - self.targets) ** 2).sum())}
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
@@ -337,13 +309,20 @@ def test_independent_maps_contract_less_than_theorem_1_says(algorithm):
 
 
 @pytest.mark.parametrize("engine", ["simpy", "recurrence"])
-def test_a_round_takes_a_gradient_and_its_exchanges_one_after_the_other(engine):
-    """Both neighbours' messages leave through one port: compute + the sum over iterations of latency + 2 bits / bandwidth."""
-    run = trained(Quadratic(4), PowerGossip(iterations=2), topology.ring(4), steps=6)
-    found = replay(run.trace, Network(latency=0.01, bandwidth=1e5, compute=0.5), engine=engine).round_end
+@pytest.mark.parametrize("compute", [0.5, 0.02])
+@pytest.mark.parametrize("overlap", [True, False])
+def test_exchanges_run_one_after_the_other_and_beside_the_gradient_where_they_overlap(engine, overlap, compute):
+    """Both neighbours' messages leave through one port: an exchange takes latency + 2 bits / bandwidth."""
+    run = trained(Quadratic(4), PowerGossip(iterations=2, overlap=overlap), topology.ring(4), steps=6)
+    network = Network(latency=0.01, bandwidth=1e5, compute=compute)
+    found = replay(run.trace, network, engine=engine).round_end
     first, second = 32 * (6 + 9), 32 * (8 + 5)
-    rounds = np.array([2 * first] + 5 * [first + second]) + 32 * 5
-    np.testing.assert_allclose(found, np.cumsum(0.5 + 2 * 0.01 + 2 * rounds / 1e5), rtol=1e-12)
+    bits = np.array(([2 * first] if overlap else []) + 6 * [first + second])[:6] + 32 * 5
+    exchanges = 2 * 0.01 + 2 * bits / 1e5
+    rounds = np.maximum(compute, exchanges) if overlap else compute + exchanges
+    np.testing.assert_allclose(found, np.cumsum(rounds), rtol=1e-12)
+    assert closed_form_seconds(run.trace, network, 6) == pytest.approx(found[-1], rel=1e-12)
+    assert overlaps(run.trace) == overlap
 
 
 @pytest.mark.parametrize("wrong", [{"rank": 0}, {"iterations": 0}, {"apply": "first"}])

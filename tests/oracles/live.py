@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import simpy
 
-from algorithms import DCDPSGD, DPSGD, ECDPSGD, AllReduceSGD, NaiveCompressedDPSGD
+from algorithms import DCDPSGD, DPSGD, ECDPSGD, AllReduceSGD, NaiveCompressedDPSGD, PowerGossip
 from algorithms.compression import Compressor, Identity
+from algorithms.matrices import standard_normal
 from netsim.device import make_key
 from netsim.network import Network
 from netsim.topology import Topology
@@ -126,6 +127,7 @@ class Worker:
     lr: float
     seed: int
     x: np.ndarray
+    edge: dict[int, int]  # the number of the edge to each neighbour
     finish: list[float] = field(default_factory=list)
     models: list[np.ndarray] = field(default_factory=list)
 
@@ -133,13 +135,15 @@ class Worker:
     def env(self) -> simpy.Environment:
         return self.fabric.env
 
-    def gradient(self, step: int) -> Process:
-        """Compute the own gradient at the own model, for as long as it takes."""
+    def start_gradient(self, step: int) -> simpy.Event:
+        """Begin to compute the own gradient at the own model as it is now; the event comes when that has taken its time."""
         rows = np.zeros((self.n, self.x.size))
         rows[self.i] = self.x
-        g = self.task.gradient(rows, step)[1][self.i].copy()
-        yield self.env.timeout(self.seconds[step])
-        return g
+        return self.env.timeout(self.seconds[step], self.task.gradient(rows, step)[1][self.i].copy())
+
+    def gradient(self, step: int) -> Process:
+        """Compute the own gradient at the own model, for as long as it takes."""
+        return (yield self.start_gradient(step))
 
     def code(self, compress: Compressor, y: np.ndarray, purpose: str, step: int) -> Process:
         """Compress one row and write its bytes: (what is decoded from them, bytes, bits)."""
@@ -231,6 +235,60 @@ class Worker:
             self.x = x_next
             self.end_round()
 
+    def power_gossip(self, steps: int, algorithm: PowerGossip) -> Process:
+        """Rank 1, warm start: with every neighbour one vector a matrix, and whether it is multiplied from the right."""
+        shapes, spans, end = self.task.tensors, {}, 0
+        for name, shape in shapes.items():
+            spans[name] = (end, end := end + int(np.prod(shape)))
+        flat = [name for name, shape in shapes.items() if len(shape) < 2]
+        matrices = {name: (shape[0], int(np.prod(shape[1:]))) for name, shape in shapes.items() if name not in flat}
+        drawn = standard_normal(
+            make_key(self.seed, "edge PowerGossip start", 1 + max(self.edge.values()), 0),
+            sum(map(max, matrices.values())),
+            self.x.dtype,
+        )
+        vector: dict[tuple[int, str], np.ndarray] = {}
+        for j in self.near:
+            numbers = drawn[self.edge[j]]
+            for name, (rows, columns) in matrices.items():
+                vector[j, name] = numbers[:columns] / np.linalg.norm(numbers[:columns])
+                numbers = numbers[max(rows, columns) :]
+        right = dict.fromkeys(vector, True)
+
+        def say(j: int, name: str) -> np.ndarray:
+            matrix = self.x[slice(*spans[name])].reshape(matrices[name])
+            return matrix @ vector[j, name] if right[j, name] else vector[j, name] @ matrix
+
+        for t in range(steps):
+            computing = self.start_gradient(t)
+            if not algorithm.overlap:
+                self.x = self.x - self.lr * (yield computing)
+            for s in range(algorithm.iterations):
+                told = {j: {name: say(j, name) for name in matrices} for j in self.near}
+                for j in self.near:
+                    if s == 0:
+                        told[j] |= {name: self.x[slice(*spans[name])] for name in flat}
+                    self.fabric.send(self.i, j, 32 * sum(part.size for part in told[j].values()), told[j], (t, s))
+                moved = self.x.copy()
+                for j in self.near:
+                    heard = yield self.fabric.mail[j, self.i, (t, s)]
+                    for name, own in told[j].items():
+                        v = heard[name] - own  # D q, were the other's model the larger; of both signs the same update
+                        at = slice(*spans[name])
+                        if name in flat:
+                            moved[at] += self.weight[j] * v
+                            continue
+                        q = vector[j, name]
+                        update = np.outer(v, q) if right[j, name] else np.outer(q, v)
+                        moved[at] += algorithm.gamma * self.weight[j] * update.ravel()
+                        if v.any():
+                            vector[j, name] = v / np.linalg.norm(v) * (1 if self.i < j else -1)
+                            right[j, name] = not right[j, name]
+                self.x = moved
+            if algorithm.overlap:
+                self.x = self.x - self.lr * (yield computing)
+            self.end_round()
+
     def all_reduce(self, steps: int, algorithm: AllReduceSGD) -> Process:
         """Full precision: the gradient in n chunks goes around the ring, is summed up on the first way and copied on the second."""
         size, right, left = -(-self.x.size // self.n), (self.i + 1) % self.n, (self.i - 1) % self.n
@@ -276,7 +334,7 @@ def live(
 ) -> Lived:
     """Train inside the clock, in float64."""
     n, env = topology.n, simpy.Environment()
-    bound = task.bind(n, seed, np, "float64")
+    bound = task.bind(n, seed, np, "float64") if hasattr(task, "bind") else task
     fabric = Fabric(env, network, n)
     drawn = network.compute.draw(steps, n) if hasattr(network.compute, "draw") else network.compute
     seconds = np.broadcast_to(drawn, (steps, n))
@@ -285,7 +343,9 @@ def live(
     for i in range(n):
         weight = {j: w for j, w in enumerate(topology.weights[i].tolist()) if w or j == i}
         near = sorted((j for j in weight if j != i), key=lambda j, i=i: (j - i) % n)  # type: ignore[misc]
-        workers.append(Worker(i, n, near, weight, bound, fabric, seconds[:, i].tolist(), lr, seed, initial.copy()))
+        edge = {j: e for e, pair in enumerate(topology.edges.tolist()) for j in pair if i in pair and j != i}
+        own = seconds[:, i].tolist()
+        workers.append(Worker(i, n, near, weight, bound, fabric, own, lr, seed, initial.copy(), edge))
     process = _process(algorithm)
     for worker in workers:
         env.process(process(worker, steps, algorithm))
@@ -302,5 +362,6 @@ def _process(algorithm: Any) -> Callable[[Worker, int, Any], Process]:
         NaiveCompressedDPSGD: Worker.naive,
         DCDPSGD: Worker.dcd,
         ECDPSGD: Worker.ecd,
+        PowerGossip: Worker.power_gossip,
     }
     return processes[type(algorithm)]
