@@ -79,6 +79,32 @@ class Recorder:
         self.program_of.append(index)
         self.operations, self.sizes = [], []
 
+    def packed(self, rounds: int) -> dict[str, Any]:
+        """Return what was recorded of the first rounds, its sizes on the host, for a checkpoint."""
+        tables, left = [], np.bincount(self.program_of[:rounds], minlength=len(self.bits)).tolist()
+        for p, count in enumerate(left):
+            self.bits[p][:count] = [
+                tuple(None if one is None else to_host(one) for one in row) for row in self.bits[p][:count]
+            ]
+            columns = zip(*self.bits[p][:count], strict=True)
+            tables.append([None if column[0] is None else np.array(column) for column in columns])
+        return {
+            "programs": [[tuple(operation) for operation in program] for program in self.programs],
+            "program_of": np.array(self.program_of[:rounds], dtype=np.int64),
+            "bits": tables,
+        }
+
+    def unpack(self, recorded: dict[str, Any]) -> None:
+        """Go on from what :meth:`packed` returned."""
+        self.programs = {tuple(Operation(*one) for one in program): p for p, program in enumerate(recorded["programs"])}
+        self.program_of = recorded["program_of"].tolist()
+        counts = np.bincount(self.program_of, minlength=len(self.programs)).tolist()
+        self.bits = [
+            [tuple(None if column is None else column[row] for column in columns) for row in range(count)]
+            for columns, count in zip(recorded["bits"], counts, strict=True)
+        ]
+        self.operations, self.sizes = [], []
+
     def trace(self, rounds: int) -> Trace:
         """Return the first rounds as a trace, its sizes on the host."""
         seen = np.array(self.program_of[:rounds], dtype=int)
@@ -136,6 +162,14 @@ class Communicator:
         self.noise: dict[str, Array] = {}  # per kind of operation: largest ||C(z) - z||_F / ||z||_F so far
         self.clipped: Array | int = 0  # numbers that quantizers clipped, over all messages
         self.compressed_numbers = 0  # numbers that were compressed, over all messages
+
+    def counted(self) -> tuple[dict[str, Array], Array | int, int]:
+        """Return what was counted of the compressed messages: ``noise``, ``clipped`` and ``compressed_numbers``."""
+        return dict(self.noise), self.clipped, self.compressed_numbers
+
+    def count_on(self, counted: tuple[dict[str, Array], Array | int, int]) -> None:
+        """Go on from what :meth:`counted` returned."""
+        self.noise, self.clipped, self.compressed_numbers = counted
 
     def key(self, purpose: str, shared: bool = False) -> Key:
         """Return this round's random stream of every worker.

@@ -38,8 +38,12 @@ class History:
         """Loss at the last evaluation."""
         return self.rows[-1]["loss"]
 
-    def evaluate(self, step: int, x: Array, batch_loss: float, lr: float) -> float:
-        """Evaluate the models (n, P) after ``step`` steps; return the average model's loss."""
+    def evaluate(self, step: int, x: Array, batch_loss: float, lr: float, buffers: Array | None = None) -> float:
+        """Evaluate the models (n, P) after ``step`` steps, with the task's buffers (n, Q) if it has any; return the average model's loss."""
+
+        def of_one(model: Array, own: Array | None) -> dict[str, float]:
+            return self.task.evaluate(model) if own is None else self.task.evaluate(model, own)
+
         average = x.mean(axis=0)
         apart = x - average
         row: dict[str, Any] = {
@@ -49,9 +53,9 @@ class History:
             "consensus": float(to_host((apart * apart).sum())) / len(x),
         }
         if self.experiment.evaluate in ("each", "both"):
-            each = [self.task.evaluate(x[i]) for i in range(len(x))]
+            each = [of_one(x[i], None if buffers is None else buffers[i]) for i in range(len(x))]
             row.update({f"each_{name}": np.array([one[name] for one in each]) for name in each[0]})
-        row.update(self.task.evaluate(average))
+        row.update(of_one(average, None if buffers is None else buffers.mean(axis=0)))
         self.rows.append(row)
         return row["loss"]
 

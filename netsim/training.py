@@ -1,5 +1,6 @@
 """Training: the algorithm's arithmetic on all models at once, and the trace of what was said. No times."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -9,11 +10,13 @@ import numpy as np
 import xarray as xr
 
 from algorithms import DCDPSGD, ECDPSGD, NaiveCompressedDPSGD
+from netsim.checkpoint import Checkpoints
 from netsim.communicator import Communicator, Recorder
-from netsim.device import Array, device_namespace, to_host
+from netsim.device import Array, device_namespace, make_key, to_host
 from netsim.errors import NetsimError
 from netsim.experiment import Experiment
 from netsim.history import History, provenance
+from netsim.resume import Position, resume, save
 from netsim.theory import remarks
 from netsim.trace import Trace
 
@@ -73,7 +76,11 @@ class Run:
         return {step: self.recorded[step] for step in steps}
 
 
-def train(experiment: Experiment, progress: Callable[[int, float], None] | None = None) -> Run:
+def train(
+    experiment: Experiment,
+    progress: Callable[[int, float], None] | None = None,
+    checkpoints: Checkpoints | None = None,
+) -> Run:
     """Train an experiment.
 
     Parameters
@@ -82,11 +89,15 @@ def train(experiment: Experiment, progress: Callable[[int, float], None] | None 
         What to run.
     progress
         Called with (steps done, last evaluated loss) after every step.
+    checkpoints
+        Where to write how far it is, and whether to go on from there: the results are then those of an uninterrupted run, bit for bit on the same
+        machine and libraries; on others a remark says so. Whatever interrupts the training, the last whole step is written first.
 
     Raises
     ------
     NetsimError
-        The device cannot be had, the task does not fit, or the algorithm does not call ``gradient`` exactly once a round.
+        The device cannot be had, the task does not fit, the algorithm does not call ``gradient`` exactly once a round, or the checkpoint is of
+        another experiment.
     """
     xp = device_namespace(experiment.device)
     name = repr(experiment.algorithm)
@@ -95,54 +106,74 @@ def train(experiment: Experiment, progress: Callable[[int, float], None] | None 
     comm = Communicator(experiment.topology, task.tensors, experiment.seed, xp, experiment.dtype, recorder)
     history = History(experiment, task)
     every = _evaluation_interval(experiment, task)
-    velocity = next_velocity = loss = None
-    first_bad: Any = _NEVER  # on the device: read where the run stops to look, not at every step
-    diverged_at = None
+    said: list[str] = []
+    loss: Array | None = None
+    computed: tuple[Array | None, Array | None] = None, None  # velocity and buffers after this round's gradient
 
     def gradient(x: Array) -> Array:
-        nonlocal loss, next_velocity
+        nonlocal loss, computed
         if loss is not None:
             raise NetsimError(f"{name} called gradient twice in round {recorder.round}: train expects one call a round")
-        loss, grad = task.gradient(x, recorder.round)
+        if at.buffers is None:
+            (loss, grad), buffers = task.gradient(x, recorder.round), None
+        else:
+            loss, grad, buffers = task.gradient(x, recorder.round, at.buffers)
         recorder.record_gradient()
-        grad, next_velocity = _update(experiment, x, grad, velocity, xp)
+        grad, velocity = _update(experiment, x, grad, at.velocity, xp)
+        computed = velocity, buffers
         return grad
 
     with np.errstate(all="ignore"):  # a divergence is a result, not a warning
         x = _common_model(experiment, task, xp)
-        state = experiment.algorithm.init(x, comm)
-        history.evaluate(0, state.x, np.nan, _rate(experiment, 0))
-        history.keep(0, state.x)
-        for step in range(experiment.steps):
-            loss = next_velocity = None
-            lr = _rate(experiment, step)
-            state = experiment.algorithm.step(state, gradient, lr, comm)
-            if loss is None:
-                raise NetsimError(f"{name} did not call gradient in round {step}: train expects one call a round")
-            velocity = next_velocity
-            recorder.end_round()
-            done = step + 1
-            sound = xp.isfinite(state.x).all() & xp.isfinite(loss).all()
-            first_bad = xp.where(sound | (first_bad != _NEVER), first_bad, done)
-            history.keep(done, state.x)
-            if done % every == 0 or done == experiment.steps:
-                bad = int(to_host(first_bad))
-                value = history.evaluate(done, state.x, float(to_host(loss.mean())), lr)
-                if bad != _NEVER or not value <= DIVERGED * history.initial_loss:
-                    diverged_at = min(bad, done)
-            if progress is not None:
-                progress(done, history.last_loss)
-            if diverged_at is not None:
-                break
-    trace = recorder.trace(experiment.steps if diverged_at is None else diverged_at)
+        buffers = xp.asarray(task.initial_buffers(len(x))) if hasattr(task, "initial_buffers") else None
+        at = Position(0, experiment.algorithm.init(x, comm), None, buffers, xp.asarray(_NEVER), None, comm.counted())
+        tapes = history, recorder, comm
+        resumed = checkpoints and resume(checkpoints, experiment, xp, tapes, said.append)
+        if resumed:
+            at = resumed
+        else:
+            history.evaluate(0, at.state.x, np.nan, _rate(experiment, 0), at.buffers)
+            history.keep(0, at.state.x)
+        saved = at.step
+        try:
+            while at.step < experiment.steps and at.diverged_at is None:
+                loss, lr, done = None, _rate(experiment, at.step), at.step + 1
+                state = experiment.algorithm.step(at.state, gradient, lr, comm)
+                if loss is None:
+                    raise NetsimError(
+                        f"{name} did not call gradient in round {at.step}: train expects one call a round"
+                    )
+                recorder.end_round()
+                sound = xp.isfinite(state.x).all() & xp.isfinite(loss).all()
+                first_bad = xp.where(sound | (at.first_bad != _NEVER), at.first_bad, done)
+                diverged_at = None
+                if done % every == 0 or done == experiment.steps:
+                    bad = int(to_host(first_bad))
+                    value = history.evaluate(done, state.x, float(to_host(loss.mean())), lr, computed[1])
+                    if bad != _NEVER or not value <= DIVERGED * history.initial_loss:
+                        diverged_at = min(bad, done)
+                history.keep(done, state.x)
+                at = Position(done, state, *computed, first_bad, diverged_at, comm.counted())
+                if checkpoints and done % checkpoints.every == 0:
+                    save(checkpoints, experiment, xp, at, tapes)
+                    saved = done
+                if progress is not None:
+                    progress(done, history.last_loss)
+        finally:
+            if checkpoints and saved != at.step:
+                save(checkpoints, experiment, xp, at, tapes)
+    trace = recorder.trace(experiment.steps if at.diverged_at is None else at.diverged_at)
+    theory = (
+        remarks(experiment.topology, _noise(comm).get("post")) if isinstance(experiment.algorithm, TANG_2018) else ()
+    )
     return Run(
         experiment,
-        history.dataset(trace, {**provenance(experiment, xp), **counts(comm, state)}),
+        history.dataset(trace, {**provenance(experiment, xp), **counts(comm, at.state)}),
         trace,
-        diverged_at,
-        np.array(to_host(state.x)),
+        at.diverged_at,
+        np.array(to_host(at.state.x)),
         getattr(task, "steps_per_epoch", None),
-        remarks(experiment.topology, _noise(comm).get("post")) if isinstance(experiment.algorithm, TANG_2018) else (),
+        (*said, *theory),
         history.recorded,
     )
 
@@ -164,8 +195,12 @@ def _noise(comm: Communicator) -> dict[str, float]:
 
 
 def _bound_task(experiment: Experiment, xp: ModuleType) -> Any:
+    """Return the task bound to its workers and device; one that draws on the device is handed the maker of keys."""
     task, n = experiment.task, experiment.topology.n
-    return task.bind(n, experiment.seed, xp, experiment.dtype) if hasattr(task, "bind") else task
+    if not hasattr(task, "bind"):
+        return task
+    draws = "keys" in inspect.signature(task.bind).parameters
+    return task.bind(n, experiment.seed, xp, experiment.dtype, **({"keys": make_key} if draws else {}))
 
 
 def _common_model(experiment: Experiment, task: Any, xp: ModuleType) -> Array:

@@ -16,6 +16,9 @@ class Quadratic:
         self.alike = alike
         self.targets = self._draw(n, 0)
 
+    def __repr__(self):
+        return f"Quadratic(alike={self.alike})"
+
     def _draw(self, n, step):
         rng = np.random.default_rng(step)
         parts = [rng.normal(size=(n, rows, columns)) * 0.5 ** np.arange(columns) for rows, columns in self.shapes]
