@@ -4,6 +4,7 @@ from algorithms.allreduce import AllReduceSGD
 from algorithms.choco import ChocoSGD
 from algorithms.compression import (
     Clip,
+    CompressorClaims,
     Identity,
     LowRank,
     NearestQuantizer,
@@ -22,7 +23,7 @@ from algorithms.moniqua import Moniqua
 from algorithms.parameter_server import ParameterServerSGD
 from algorithms.powergossip import PowerGossip
 from algorithms.powersgd import PowerSGD
-from algorithms.protocol import Algorithm
+from algorithms.protocol import Algorithm, Claims
 from algorithms.tang2018 import DCDPSGD, ECDPSGD, NaiveCompressedDPSGD
 
 __all__ = [
@@ -32,7 +33,9 @@ __all__ = [
     "Algorithm",
     "AllReduceSGD",
     "ChocoSGD",
+    "Claims",
     "Clip",
+    "CompressorClaims",
     "DeepSqueeze",
     "DoubleSqueeze",
     "EdgeGossip",

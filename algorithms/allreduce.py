@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from algorithms.compression import Compressor
 from algorithms.legend import short_repr
-from algorithms.protocol import Array, Comm, Gradient, Models
+from algorithms.protocol import Array, Claims, Comm, Gradient, Models, unbiased
 
 
 @dataclass(frozen=True, repr=False)
@@ -31,6 +31,13 @@ class AllReduceSGD:
     compress: Compressor | None = None
 
     __repr__ = short_repr
+
+    @property
+    def claims(self) -> Claims:
+        """The mean is as good as the compressor; nothing brings apart models together."""
+        if self.compress is None:
+            return Claims(limit="all-reduce", contracts=None)
+        return Claims(mean="expectation" if unbiased(self.compress) else None, limit="all-reduce", contracts=None)
 
     def init(self, x: Array, comm: Comm) -> Models:
         """Start from the common model."""

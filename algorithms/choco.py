@@ -7,7 +7,7 @@ from array_api_compat import array_namespace
 
 from algorithms.compression import Compressor
 from algorithms.legend import short_repr
-from algorithms.protocol import Array, Comm, Gradient
+from algorithms.protocol import Array, Claims, Comm, Gradient
 
 
 class ChocoState(NamedTuple):
@@ -57,6 +57,11 @@ class ChocoSGD:
     overlap: bool = False
 
     __repr__ = short_repr
+
+    @property
+    def claims(self) -> Claims:
+        """Exact in the mean; D-PSGD in both orders."""
+        return Claims(limit="dpsgd" if self.overlap else "adapt-then-combine")
 
     def init(self, x: Array, comm: Comm) -> ChocoState:
         """Start from the common model, of which nobody knows anything."""

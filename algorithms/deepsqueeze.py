@@ -7,7 +7,7 @@ from array_api_compat import array_namespace
 
 from algorithms.compression import Compressor
 from algorithms.legend import short_repr
-from algorithms.protocol import Array, Comm, Gradient
+from algorithms.protocol import Array, Claims, Comm, Gradient
 
 
 class DeepSqueezeState(NamedTuple):
@@ -57,6 +57,11 @@ class DeepSqueeze:
     overlap: bool = False
 
     __repr__ = short_repr
+
+    @property
+    def claims(self) -> Claims:
+        """Exact in the mean; D-PSGD in both orders; the error that is fed back stays."""
+        return Claims(limit="dpsgd" if self.overlap else "adapt-then-combine", contracts="to a floor")
 
     def init(self, x: Array, comm: Comm) -> DeepSqueezeState:
         """Start from the common model, with nothing left untold."""

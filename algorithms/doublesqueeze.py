@@ -1,13 +1,13 @@
 """DoubleSqueeze: Tang, Lian, Yu, Zhang, Liu 2019, *DoubleSqueeze: Parallel SGD with Double-Pass Error-Compensated Compression*."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from array_api_compat import array_namespace
 
 from algorithms.compression import Compressor
 from algorithms.legend import short_repr
-from algorithms.protocol import Array, Comm, Gradient
+from algorithms.protocol import Array, Claims, Comm, Gradient
 
 
 class DoubleSqueezeState(NamedTuple):
@@ -57,6 +57,7 @@ class DoubleSqueeze:
     server_compress: Compressor | None = None
 
     __repr__ = short_repr
+    claims: ClassVar[Claims] = Claims(mean=None, limit="all-reduce", contracts=None)
 
     def init(self, x: Array, comm: Comm) -> DoubleSqueezeState:
         """Start from the common model, with nothing left untold."""

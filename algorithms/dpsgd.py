@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from algorithms.compression import Identity
 from algorithms.legend import short_repr
-from algorithms.protocol import Array, Comm, Gradient, Models
+from algorithms.protocol import Array, Claims, Comm, Gradient, Models
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,6 +33,11 @@ class DPSGD:
     overlap: bool = True
 
     __repr__ = short_repr
+
+    @property
+    def claims(self) -> Claims:
+        """Exactly itself, in both orders."""
+        return Claims(limit="dpsgd" if self.overlap else "adapt-then-combine")
 
     def init(self, x: Array, comm: Comm) -> Models:
         """Start from the common model."""

@@ -10,7 +10,7 @@ from algorithms.compression.message import Array, Key, Message, Tensors, Wire, s
 from algorithms.compression.scaled import decode_scaled, encode_scaled
 from algorithms.compression.units import check_rows, unit_spans
 from algorithms.legend import short_repr
-from algorithms.protocol import Comm, Gradient
+from algorithms.protocol import Claims, Comm, Gradient
 
 
 class MoniquaState(NamedTuple):
@@ -90,6 +90,12 @@ class Moniqua:
         """B = 2 theta / (1 - 2 delta)."""
         delta = 1 / (2**self.bits - 1)
         return 2 * self.theta / (1 - 2 * delta)
+
+    @property
+    def claims(self) -> Claims:
+        """Exact in the mean while neighbours are within theta; at 2 and 3 bits a level is no finer than that, and nothing contracts."""
+        level = self.period / (2**self.bits - 1)
+        return Claims(limit=None, contracts="to a floor" if level < self.theta / 4 else None, spread=self.theta / 16)
 
     def init(self, x: Array, comm: Comm) -> MoniquaState:
         """Start from the common model."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from algorithms.compression import Compressor, Identity
 from algorithms.legend import short_repr
-from algorithms.protocol import Array, Comm, Gradient, Models
+from algorithms.protocol import Array, Claims, Comm, Gradient, Models, unbiased
 
 
 @dataclass(frozen=True, repr=False)
@@ -34,6 +34,13 @@ class ParameterServerSGD:
     server_compress: Compressor | None = None
 
     __repr__ = short_repr
+
+    @property
+    def claims(self) -> Claims:
+        """The mean is as good as the compressors; nothing brings apart models together."""
+        exact = self.compress is None and self.server_compress is None
+        fair = unbiased(self.compress) and unbiased(self.server_compress)
+        return Claims("exact" if exact else "expectation" if fair else None, limit="all-reduce", contracts=None)
 
     def init(self, x: Array, comm: Comm) -> Models:
         """Start from the common model."""

@@ -136,7 +136,9 @@ class PowerGossip:
     @property
     def claims(self) -> Claims:
         """Exact in the mean; D-PSGD in both orders, of square matrices at full rank."""
-        return Claims(limit="dpsgd" if self.overlap else "adapt-then-combine", exact=(("rank", 2**30),))
+        return Claims(
+            limit="dpsgd" if self.overlap else "adapt-then-combine", exact=(("rank", 2**30), ("iterations", 1))
+        )
 
     def init(self, x: Array, comm: Comm) -> PowerGossipState:
         """Start from the common model, and vectors drawn from the edges' streams that multiply from the right."""

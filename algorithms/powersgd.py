@@ -1,13 +1,13 @@
 """PowerSGD: Vogels, Karimireddy, Jaggi 2019, *PowerSGD: Practical Low-Rank Gradient Compression for Distributed Optimization*."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from array_api_compat import array_namespace
 
 from algorithms.legend import short_repr
 from algorithms.matrices import joined, matrices, orthonormal, stacked, standard_normal
-from algorithms.protocol import Array, Comm, Gradient
+from algorithms.protocol import Array, Claims, Comm, Gradient
 
 
 class PowerSGDState(NamedTuple):
@@ -65,6 +65,9 @@ class PowerSGD:
     momentum: float = 0.0
 
     __repr__ = short_repr
+    claims: ClassVar[Claims] = Claims(
+        mean=None, limit="all-reduce", contracts=None, exact=(("rank", 2**30), ("momentum", 0.0))
+    )
 
     def __post_init__(self) -> None:
         if self.rank < 1:

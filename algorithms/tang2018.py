@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from algorithms.compression import Compressor, Identity
 from algorithms.legend import short_repr
-from algorithms.protocol import Array, Comm, Gradient, Models
+from algorithms.protocol import Array, Claims, Comm, Gradient, Models, unbiased
 
 
 @dataclass(frozen=True, repr=False)
@@ -30,6 +30,11 @@ class NaiveCompressedDPSGD:
     compress: Compressor
 
     __repr__ = short_repr
+
+    @property
+    def claims(self) -> Claims:
+        """The mean is as good as the compressor, whose error stays."""
+        return Claims("expectation" if unbiased(self.compress) else None, "dpsgd", contracts="to a floor")
 
     def init(self, x: Array, comm: Comm) -> Models:
         """Start from the common model."""
@@ -82,6 +87,11 @@ class DCDPSGD:
     compress: Compressor
 
     __repr__ = short_repr
+
+    @property
+    def claims(self) -> Claims:
+        """The mean is as good as the compressor."""
+        return Claims("expectation" if unbiased(self.compress) else None, "dpsgd")
 
     def init(self, x: Array, comm: Comm) -> DCDState:
         """Start from the common model, which everybody knows of everybody; where there is none, tell the neighbours."""
@@ -151,6 +161,11 @@ class ECDPSGD:
     def __post_init__(self) -> None:
         if self.index not in ("equations", "listing"):
             raise ValueError(f'ECDPSGD: index = {self.index!r}: write "equations" or "listing"')
+
+    @property
+    def claims(self) -> Claims:
+        """The mean is as good as the compressor."""
+        return Claims("expectation" if unbiased(self.compress) else None, "dpsgd", contracts="to a floor")
 
     def init(self, x: Array, comm: Comm) -> ECDState:
         """Start from the common model, which everybody's estimate of everybody equals; where there is none, tell the neighbours."""

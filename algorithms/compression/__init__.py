@@ -4,7 +4,7 @@ from algorithms.compression.bitpack import pack, unpack
 from algorithms.compression.clip import Clip
 from algorithms.compression.identity import Identity
 from algorithms.compression.lowrank import LowRank
-from algorithms.compression.message import Array, Compressor, Key, Message, Tensors, Wire
+from algorithms.compression.message import Array, Compressor, CompressorClaims, Key, Message, Tensors, Wire
 from algorithms.compression.quantizers import NearestQuantizer, StochasticQuantizer
 from algorithms.compression.sign import OneBit, Sign
 from algorithms.compression.sparsifier import RandomSparsifier
@@ -14,6 +14,7 @@ __all__ = [
     "Array",
     "Clip",
     "Compressor",
+    "CompressorClaims",
     "Identity",
     "Key",
     "LowRank",

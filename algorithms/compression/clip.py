@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from algorithms.compression.message import Array, Key, Message, Tensors, Wire, same_bits
+from algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
 from algorithms.compression.scaled import decode_scaled, encode_scaled
 from algorithms.compression.units import check_rows, unit_spans
 from algorithms.legend import short_repr
@@ -44,6 +44,11 @@ class Clip:
     def __post_init__(self) -> None:
         if not isinstance(self.bits, int) or isinstance(self.bits, bool) or not 10 <= self.bits <= 32:
             raise ValueError(f"Clip: bits = {self.bits!r}, must be a whole number from 10 to 32")
+
+    @property
+    def claims(self) -> CompressorClaims:
+        """A contraction, biased towards 0."""
+        return CompressorClaims(unbiased=False, contraction=1 - 4.0 ** (9 - self.bits))
 
     def compress(self, x: Array, key: Key | None, tensors: Tensors) -> Message:
         """Clip the rows of x, (rows, P) float32 or float64; the key is not used."""

@@ -1,11 +1,12 @@
 """No compression: full precision."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from algorithms.compression.bitpack import to_host
-from algorithms.compression.message import Array, Key, Message, Tensors, Wire, same_bits
+from algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
 from algorithms.compression.units import check_rows
 from algorithms.legend import short_repr
 
@@ -18,6 +19,7 @@ class Identity:
     """
 
     __repr__ = short_repr
+    claims: ClassVar[CompressorClaims] = CompressorClaims(contraction=1.0)
 
     def compress(self, x: Array, key: Key | None, tensors: Tensors) -> Message:
         """Return x itself, not a copy, as the value.

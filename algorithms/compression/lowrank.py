@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from math import prod
+from typing import ClassVar
 
 import numpy as np
 from array_api_compat import array_namespace
 
 from algorithms.compression.identity import decode_numbers, encode_numbers
-from algorithms.compression.message import Array, Key, Message, Tensors, Wire, same_bits
+from algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
 from algorithms.compression.units import Unit, check_rows, row_blocks
 from algorithms.legend import short_repr
 from algorithms.matrices import Matrix, joined, matrices, orthonormal, stacked, standard_normal
@@ -54,6 +55,7 @@ class LowRank:
     unit: Unit = "tensor"
 
     __repr__ = short_repr
+    claims: ClassVar[CompressorClaims] = CompressorClaims(unbiased=False)
 
     def __post_init__(self) -> None:
         for name, least in (("rank", 1), ("iterations", 0)):

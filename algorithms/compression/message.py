@@ -90,6 +90,28 @@ class Wire(Sequence):
         return len(self.rows)
 
 
+@dataclass(frozen=True)
+class CompressorClaims:
+    """What a compressor promises, for ``netsim.testing.check_compressor``. The default is the strictest: who declares nothing promises everything.
+
+    A compressor declares ``claims: ClassVar[CompressorClaims] = CompressorClaims(...)``, or has a property ``claims`` where they depend on its
+    fields.
+
+    Attributes
+    ----------
+    unbiased
+        E C(x) = x.
+    contraction
+        E||C(x) - x||² <= (1 - δ) ||x||²: True for some δ above 0, or a number that δ is at least; False where not.
+    within
+        (lo, hi), the numbers for which this holds; None: all.
+    """
+
+    unbiased: bool = True
+    contraction: bool | float = True
+    within: tuple[float, float] | None = None
+
+
 class Compressor(Protocol):
     """A frozen dataclass of hyperparameters with these three functions."""
 

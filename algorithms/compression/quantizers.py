@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from array_api_compat import array_namespace
 
 from algorithms.compression.grid import Grid, codes_to_values, round_to_codes, tensor_scales
-from algorithms.compression.message import Array, Key, Message, Tensors, Wire, same_bits
+from algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
 from algorithms.compression.scaled import decode_scaled, encode_scaled
 from algorithms.compression.thresholds import round_to_thresholds
 from algorithms.compression.units import Unit, check_rows, check_unit, unit_count, unit_spans
@@ -67,6 +67,11 @@ class StochasticQuantizer:
         if not 0 < self.shrink <= 1:
             raise ValueError(f"{type(self).__name__}: shrink = {self.shrink!r}, must be above 0 and at most 1")
 
+    @property
+    def claims(self) -> CompressorClaims:
+        """Unbiased inside its range, unless shrunk."""
+        return CompressorClaims(unbiased=self.shrink == 1, contraction=False, within=_range(self))
+
     def compress(self, x: Array, key: Key, tensors: Tensors) -> Message:
         """Quantize the rows of x, (rows, P) float32 or float64, number e with number e of the row's stream."""
         return _compress(self, x, key, tensors, self.shrink)
@@ -103,6 +108,7 @@ class NearestQuantizer:
     levels: tuple[float, ...] | None = None
 
     __repr__ = short_repr
+    claims: ClassVar[CompressorClaims] = CompressorClaims(unbiased=False, contraction=False)
 
     def __post_init__(self) -> None:
         _check(self)
@@ -147,6 +153,13 @@ def _check(quantizer: Quantizer) -> None:
     needed = (len(levels) - 1).bit_length()
     if quantizer.bits != needed:
         raise ValueError(f"{name}: bits = {quantizer.bits!r}, {len(levels)} levels need bits = {needed}")
+
+
+def _range(quantizer: Quantizer) -> tuple[float, float] | None:
+    """Return the numbers that are not clipped; None: all."""
+    if quantizer.levels is not None:
+        return quantizer.levels[0], quantizer.levels[-1]
+    return None if isinstance(quantizer.scale, str) else quantizer.scale
 
 
 def _scales_sent(quantizer: Quantizer) -> int:

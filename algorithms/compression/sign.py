@@ -1,12 +1,12 @@
 """Signs: one bit a number, and what the two signs mean."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from array_api_compat import array_namespace
 
-from algorithms.compression.message import Array, Key, Message, Tensors, Wire, same_bits
+from algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
 from algorithms.compression.scaled import decode_scaled, encode_scaled
 from algorithms.compression.units import (
     Span,
@@ -61,6 +61,11 @@ class Sign:
         if self.scale not in ("l1", "rms"):
             raise ValueError(f'Sign: scale = {self.scale!r}, write "l1" or "rms"')
         check_unit(self, self.unit)
+
+    @property
+    def claims(self) -> CompressorClaims:
+        """A contraction with the mean magnitude."""
+        return CompressorClaims(unbiased=False, contraction=self.scale == "l1")
 
     def compress(self, x: Array, key: Key | None, tensors: Tensors) -> Message:
         """Take the signs of the rows of x, (rows, P) float32 or float64; the key is not used."""
@@ -119,6 +124,7 @@ class OneBit:
     unit: Unit = "tensor"
 
     __repr__ = short_repr
+    claims: ClassVar[CompressorClaims] = CompressorClaims(unbiased=False)
 
     def __post_init__(self) -> None:
         check_unit(self, self.unit)

@@ -7,7 +7,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from algorithms.compression.bitpack import from_bits, index_bits, to_bits, to_host
-from algorithms.compression.message import Array, Key, Message, Tensors, Wire
+from algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire
 from algorithms.compression.units import Unit, check_rows, check_unit, column_blocks, row_blocks, split, unit_spans
 from algorithms.legend import short_repr
 
@@ -45,6 +45,12 @@ class RandomSparsifier:
                 f"RandomSparsifier: probability = {self.probability!r}, must be above 0 (2**-32 or more) and at most 1"
             )
         check_unit(self, self.unit)
+
+    @property
+    def claims(self) -> CompressorClaims:
+        """Unbiased; a contraction where most numbers are kept."""
+        delta = 2 - 1 / self.probability
+        return CompressorClaims(contraction=delta if delta > 0 else False)
 
     def compress(self, x: Array, key: Key, tensors: Tensors) -> Message:
         """Sparsify the rows of x, (rows, P) float32 or float64, number e with word e of the row's stream."""

@@ -1,14 +1,14 @@
 """A fixed number of numbers: the largest, or those that everybody's common random stream names."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from array_api_compat import array_namespace
 
 from algorithms.compression.bitpack import from_bits, index_bits, to_bits, to_host
 from algorithms.compression.largest import largest, largest_magnitudes
-from algorithms.compression.message import Array, Key, Message, Tensors, Wire, same_bits
+from algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
 from algorithms.compression.units import Span, Unit, check_rows, check_unit, split, unit_spans
 from algorithms.legend import short_repr
 
@@ -47,6 +47,7 @@ class TopK:
     profile: str = "packed"
 
     __repr__ = short_repr
+    claims: ClassVar[CompressorClaims] = CompressorClaims(unbiased=False)
 
     def __post_init__(self) -> None:
         _check(self)
@@ -110,6 +111,11 @@ class RandomK:
 
     def __post_init__(self) -> None:
         _check(self)
+
+    @property
+    def claims(self) -> CompressorClaims:
+        """Unbiased or a contraction, as scaled."""
+        return CompressorClaims(unbiased=self.unbiased, contraction=not self.unbiased)
 
     def compress(self, x: Array, key: Key, tensors: Tensors) -> Message:
         """Sparsify the rows of x, (rows, P) float32 or float64, number e by word e of the key's shared stream."""
