@@ -1,0 +1,175 @@
+"""The shapes and dtypes of what NumPy's functions return, from the shapes and dtypes of what they are given.
+
+``x`` is anything with ``shape`` and ``dtype``. A rule takes the function's name, then its arguments.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from netsim.errors import NetsimError
+
+Shape = tuple[int, ...]
+Result = tuple[Shape, Any]  # and the dtype
+
+broadcast = lru_cache(maxsize=4096)(np.broadcast_shapes)
+
+
+@lru_cache(maxsize=1024)
+def result_dtype(function: Callable[..., Any], *kinds: Any) -> np.dtype:
+    """Return the dtype of a function of arrays of some dtypes and of Python's numbers of some types."""
+    return function(*(np.empty(0, kind) if isinstance(kind, np.dtype) else kind(1) for kind in kinds)).dtype
+
+
+def check_fits(shape: Shape, place: Shape) -> None:
+    """Raise ValueError unless an array of a shape can be written to a place of another."""
+    if shape != place and broadcast(shape, place) != place:
+        raise ValueError(f"a dry run writes an array of shape {shape} to a place of shape {place}")
+
+
+def indexed(shape: Shape, key: tuple) -> Shape:
+    """Return the shape of x[key].
+
+    Raises
+    ------
+    NetsimError
+        A truth value chooses what is taken: how much that is, no shape can say.
+    """
+    if all(type(part) is slice for part in key):  # most keys, and this is asked often
+        return (*map(_extent, key, shape), *shape[len(key) :])
+    named = sum(part is not None and part is not ... for part in key)
+    missing = [slice(None)] * (len(shape) - named)
+    dots = next((d for d, part in enumerate(key) if part is ...), None)
+    whole = (*key, *missing) if dots is None else (*key[:dots], *missing, *key[dots + 1 :])
+    sizes, found, indices, places = iter(shape), [], [], []
+    for position, part in enumerate(whole):
+        if part is None:
+            found.append(1)
+            continue
+        size = next(sizes)
+        if isinstance(part, slice):
+            found.append(_extent(part, size))
+        elif hasattr(part, "dtype") and part.dtype.kind == "b":
+            raise NetsimError("a dry run from shapes has no truth values to choose x[mask] by")
+        else:
+            indices.append(getattr(part, "shape", ()))
+            places.append((position, len(found)))
+    if not any(indices):
+        return tuple(found)
+    together = places[-1][0] - places[0][0] == len(places) - 1
+    at = places[0][1] if together else 0
+    return (*found[:at], *broadcast(*indices), *found[at:])
+
+
+def _extent(part: slice, size: int) -> int:
+    """Return how many of ``size`` elements a slice takes."""
+    if part.start is part.stop is part.step is None:
+        return size
+    return len(range(*part.indices(size)))
+
+
+def _viewed(name: str, x: Any, *args: Any) -> Result:
+    if name in ("reshape", "transpose") and len(args) > 1:
+        args = (args,)  # as methods they take sizes, or axes, one by one
+    return _viewed_shape(name, x.shape, *(tuple(arg) if isinstance(arg, list) else arg for arg in args)), x.dtype
+
+
+@lru_cache(maxsize=4096)
+def _viewed_shape(name: str, shape: Shape, *args: Any) -> Shape:
+    """Ask NumPy, with an array that takes no memory."""
+    return getattr(np, name)(np.broadcast_to(np.empty(()), shape), *args).shape
+
+
+def _retyped(name: str, x: Any, dtype: Any, copy: bool = True) -> Result:
+    dtype = np.dtype(dtype)
+    if name == "view" and dtype.itemsize != x.dtype.itemsize:
+        return (*x.shape[:-1], x.shape[-1] * x.dtype.itemsize // dtype.itemsize), dtype
+    return x.shape, dtype
+
+
+def _unchanged(name: str, x: Any) -> Result:
+    return x.shape, x.dtype
+
+
+def _reduced(name: str, x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Result:
+    axes = range(len(x.shape)) if axis is None else (axis,) if isinstance(axis, int) else axis
+    gone = {one % len(x.shape) for one in axes}
+    shape = tuple(1 if d in gone else size for d, size in enumerate(x.shape) if keepdims or d not in gone)
+    return shape, _reduced_dtype(name, x.dtype)
+
+
+@lru_cache(maxsize=256)
+def _reduced_dtype(name: str, dtype: np.dtype) -> np.dtype:
+    return np.asarray(getattr(np, name)(np.ones(1, dtype))).dtype
+
+
+def _ordered(name: str, x: Any, *places: Any, axis: int = -1) -> Result:
+    return x.shape, np.dtype(np.intp) if name.startswith("arg") else x.dtype
+
+
+def _accumulated(name: str, x: Any, axis: int | None = None) -> Result:
+    return (prod(x.shape),) if axis is None else x.shape, _reduced_dtype("sum", x.dtype)
+
+
+def _found(name: str, x: Any, values: Any, side: str = "left") -> Result:
+    return values.shape, np.dtype(np.intp)
+
+
+def _joined(name: str, parts: Sequence[Any], axis: int = 0) -> Result:
+    shapes = [part.shape for part in parts]
+    at, first = axis % len(shapes[0]), shapes[0]
+    if any(shape[:at] + shape[at + 1 :] != first[:at] + first[at + 1 :] for shape in shapes):
+        raise ValueError(f"a dry run joins {', '.join(map(str, shapes))} along axis {axis}")
+    size = sum(shape[at] for shape in shapes)
+    return (*first[:at], size, *first[at + 1 :]), np.result_type(*(part.dtype for part in parts))
+
+
+def _stacked(name: str, parts: Sequence[Any], axis: int = 0) -> Result:
+    first = parts[0].shape
+    at = axis % (len(first) + 1)
+    return (*first[:at], len(parts), *first[at:]), np.result_type(*(part.dtype for part in parts))
+
+
+def _product(name: str, a: Any, b: Any) -> Result:
+    rows, columns = a.shape[-2:-1], b.shape[-1:] if len(b.shape) > 1 else ()
+    if a.shape[-1] != b.shape[-2:][0]:
+        raise ValueError(f"a dry run multiplies {a.shape} by {b.shape}")
+    return (*broadcast(a.shape[:-2], b.shape[:-2]), *rows, *columns), result_dtype(np.add, a.dtype, b.dtype)
+
+
+def _inner(name: str, a: Any, b: Any) -> Result:
+    return (), result_dtype(np.add, a.dtype, b.dtype)
+
+
+def _picked(name: str, x: Any, indices: Any, axis: int | None = None) -> Result:
+    before, after = ((), ()) if axis is None else (x.shape[: axis % len(x.shape)], x.shape[axis % len(x.shape) + 1 :])
+    return (*before, *indices.shape, *after), x.dtype
+
+
+def _picked_along(name: str, x: Any, indices: Any, axis: int = -1) -> Result:
+    shape = [max(sizes) for sizes in zip(indices.shape, x.shape, strict=True)]
+    shape[axis] = indices.shape[axis]
+    return tuple(shape), x.dtype
+
+
+_VIEWS = ("reshape", "transpose", "swapaxes", "ravel", "broadcast_to", "expand_dims", "squeeze")
+_REDUCTIONS = ("sum", "prod", "mean", "std", "var", "max", "min", "argmax", "argmin", "any", "all", "count_nonzero")
+SAME_NUMBERS = {*_VIEWS, "view", "astype", "copy"}  # what they return holds the numbers that they were given
+RULES: dict[str, Callable[..., Result]] = {
+    **dict.fromkeys(_VIEWS, _viewed),
+    **dict.fromkeys(_REDUCTIONS, _reduced),
+    **dict.fromkeys(("view", "astype"), _retyped),
+    **dict.fromkeys(("sort", "partition", "argsort", "argpartition"), _ordered),
+    **dict.fromkeys(("concat", "concatenate"), _joined),
+    "copy": _unchanged,
+    "cumsum": _accumulated,
+    "matmul": _product,
+    "searchsorted": _found,
+    "stack": _stacked,
+    "take": _picked,
+    "take_along_axis": _picked_along,
+    "vdot": _inner,
+}
