@@ -1,13 +1,25 @@
-"""Reading data files that must be the published ones, byte for byte."""
+"""Finding, downloading and reading data files that must be the published ones, byte for byte."""
 
 import gzip
 import hashlib
 import lzma
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-_OPENERS = {".gz": gzip.open, ".xz": lzma.open}
+import pooch
+
+_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
+# first bytes: what such a file is, and the ending that goes without saying
+_BEGINNINGS = {
+    b"\x1f\x8b": ("a .gz file", ".gz"),
+    b"\xfd7zXZ\0": ("an .xz file", ".xz"),
+    b"BZh": ("a .bz2 file", ".bz2"),
+    b"PK\3\4": ("a .zip file", ".zip"),
+    b"<": ("a web page", ".html"),
+    b"version https://git-lfs": ("a pointer of Git LFS, in place of the file", ".lfs"),
+}
 
 
 def find_folder(path: str | Path, subfolders: Sequence[str], names: Sequence[str], remedy: str) -> Path:
@@ -34,7 +46,7 @@ def find_folder(path: str | Path, subfolders: Sequence[str], names: Sequence[str
         what = "is a file" if root.exists() else "does not exist"
         raise ValueError(f"{root}: {what}; expected the folder that holds {names[0]}; {remedy}")
     return next(
-        (f for f in (root, *(root / s for s in subfolders)) if any((f / name).exists() for name in names)), root
+        (f for f in (root, *(root / s for s in subfolders)) if any((f / name).is_file() for name in names)), root
     )
 
 
@@ -63,38 +75,87 @@ def read_verified(path: Path, checksum: str, size: int, remedy: str) -> bytes:
     checksum
         Published md5 or sha256 of the decompressed bytes, in hexadecimal digits.
     size
-        Their published number.
+        Their published number; of a longer file no more than that is read.
     remedy
         How to get the right file, for the error.
 
     Raises
     ------
     ValueError
-        The file cannot be read, is cut short, or holds something else; the line names the file, what was expected and
-        the remedy.
+        The file cannot be read, is cut short, or holds something else; the line names the file, what was expected, what
+        was found and the remedy.
     """
-    opener = _OPENERS.get(path.suffix, open)
+    kind = _kind(checksum)
+    packed = path.suffix in _OPENERS
     try:
-        with opener(path, "rb") as file:  # type: ignore[operator]
-            data: bytes = file.read()
+        with _OPENERS.get(path.suffix, open)(path, "rb") as file:
+            data: bytes = file.read(size + 1)
+        foreign = _foreign(path)
     except EOFError:
         raise ValueError(
-            f"{path}: truncated: the compressed data ends early (expected {size:,} bytes unpacked); {remedy}"
+            f"{path}: truncated: the compressed data ends early (expected {size:,} bytes unpacked, {kind} {checksum}); {remedy}"
         ) from None
     except (gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
         raise ValueError(
-            f"{path}: not an intact {path.suffix} file ({error}); expected {size:,} bytes unpacked; {remedy}"
+            f"{path}: not an intact {path.suffix} file ({error}){_foreign(path)}; "
+            f"expected {size:,} bytes unpacked, {kind} {checksum}; {remedy}"
         ) from None
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error}); {remedy}") from None
+    expected = f"expected {size:,}{' unpacked' if packed else ''}, {kind} {checksum}"
     if len(data) < size:
-        raise ValueError(f"{path}: truncated: {len(data):,} bytes, expected {size:,}; {remedy}")
+        raise ValueError(f"{path}: truncated: {len(data):,} bytes{foreign}, {expected}; {remedy}")
     if len(data) > size:
-        raise ValueError(f"{path}: another file: {len(data):,} bytes, expected {size:,}; {remedy}")
-    kind = {32: "md5", 64: "sha256"}[len(checksum)]
-    found = hashlib.new(kind, data, usedforsecurity=False).hexdigest()
-    if found != checksum:
+        found = f"over {size:,}" if packed else f"{path.stat().st_size:,}"
+        raise ValueError(f"{path}: another file: {found} bytes{foreign}, {expected}; {remedy}")
+    digest = hashlib.new(kind, data, usedforsecurity=False).hexdigest()
+    if digest != checksum:
         raise ValueError(
-            f"{path}: damaged or another file: its {kind} is {found}, the published one {checksum}; {remedy}"
+            f"{path}: damaged or another file{foreign}: its {kind} is {digest}, the published one {checksum}; {remedy}"
         )
     return data
+
+
+def fetch(url: str, checksum: str, name: str | None = None, processor: pooch.Untar | None = None) -> Path:
+    """Download a file once, into pooch's cache, check it, unpack it if asked to, and return the folder it is in.
+
+    Parameters
+    ----------
+    url
+        Where it is.
+    checksum
+        Its published md5 or sha256, in hexadecimal digits; a copy in the cache is checked too.
+    name
+        What to call it; None: as it is called at the end of the address.
+    processor
+        What unpacks it; the folder is then that of its first file.
+
+    Raises
+    ------
+    ValueError
+        The download failed, or brought another file.
+    """
+    known = f"{_kind(checksum)}:{checksum}"
+    try:
+        got = pooch.retrieve(
+            url, known, name or url.rsplit("/", 1)[1], pooch.os_cache("netsim"), processor, progressbar=False
+        )
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{url}: the download failed ({str(error).splitlines()[0]}); fetch it by hand and give its folder"
+        ) from None
+    return Path(got if isinstance(got, str) else got[0]).parent
+
+
+def _kind(checksum: str) -> str:
+    return {32: "md5", 64: "sha256"}[len(checksum)]
+
+
+def _foreign(path: Path) -> str:
+    """Say what a wrong file seems to be, by its first bytes, where its ending does not say so already."""
+    with open(path, "rb") as file:
+        start = file.read(64)
+    for first, (what, ending) in _BEGINNINGS.items():
+        if start.startswith(first) and path.suffix != ending:
+            return f" (it begins like {what})"
+    return ""

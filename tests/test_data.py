@@ -1,7 +1,8 @@
 """Data sets, partitions and the order in which workers read."""
 
 import gzip
-import lzma
+import hashlib
+import importlib
 import os
 from pathlib import Path
 
@@ -13,15 +14,14 @@ from hypothesis import strategies as st
 
 from models import cifar10, datasets, digits, load, mnist, partition
 from models.batches import Batches
+from models.datasets import Dataset, a9a, images, w8a
 from models.draws import generator
 
 DATA = Path(os.environ.get("NETSIM_DATA", Path(__file__).parents[1].parent / "shared" / "data"))
 needs_mnist = pytest.mark.skipif(
     not (DATA / "mnist").is_dir(), reason=f"no MNIST files in {DATA}/mnist (set NETSIM_DATA)"
 )
-needs_cifar = pytest.mark.skipif(
-    not (DATA / "cifar10").is_dir(), reason=f"no CIFAR-10 files in {DATA}/cifar10 (set NETSIM_DATA)"
-)
+mnist_files = importlib.import_module("models.mnist")._FILES
 LABELS = "train-labels-idx1-ubyte"
 
 
@@ -70,7 +70,7 @@ def test_names():
     assert load("digits", train=10).name == "digits[10]"
     with pytest.raises(ValueError, match="'digit' is unknown; did you mean 'digits'"):
         load("digit")
-    with pytest.raises(ValueError, match="'imagenet' is unknown \\(known: digits, mnist, cifar10\\)"):
+    with pytest.raises(ValueError, match="'imagenet' is unknown \\(known: digits, mnist, cifar10, a9a, w8a\\)"):
         load("imagenet")
     with pytest.raises(ValueError, match="somewhere: does not exist"):
         load("digits", path="somewhere")
@@ -85,6 +85,11 @@ def test_a_folder_takes_the_place_of_the_digits(tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "data_batch_1.bin").write_bytes(b"")
     assert datasets.recognise(tmp_path / "other") == "cifar10"
+    for name in ("w8a", "a9a"):  # side by side, a9a comes first
+        (tmp_path / "libsvm" / f"{name}.gz").parent.mkdir(exist_ok=True)
+        (tmp_path / "libsvm" / f"{name}.gz").write_bytes(b"")
+        assert datasets.recognise(tmp_path / "libsvm") == name
+    assert datasets.recognise(tmp_path) == "mnist"
 
 
 @needs_mnist
@@ -112,69 +117,53 @@ def test_mnist_unpacked_is_the_same(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.fixture(scope="module")
-def cifar():
-    return cifar10(DATA)
+def test_mnist_from_files_of_a_few_images(tmp_path, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
+    whole = {name: (bytes(16) + pixels.tobytes() if "images" in name else bytes(8) + b"\7\0\2") for name in mnist_files}
+    for number, (name, content) in enumerate(whole.items()):
+        ending, pack = (("", bytes), (".gz", gzip.compress))[number % 2]
+        (tmp_path / f"{name}{ending}").write_bytes(pack(content))
+        monkeypatch.setitem(mnist_files, name, (len(content), hashlib.md5(content).hexdigest(), "not asked for"))
+    data = mnist(tmp_path, train=2)
+    assert data.shape == (1, 28, 28)
+    assert (data.train_y.tolist(), data.test_y.tolist()) == ([7, 0], [7, 0, 2])
+    for found, wanted in zip(images(data), (pixels[:2], pixels), strict=True):
+        np.testing.assert_array_equal(found[..., 0], standard(wanted, 0.13066, 0.30811))
+    name = "t10k-labels-idx1-ubyte"  # with .gz and as it is, side by side: the former is read
+    (tmp_path / name).write_bytes(b"another")
+    np.testing.assert_array_equal(mnist(tmp_path, train=2).test_y, data.test_y)
+    (tmp_path / f"{name}.gz").unlink()
+    with pytest.raises(ValueError, match=f"{name}: truncated: 7 bytes, expected 11") as error:
+        mnist(tmp_path, train=2)
+    one_line(error, "download=True")
 
 
-@needs_cifar
-def test_cifar10_has_its_published_figures(cifar):
-    assert cifar.name == "cifar10"
-    assert cifar.train_x.shape == (50_000, 3072)
-    assert cifar.test_x.shape == (10_000, 3072)
-    assert cifar.train_y[:10].tolist() == [6, 9, 9, 4, 1, 1, 2, 7, 8, 3]
-    assert cifar.test_y[:10].tolist() == [3, 8, 8, 0, 6, 6, 1, 6, 3, 1]
-    assert np.bincount(cifar.train_y).tolist() == [5000] * 10
-    assert np.bincount(cifar.test_y).tolist() == [1000] * 10
-    assert np.bincount(cifar.train_y[:10_000]).tolist() == [1005, 974, 1032, 1016, 999, 937, 1030, 1001, 1025, 981]
-    np.testing.assert_array_equal(cifar.train_y, np.fromfile(DATA / "cifar10" / "train_labels.u8", np.uint8))
-    np.testing.assert_array_equal(cifar.test_y, np.fromfile(DATA / "cifar10" / "test_labels.u8", np.uint8))
-    for channel in range(3):  # standardised by the published mean and deviation, so it has neither left
-        plane = cifar.train_x[:, channel * 1024 : (channel + 1) * 1024]
-        assert plane.mean(dtype=float) == pytest.approx(0, abs=1e-6)
-        assert plane.std(dtype=float) == pytest.approx(1, abs=1e-6)
+def standard(pixels, mean, std):
+    """As the loaders always have: in float32, the pixel times its factor, less the shift."""
+    return pixels * np.float32(1 / (255 * std)) - np.float32(mean / std)
 
 
-def same_beginning(part, whole):
-    count = len(part.train_y)
-    assert part.name == f"cifar10[{count}]"
-    np.testing.assert_array_equal(part.train_x, whole.train_x[:count])
-    np.testing.assert_array_equal(part.train_y, whole.train_y[:count])
-    np.testing.assert_array_equal(part.test_x, whole.test_x)
-    np.testing.assert_array_equal(part.test_y, whole.test_y)
-
-
-@needs_cifar
-def test_cifar10_binary_version_is_the_same(cifar, tmp_path):
-    mean, std = np.array([[0.49139968, 0.48215841, 0.44653091], [0.24703223, 0.24348513, 0.26158784]])[:, None, :, None]
-    for name, x, y in (("data_batch_1", cifar.train_x, cifar.train_y), ("test_batch", cifar.test_x, cifar.test_y)):
-        pixels = ((x[:10_000].reshape(-1, 3, 1024) * std + mean) * 255).round().astype(np.uint8)
-        rows = np.column_stack([y[:10_000], pixels.reshape(-1, 3072)])
-        (tmp_path / f"{name}.bin").write_bytes(rows.tobytes())
-    same_beginning(cifar10(tmp_path, train=7000), cifar)
-    with pytest.raises(ValueError, match="data_batch_2: missing"):
-        cifar10(tmp_path, train=10_001)
-
-
-@needs_cifar
-def test_cifar10_unpacked_is_the_same_and_a_download_is_found(cifar, tmp_path, monkeypatch):
-    folder = tmp_path / "cifar-10-python.tar.gz.untar" / "cifar-10-batches-py"
-    folder.mkdir(parents=True)
-    for name in ("data_batch_1", "test_batch"):
-        (folder / name).write_bytes(lzma.decompress((DATA / "cifar10" / f"{name}.xz").read_bytes()))
-    files = [str(folder / "readme.html"), str(folder / "data_batch_1")]
-    monkeypatch.setattr(pooch, "retrieve", lambda *args, **options: files)
-    same_beginning(cifar10(train=3, download=True), cifar)
+def test_images_have_their_channels_last():
+    train, test = images(digits(train=5))
+    assert (train.shape, test.shape) == ((5, 8, 8, 1), (297, 8, 8, 1))
+    np.testing.assert_array_equal(train.reshape(5, 64), digits(train=5).train_x)
+    features = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 60)
+    planes = Dataset("planes", features, np.zeros(2, np.uint8), features[:1], np.zeros(1, np.uint8), 2, (3, 4, 5))
+    train, _ = images(planes)
+    for i, y, x, channel in np.ndindex(2, 4, 5, 3):
+        assert train[i, y, x, channel] == features[i, channel * 20 + y * 5 + x]
+    with pytest.raises(ValueError, match="planes: its examples are no images"):
+        images(planes._replace(shape=None))
 
 
 def test_no_path_no_download():
-    for loader in (mnist, cifar10):
-        with pytest.raises(ValueError, match="no path was given; name the folder") as error:
+    for loader in (mnist, cifar10, a9a, w8a):
+        with pytest.raises(ValueError, match=f"{loader.__name__}: no path was given; name the folder") as error:
             loader()
         one_line(error, "download=True")
 
 
-@pytest.mark.parametrize("loader", [mnist, cifar10])
+@pytest.mark.parametrize("loader", [mnist, cifar10, a9a, w8a])
 def test_missing_folders_and_files(loader, tmp_path):
     with pytest.raises(ValueError, match="does not exist") as error:
         loader(tmp_path / "nowhere")
@@ -216,28 +205,6 @@ def test_damaged_mnist(tmp_path, ending, damage, said):
     one_line(error, f"{tmp_path / LABELS}{ending}: ", said)
 
 
-@needs_cifar
-@pytest.mark.parametrize(
-    ("ending", "damage", "said"),
-    [
-        (".xz", lambda packed: packed[:200_000], "truncated"),
-        (".xz", lambda packed: packed[:1000] + b"?" * 1000 + packed[2000:100_000], "not an intact .xz file"),
-        (".xz", lambda packed: lzma.compress(b"other"), "truncated: 5 bytes, expected 31,035,704"),
-        ("", lambda packed: packed[:1000], "truncated: 1,000 bytes, expected 31,035,704"),
-        ("", lambda packed: bytes(31_035_704), "the published one c99cafc152244af753f735de768cd75f"),
-        (".bin", lambda packed: bytes(30_730_000), "the published one 5dd7e06a14cb22eb9f671a540d1b7c25"),
-        (".bin", lambda packed: bytes(30_730_001), "another file: 30,730,001 bytes, expected 30,730,000"),
-    ],
-)
-def test_damaged_cifar10(tmp_path, ending, damage, said):
-    (tmp_path / "test_batch").write_bytes(b"")  # not looked at: the first fault in order is named
-    with open(DATA / "cifar10" / "data_batch_1.xz", "rb") as file:
-        (tmp_path / f"data_batch_1{ending}").write_bytes(damage(file.read(300_000)))
-    with pytest.raises(ValueError, match="download=True") as error:
-        cifar10(tmp_path, train=100)
-    one_line(error, f"{tmp_path / 'data_batch_1'}{ending}: ", said)
-
-
 @needs_mnist
 def test_download_asks_for_the_published_files(monkeypatch):
     asked = []
@@ -260,7 +227,7 @@ def test_a_failed_download_is_one_line(monkeypatch):
         raise OSError("connection refused\nand a long story")
 
     monkeypatch.setattr(pooch, "retrieve", retrieve)
-    for loader in (mnist, cifar10):
+    for loader in (mnist, cifar10, a9a, w8a):
         with pytest.raises(ValueError, match="the download failed \\(connection refused\\)") as error:
             loader(download=True)
         one_line(error, "https://")
