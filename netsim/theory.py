@@ -73,12 +73,32 @@ def exchange_seconds(network: Network, n: int, degree: int, bits: float | np.nda
     return latency + (degree if network.sharing == "fifo" else 1) * bits * network.framing / bandwidth
 
 
+def server_seconds(network: Network, n: int, push_bits: float, pull_bits: float) -> tuple[float, float]:
+    """Return the time of the first round of a parameter server of n workers, and of each later one.
+
+    With up and down the seconds that a push and a reply occupy a port, C a gradient's: the first round takes C + 2 alpha + n (up + down), for all
+    push at once and the server hears and answers them one by one. It ends when the last reply is there; the others, ``down`` apart before it,
+    have their next gradients under way, so a later round takes C + 2 alpha + n max(up, down) + min(up, down). Where nothing is shared, every
+    round takes C + 2 alpha + up + down.
+
+    Holds for links and ports that are all alike, the server's too, workers that are all alike, full duplex, no overhead and no handshakes, and
+    messages of one size each way.
+    """
+    speeds = links(network, n)
+    up, down = (bits * network.framing / float(speeds.bandwidth[0, -1]) for bits in (push_bits, pull_bits))
+    before = float(network.compute) + 2 * float(speeds.latency[0, -1])  # type: ignore[arg-type]
+    if network.sharing == "none":
+        return before + up + down, before + up + down
+    return before + n * (up + down), before + n * max(up, down) + min(up, down)
+
+
 def closed_form_seconds(trace: Trace, network: Network, rounds: int) -> float:
     """Return the closed form of the time that the first rounds take.
 
     A round takes max(compute, exchanges) where messages travel while the gradient is computed, else compute + exchanges; the first round of a method
     that waits for the round before has nothing to wait for. A ring all-reduce adds 2 (n - 1)(alpha + b_max/B), a ring all-gather
-    (n - 1)(alpha + b/B). NaN where the conditions of :func:`exchange_seconds` do not hold, or messages differ in size.
+    (n - 1)(alpha + b/B). A parameter server: :func:`server_seconds`. NaN where the conditions of
+    :func:`exchange_seconds` do not hold, or messages differ in size.
 
     Parameters
     ----------
@@ -89,8 +109,12 @@ def closed_form_seconds(trace: Trace, network: Network, rounds: int) -> float:
     rounds
         How many of the trace's rounds.
     """
-    if not (_textbook(network, trace.n) and _regular(trace, network)):
+    if not (_textbook(network, trace.nodes) and _regular(trace, network)):
         return float("nan")
+    if trace.nodes > trace.n:
+        pushed, replied = (float(column[0, 0]) for column in trace.bits[0][1:])
+        first, later = server_seconds(network, trace.n, pushed, replied)
+        return first + (rounds - 1) * later if rounds else 0.0
     counts = np.bincount(trace.program_of[:rounds], minlength=len(trace.programs))
     return float(sum(_round_seconds(trace, network, p, count).sum() for p, count in enumerate(counts) if count))
 
@@ -106,10 +130,9 @@ def _textbook(network: Network, n: int) -> bool:
 
 def _regular(trace: Trace, network: Network) -> bool:
     """Return whether all messages of an operation are alike and, where ports are shared, nobody's k-th message meets another one at a port."""
-    if (
-        trace.nodes > trace.n
-    ):  # replies leave the server one by one, and the next pushes fall in between: no closed form here
-        return False
+    if trace.nodes > trace.n:
+        kinds = [tuple(operation.kind for operation in program) for program in trace.programs]
+        return kinds == [("compute", "push", "pull")] and all(column.size <= 1 for column in trace.bits[0])
     if not all(map(_one_after_the_other, trace.programs)):
         return False
     within = not any(operation.rounds_ago for program in trace.programs for operation in program)

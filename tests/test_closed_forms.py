@@ -7,10 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms import DCDPSGD, DPSGD, ECDPSGD, AllReduceSGD, NaiveCompressedDPSGD
+from algorithms import (
+    DCDPSGD,
+    DPSGD,
+    ECDPSGD,
+    AllReduceSGD,
+    DoubleSqueeze,
+    NaiveCompressedDPSGD,
+    ParameterServerSGD,
+)
 from algorithms.compression import Identity, NearestQuantizer, RandomSparsifier, StochasticQuantizer
 from netsim import Experiment, Network, replay, topology, train
-from netsim.theory import closed_form_seconds, exchange_seconds, overlaps
+from netsim.theory import closed_form_seconds, exchange_seconds, overlaps, server_seconds
 
 ROUNDS = 4
 
@@ -167,6 +175,50 @@ def test_quantized_centralized(size, condition, n, bits, sharing):
     expected = every_round(condition["compute"] + (n - 1) * step)
     assert ends(method, topology.ring(n), size, network) == near(expected)
     assert closed(method, topology.ring(n), size, network) == near(expected)
+
+
+SERVED = {  # by what a push and a reply say: the same, more up, more down
+    "both full": (ParameterServerSGD(), 32, 32),
+    "pushes 4 bits": (ParameterServerSGD(StochasticQuantizer(4)), 4, 32),
+    "both 4 bits": (ParameterServerSGD(StochasticQuantizer(4), StochasticQuantizer(4)), 4, 4),
+    "replies 1 bit": (DoubleSqueeze(StochasticQuantizer(8), StochasticQuantizer(1)), 8, 1),
+}
+
+
+@pytest.mark.parametrize("name", SERVED)
+@conditions(n=st.integers(2, 8), sharing=SHARING)
+def test_parameter_server(name, size, condition, n, sharing):
+    """C + 2 alpha + n (up + down), then C + 2 alpha + n max(up, down) + min(up, down): replies leave one by one, and so the next pushes come."""
+    network = network_of(condition, sharing=sharing)
+    method, *widths = SERVED[name]
+    bits = [32 * size if width == 32 else quantized_bits(size, width) for width in widths]
+    up, down = (count * condition["framing"] / condition["speed"] for count in bits)
+    least = condition["compute"] + 2 * condition["alpha"]
+    first, later = least + up + down, least + up + down
+    if sharing == "fifo":
+        first, later = least + n * (up + down), least + n * max(up, down) + min(up, down)
+    assert server_seconds(network, n, *bits) == pytest.approx((first, later), rel=1e-12)
+    expected = every_round(later, first)
+    assert ends(method, topology.ring(n), size, network) == near(expected)
+    assert closed(method, topology.ring(n), size, network) == near(expected)
+
+
+@pytest.mark.parametrize(
+    "fixed", [{"duplex": "half"}, {"overhead": 1e-4}, {"compute": [0.1, 0.2, 0.3, 0.4]}, {"handshakes": 2}], ids=repr
+)
+def test_the_closed_form_of_the_server_says_where_it_does_not_hold(fixed):
+    """There a replay indeed takes another time (on half duplex only where the latency is short enough for replies to meet pushes)."""
+    network = Network(1e-5, 1e6, **fixed)
+    assert np.isnan(closed(ParameterServerSGD(), topology.ring(4), 12, network)).all()
+    plain = Network(1e-5, 1e6, compute=0.1 if "compute" in fixed else 0.0)
+    assert ends(ParameterServerSGD(), topology.ring(4), 12, network) != near(
+        closed(ParameterServerSGD(), topology.ring(4), 12, plain)
+    )
+
+
+def test_the_server_has_no_closed_form_for_messages_of_different_sizes():
+    method = ParameterServerSGD(RandomSparsifier(0.5))
+    assert np.isnan(closed(method, topology.ring(4), 30, Network(1e-3, 1e5))).all()
 
 
 @conditions(graph=CIRCULANT, sharing=SHARING)
