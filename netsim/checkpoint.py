@@ -126,13 +126,23 @@ def remove_halves(folder: Path) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove the checkpoints of a folder; and the folder, if nothing else is in it."""
+    """Remove the checkpoints of a folder and of the folders in it; and these, if nothing else is in them."""
     if folder.is_dir():
+        for inner in folder.iterdir():
+            clear(inner)
         remove_halves(folder)
         for path in checkpoints_in(folder):
             path.unlink()
         if not any(folder.iterdir()):
             folder.rmdir()
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder, and those that hold nothing but it, as far as they are empty and not the current one."""
+    for one in (folder, *folder.parents):
+        if one.resolve() == Path.cwd() or not one.is_dir() or any(one.iterdir()):
+            return
+        one.rmdir()
 
 
 def _packed(tree: Any, arrays: list[np.ndarray]) -> Any:

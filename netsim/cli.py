@@ -1,16 +1,14 @@
-"""The command line: ``netsim sweep | run | presets | plot | tune``.
+"""The command line: ``netsim sweep | run | presets | plot | tune | consensus``.
 
 Results go to stdout, progress and mistakes to stderr. A mistake of the user is one line and exit code 2; Ctrl-C is exit code 130.
 """
 
 import json
 import os
-import shlex
 import signal
 import sys
 import tomllib
 import warnings
-from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,14 +18,19 @@ import xarray as xr
 from rich.table import Table
 
 from netsim import config, results
-from netsim.console import check_folder, out, publish, show_sweep, show_tuning, training
+from netsim.accounting_cli import bytes_command, time_command
+from netsim.check_cli import check_command
+from netsim.checkpoint import Checkpoints, clear, remove_empty
+from netsim.console import check_folder, out, publish, show_sweep, training
 from netsim.errors import NetsimError
-from netsim.experiment import Experiment
+from netsim.gossip_cli import consensus_command
 from netsim.keys import hint
+from netsim.plan_cli import CannotFit, check_fits, plan_command
 from netsim.replay import replay
-from netsim.tune import FACTOR, GRID, best, tune
+from netsim.tune_cli import pick, tune_command
 from netsim.units import bits_per_second, format_bytes, format_seconds, seconds
 
+CHECKPOINT_EVERY = 1000  # steps
 STOPPED = 130  # exit code of a command that was interrupted
 
 
@@ -63,6 +66,12 @@ Steps = Annotated[int | None, typer.Option(help="Train for so many steps instead
 Jobs = Annotated[int | None, typer.Option(help="Trainings at a time. Default: the cores, at most 4.", min=1)]
 OnDevice = Annotated[Device | None, typer.Option(help="Where to train, instead of the file's choice.")]
 EngineOption = Annotated[Engine, typer.Option(help="auto: the fast path where it is certified, else SimPy.")]
+Every = Annotated[
+    int, typer.Option("--checkpoint-every", help="Steps between checkpoints, which a stop writes too.", min=1)
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on from the checkpoints of a run that was stopped or killed.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
 
 app = typer.Typer(
@@ -88,6 +97,8 @@ def sweep_command(
     steps: Steps = None,
     jobs: Jobs = None,
     device: OnDevice = None,
+    every: Every = CHECKPOINT_EVERY,
+    resume: Resume = False,
     as_json: AsJson = False,
 ) -> None:
     """Train every algorithm once, time it on every network, and see who is first."""
@@ -97,8 +108,10 @@ def sweep_command(
     _say(
         f"{plan.title}: {len(plan.experiments)} algorithms, {' and '.join(f'{len(g)} networks ({s})' for s, g in plan.grids.items())}"
     )
-    with training(_jobs(jobs)) as (executor, progress):
-        ds = results.run_plan(plan, engine, executor, progress)
+    check_fits(plan.experiments, _jobs(jobs))
+    with training(_jobs(jobs), results.samples_per_step(plan.experiments)) as (executor, progress):
+        checkpoints = Checkpoints(folder / "checkpoints", every, resume)
+        ds = results.run_plan(plan, engine, executor, progress, checkpoints)
     _say("drawing the figures")
 
     failed: list[Exception] = []
@@ -111,6 +124,7 @@ def sweep_command(
             failed.append(error)
 
     publish(folder, write)
+    clear(folder / "checkpoints")
     if failed:
         _say(f"the results are in {folder / 'results.nc'}, but a figure failed")
         raise failed[0]
@@ -141,21 +155,27 @@ def run_command(
     engine: EngineOption = Engine.auto,
     steps: Steps = None,
     device: OnDevice = None,
+    every: Every = CHECKPOINT_EVERY,
+    resume: Resume = False,
     as_json: AsJson = False,
 ) -> None:
     """Train one algorithm and time it on one network."""
     alpha, rate = seconds(latency, "--latency"), bits_per_second(bandwidth, "--bandwidth")
     plan = config.load(source, data, steps, device, download)
-    experiment = _pick(plan.experiments, algorithm, source)
+    classes = [type(one.algorithm).__name__ for one in plan.experiments]
+    experiment = plan.experiments[pick(results.labels(plan.experiments), classes, algorithm, source)]
     network = config.at(plan, alpha, rate, sharing)
-    if out_folder is not None:
-        check_folder(out_folder)
-    with training(1) as (executor, progress):
-        (run,) = results.train_all([experiment], executor, progress)
+    kept = (out_folder or Path("results") / plan.name) / "checkpoints-run"
+    check_folder(kept)
+    check_fits([experiment], 1)
+    with training(1, results.samples_per_step([experiment])) as (executor, progress):
+        (run,) = results.train_all([experiment], executor, progress, Checkpoints(kept, every, resume))
         timeline = replay(run.trace, network, engine)
     summary = results.summarise(run, timeline, network, plan.target)
     if out_folder is not None:
         publish(out_folder, lambda fresh: results.save(results.timed_history(run, timeline), fresh / "run.nc"))
+    clear(kept)
+    remove_empty(kept.parent)
     if as_json:
         _print_json(summary)
         return
@@ -171,8 +191,9 @@ def presets_command(
     """List the presets, or print one."""
     known = config.presets()
     if name is None:
+        width = max(map(len, known))
         for preset, title in known.items():
-            out().print(f"{preset:<18} {title}", markup=False, soft_wrap=True)
+            out().print(f"{preset:<{width}} {title}", markup=False, soft_wrap=True)
         return
     if name not in known:
         raise NetsimError(f"{name}: no preset of this name; {hint(name, known)}")
@@ -199,45 +220,12 @@ def plot_command(
     out().print(f"wrote {folder} (PNG and SVG)", markup=False)
 
 
-@app.command("tune")
-def tune_command(
-    source: Source,
-    algorithm: Annotated[
-        str | None, typer.Option(help="Only this one: class, full name, or number (1 is the first).", metavar="NAME")
-    ] = None,
-    data: Data = None,
-    download: Download = False,
-    steps: Steps = None,
-    jobs: Jobs = None,
-    device: OnDevice = None,
-    as_json: AsJson = False,
-) -> None:
-    """Find each method's learning rate on one log grid, extended where the best is at an edge."""
-    plan = config.load(source, data, steps, device, download)
-    experiments = plan.experiments if algorithm is None else (_pick(plan.experiments, algorithm, source),)
-    names = results.labels(experiments)
-    with training(_jobs(jobs)) as (executor, progress):
-        found = tune(experiments, names, plan.target, executor, progress)
-    options = {"--algorithm": algorithm, "--data": data, "--steps": steps, "--device": device}
-    given = [str(word) for option, value in options.items() if value is not None for word in (option, value)]
-    command = shlex.join(["netsim", "tune", source, *given])
-    if as_json:
-        methods = {n: {"lr": best(trials).lr, "trials": [asdict(t) for t in trials]} for n, trials in found.items()}
-        _print_json({"command": command, "grid": GRID, "factor": FACTOR, "target": plan.target, "algorithms": methods})
-        return
-    show_tuning(found, out())
-    grid = ", ".join(f"{rate:g}" for rate in GRID)
-    goal = (
-        "the fewest steps to the target, then the lowest last loss"
-        if plan.target is not None
-        else "the lowest last loss"
-    )
-    out().print(
-        f"grid: {grid}, extended by a factor of {FACTOR:g} beyond an edge that is best; best: {goal}", soft_wrap=True
-    )
-    for name, trials in found.items():
-        out().print(f"  {name}: lr = {best(trials).lr:g}", markup=False)
-    out().print(f"found by: {command}", markup=False, soft_wrap=True)
+app.command("tune")(tune_command)
+app.command("consensus")(consensus_command)
+app.command("bytes")(bytes_command)
+app.command("time")(time_command)
+app.command("check")(check_command)
+app.command("plan")(plan_command)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -256,6 +244,9 @@ def main(arguments: list[str] | None = None) -> None:
             code = app(args=arguments or ["--help"], prog_name="netsim", standalone_mode=False)
     except KeyboardInterrupt:
         code = STOPPED
+    except CannotFit as error:  # the one mistake that comes with a table
+        _say(f"netsim: {error}")
+        code = 2
     except (NetsimError, OSError) as error:
         _say(f"netsim: {' '.join(str(error).split())}")
         code = 2
@@ -265,7 +256,9 @@ def main(arguments: list[str] | None = None) -> None:
         _say(f"netsim: {' '.join(error.format_message().split())} (see netsim --help)")
         code = 2
     if code == STOPPED:
-        _say("netsim: stopped; results are written whole or not at all")
+        _say(
+            "netsim: stopped; results are written whole or not at all; sweep and run go on from their checkpoints with --resume"
+        )
     sys.exit(code)
 
 
@@ -290,20 +283,6 @@ def _draw(ds: xr.Dataset, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for name, figure in plots.all_figures(ds).items():
         plots.save(figure, folder / name)
-
-
-def _pick(experiments: tuple[Experiment, ...], wanted: str, source: str) -> Experiment:
-    names = results.labels(experiments)
-    found = [
-        experiment
-        for number, (name, experiment) in enumerate(zip(names, experiments, strict=True), 1)
-        if wanted in (name, str(number), type(experiment.algorithm).__name__)
-    ]
-    numbered = ", ".join(f"{number} {name}" for number, name in enumerate(names, 1))
-    if len(found) != 1:
-        what = "no such algorithm" if not found else "several of this class"
-        raise NetsimError(f"--algorithm {wanted}: {what} in {source}; write a number or a full name: {numbered}")
-    return found[0]
 
 
 def _show_run(summary: dict[str, Any]) -> None:

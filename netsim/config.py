@@ -44,14 +44,19 @@ class Condition(NamedTuple):
         Seconds.
     bandwidth
         bit/s.
-    ours
-        True: our assumption. False: the paper's.
+    source
+        "paper"; "ours"; or "paper panel": the paper shows it and names no number, which is ours.
     """
 
     name: str
     latency: float
     bandwidth: float
-    ours: bool
+    source: str
+
+    @property
+    def ours(self) -> bool:
+        """Whether the paper knows nothing of it."""
+        return self.source == "ours"
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,26 +129,26 @@ def load(
     NetsimError
         One line with the file, the key, what is wrong with it and what would be right.
     """
-    path, text = _read(source)
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise NetsimError(f"{source}: not valid TOML: {error}") from None
+    path, text, table = read(source)
+    if "gossip" in table:
+        raise NetsimError(
+            f"{source}: is for netsim consensus: it gossips and trains nothing. Try netsim consensus {source}"
+        )
     try:
         file = File.model_validate(table)
         changed = {key: value for key, value in (("steps", steps), ("device", device)) if value is not None}
         file = file.model_copy(update={"training": file.training.model_copy(update=changed)})
         grids, conditions = _networks(file)
-        topology = _topology(file.topology, path.parent)
+        graph = topology(file.topology, path.parent)
         chosen = [_algorithm(file, i) for i in range(len(file.algorithm))]
         _check_device(file.training.device)
         for grid in grids.values():
-            _check_network(grid.template, topology.n)
+            _check_network(grid.template, graph.n)
         task = _task(file.task, path.parent, data, download)
-        _check_shards(task, topology.n)
-        experiments = tuple(_experiment(file, i, task, topology, *each) for i, each in enumerate(chosen))
+        _check_shards(task, graph.n)
+        experiments = tuple(_experiment(file, i, task, graph, *each) for i, each in enumerate(chosen))
     except ValidationError as error:
-        raise NetsimError(f"{source}: {first_mistake(error, table)}") from None
+        raise NetsimError(f"{source}: {first_mistake(error)}") from None
     except NetsimError as error:
         raise NetsimError(f"{source}: {error}") from None
     return Plan(
@@ -165,13 +170,23 @@ def load(
     )
 
 
-def _read(source: str | Path) -> tuple[Path, str]:
+def read(source: str | Path) -> tuple[Path, str, dict[str, Any]]:
+    """Return where a preset or a TOML file lies, its text, and its keys.
+
+    Raises
+    ------
+    NetsimError
+        It cannot be read, or is not valid TOML.
+    """
     path = Path(source).expanduser()
     preset = PRESETS / f"{source}.toml"
     if not path.suffix and preset.name in {p.name for p in PRESETS.glob("*.toml")}:
         path = preset
     try:
-        return path, path.read_text("utf-8")
+        text = path.read_text("utf-8")
+        return path, text, tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise NetsimError(f"{source}: not valid TOML: {error}") from None
     except FileNotFoundError:
         names = [p.stem for p in sorted(PRESETS.glob("*.toml"))]
         raise NetsimError(f"{source}: no such file, and no preset of this name; {hint(str(source), names)}") from None
@@ -183,7 +198,7 @@ def _read(source: str | Path) -> tuple[Path, str]:
 
 def _networks(file: File) -> tuple[dict[str, NetworkGrid], tuple[Condition, ...]]:
     section = file.network
-    named = [Condition(c.name, c.latency, c.bandwidth, c.source == "ours") for c in file.condition]
+    named = [Condition(c.name, c.latency, c.bandwidth, c.source) for c in file.condition]
     names = [condition.name for condition in named]
     for name in {name for name in names if names.count(name) > 1}:
         raise NetsimError(f'condition.name = "{name}": occurs twice; give each condition a name of its own')
@@ -213,10 +228,17 @@ def _corners(latency: list[float], bandwidth: list[float]) -> tuple[Condition, .
         (latency[-1], bandwidth[-1]): "high latency",
         (latency[0], bandwidth[-1]): "best",
     }
-    return tuple(Condition(name, *corner, ours=True) for corner, name in corners.items())
+    return tuple(Condition(name, *corner, source="ours") for corner, name in corners.items())
 
 
-def _topology(table: dict[str, Any], folder: Path) -> topologies.Topology:
+def topology(table: dict[str, Any], folder: Path) -> topologies.Topology:
+    """Return the topology that a table describes; files that it names are relative to a folder.
+
+    Raises
+    ------
+    NetsimError
+        There is no such topology, or its keys are refused.
+    """
     values = dict(table)
     kind = values.pop("kind", None)
     if kind == "matrix":

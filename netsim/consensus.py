@@ -1,6 +1,6 @@
 """Gossip alone: how fast an algorithm brings different vectors to their average, and what it says to get there."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,8 @@ from netsim.schedules import Constant
 from netsim.topology import Topology
 from netsim.training import DIVERGED, Run, counts
 
+Tensors = Mapping[str, tuple[int, ...]]
+
 _OF_UPDATES = {"push", "pull", "all_reduce", "all_gather"}  # ways to average updates, and not models
 
 
@@ -32,7 +34,7 @@ class Gossip:
         (P,): the average of the starts, on the host in double precision.
     """
 
-    tensors: Mapping[str, tuple[int, ...]]
+    tensors: Tensors
     average: np.ndarray = field(repr=False)
 
     def initial(self, seed: int) -> Array:
@@ -59,7 +61,8 @@ def consensus(
     dtype: str = "float64",
     device: Any = "auto",
     evaluate_every: int = 1,
-    tensors: Mapping[str, tuple[int, ...]] | None = None,
+    tensors: Tensors | None = None,
+    until: float | None = None,
 ) -> Run:
     """Run an algorithm's gossip from different starts, with gradients of zero that take no time.
 
@@ -86,6 +89,9 @@ def consensus(
         Rounds between evaluations; the last is always evaluated.
     tensors
         Ordered {name: shape} of one row of x0, for methods and compressors that look at tensors. None: one tensor of x0's shape, without n.
+    until
+        Stop after the first evaluated round whose relative error is at or below this; what was done until then is what a longer run does. None:
+        go through all rounds.
 
     Returns
     -------
@@ -100,6 +106,33 @@ def consensus(
     NetsimError
         x0 does not fit the topology or the tensors, is not finite or has equal rows; a number is out of its range; the device cannot be had; or the
         algorithm averages updates, by a server or a collective, and no models.
+    """
+    return finish(gossip(x0, algorithm, topology, rounds, seed, dtype, device, evaluate_every, tensors, until))
+
+
+def gossip(
+    x0: Array,
+    algorithm: Algorithm,
+    topology: Topology,
+    rounds: int,
+    seed: int = 0,
+    dtype: str = "float64",
+    device: Any = "auto",
+    evaluate_every: int = 1,
+    tensors: Tensors | None = None,
+    until: float | None = None,
+) -> Generator[tuple[int, float], None, Run]:
+    """Do what :func:`consensus` does, whose arguments these are, one evaluated round at a time.
+
+    Yields
+    ------
+    tuple
+        (rounds done, relative error) after every evaluated round but the last.
+
+    Returns
+    -------
+    Run
+        As :func:`consensus`.
     """
     xp = device_namespace(device)
     start = np.asarray(to_host(x0))
@@ -123,28 +156,49 @@ def consensus(
     recorder = Recorder(topology)
     comm = Communicator(topology, tensors, seed, xp, dtype, recorder, common_start=False)
     history = History(experiment, task)
-    diverged_at = None
-    with np.errstate(all="ignore"):  # a divergence is a result, not a warning
+    with _quiet():
         first = _mean_square(x - average)
         history.rows.append(_row(0, x, average, first))
         state = algorithm.init(x, comm)
-        for done in range(1, rounds + 1):
+    done, diverged_at, ended = 0, None, False
+    while not ended:
+        with _quiet():
             state = algorithm.step(state, lambda y: task.gradient(y, 0)[1], 0.0, comm)
+            done += 1
             if done == 1:
                 _check_said(algorithm, recorder)
             recorder.end_round()
-            if done % evaluate_every == 0 or done == rounds:
-                row = _row(done, state.x, average, first)
-                history.rows.append(row)
-                if not row["relative_error"] <= DIVERGED:
-                    diverged_at = done
-                    break
-    trace = recorder.trace(rounds if diverged_at is None else diverged_at)
+            if done % evaluate_every and done < rounds:
+                continue
+            row = _row(done, state.x, average, first)
+        history.rows.append(row)
+        error = row["relative_error"]
+        diverged_at = None if error <= DIVERGED else done
+        ended = done == rounds or diverged_at is not None or (until is not None and error <= until)
+        if not ended:
+            yield done, error
+    trace = recorder.trace(done)
     dataset = history.dataset(trace, {**provenance(experiment, xp), **counts(comm, state)})
     return Run(experiment, dataset, trace, diverged_at, np.array(to_host(state.x)), None)
 
 
-def _rows(start: np.ndarray, topology: Topology, tensors: Mapping[str, tuple[int, ...]]) -> np.ndarray:
+def finish(going: Generator[tuple[int, float], None, Run], said: Callable[[int], None] = lambda done: None) -> Run:
+    """Go through all that is left of a :func:`gossip`; ``said`` is called with the rounds done."""
+    while True:
+        try:
+            done, _ = next(going)
+        except StopIteration as ended:
+            said(ended.value.trace.rounds)
+            return ended.value
+        said(done)
+
+
+def _quiet() -> np.errstate:
+    """Return the context of arithmetic in which a divergence is a result, not a warning."""
+    return np.errstate(all="ignore")
+
+
+def _rows(start: np.ndarray, topology: Topology, tensors: Tensors) -> np.ndarray:
     """Return x0 as (n, P) rows."""
     if len(start) != topology.n:
         raise NetsimError(

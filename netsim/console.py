@@ -5,7 +5,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,7 +23,10 @@ from netsim.tune import Trial, best
 from netsim.units import format_bandwidth, format_seconds
 
 Show = Callable[[str, int, int, float | None], None]
-LOG_EVERY = 5.0  # seconds between the lines of one bar where there is no terminal
+LOG_EVERY, LOG_SELDOM = (
+    5.0,
+    60.0,
+)  # seconds between the lines of one bar where there is no terminal: in its first minute, and later
 
 
 class Stopped(Exception):
@@ -36,13 +39,20 @@ def out() -> Console:
 
 
 @contextmanager
-def training(jobs: int) -> Iterator[tuple[Executor, Show]]:
+def training(jobs: int, samples: Mapping[str, int] | None = None) -> Iterator[tuple[Executor, Show]]:
     """Offer threads that train, BLAS pinned to one thread each, and the callback that shows how far they are.
 
-    Whatever ends the block early stops the threads after the step that they are at.
+    Whatever ends the block early stops the threads after the step that they are at, and waits until they have written their checkpoints.
+
+    Parameters
+    ----------
+    jobs
+        Number of threads.
+    samples
+        By the name that the callback is told: samples a step, where they shall be shown.
     """
     stop = threading.Event()
-    with threadpool_limits(1), ThreadPoolExecutor(jobs) as pool, _display() as show:
+    with threadpool_limits(1), ThreadPoolExecutor(jobs) as pool, _display(samples or {}) as show:
 
         def progress(what: str, done: int, total: int, loss: float | None) -> None:
             if stop.is_set():
@@ -53,15 +63,15 @@ def training(jobs: int) -> Iterator[tuple[Executor, Show]]:
             yield pool, progress
         except BaseException:
             stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
 @contextmanager
-def _display() -> Iterator[Show]:
+def _display(samples: Mapping[str, int]) -> Iterator[Show]:
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
-        yield _logger()
+        yield _logger(samples)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -72,38 +82,47 @@ def _display() -> Iterator[Show]:
     )
     with Progress(*columns, console=console) as bars:
         tasks: dict[str, TaskID] = {}
-        started: dict[str, float] = {}
+        started: dict[str, tuple[float, int]] = {}
         lock = threading.Lock()
 
         def show(what: str, done: int, total: int, loss: float | None) -> None:
             with lock:
                 if what not in tasks:
-                    started[what] = time.monotonic()
+                    started[what] = time.monotonic(), done
                     tasks[what] = bars.add_task(what, total=total, note="")
-            bars.update(tasks[what], completed=done, note=_note(loss, done, time.monotonic() - started[what]))
+            bars.update(tasks[what], completed=done, note=_note(loss, _rate(done, started[what]), samples.get(what)))
 
         yield show
 
 
-def _logger() -> Show:
-    started: dict[str, float] = {}
+def _logger(samples: Mapping[str, int]) -> Show:
+    started: dict[str, tuple[float, int]] = {}
     said: dict[str, float] = {}
 
     def show(what: str, done: int, total: int, loss: float | None) -> None:
         now = time.monotonic()
-        begun = started.setdefault(what, now)
-        if done < total and now - said.get(what, -LOG_EVERY) < LOG_EVERY:
+        begun = started.setdefault(what, (now, done))
+        pause = LOG_EVERY if now - begun[0] < LOG_SELDOM else LOG_SELDOM
+        if done < total and now - said.get(what, -pause) < pause:
             return
         said[what] = now
-        left = f"{(now - begun) / done * (total - done):.0f} s left" if done < total and now > begun else ""
-        words = (f"{done}/{total}", _note(loss, done, now - begun), left)
+        rate = _rate(done, begun)
+        left = f"{(total - done) / rate:.0f} s left" if done < total and rate else ""
+        words = (f"{done}/{total}", _note(loss, rate, samples.get(what)), left)
         print(f"{what}: {', '.join(filter(None, words))}", file=sys.stderr, flush=True)
 
     return show
 
 
-def _note(loss: float | None, done: int, seconds: float) -> str:
-    words = ("" if loss is None else f"loss {loss:.3g}", f"{done / seconds:.3g}/s" if seconds > 0 else "")
+def _rate(done: int, begun: tuple[float, int]) -> float:
+    """Return what was done a second since (time, done): a training that goes on did not do all of it here."""
+    seconds = time.monotonic() - begun[0]
+    return (done - begun[1]) / seconds if seconds > 0 else 0.0
+
+
+def _note(loss: float | None, rate: float, samples: int | None) -> str:
+    speed = "" if not rate else f"{rate:.3g}/s" if samples is None else f"{rate * samples:.3g} samples/s"
+    words = ("" if loss is None else f"loss {loss:.3g}", speed)
     return ", ".join(filter(None, words))
 
 
@@ -190,7 +209,7 @@ def _sweep_table(ds: xr.Dataset, rows: list[dict[str, Any]]) -> Table:
     shown.add_column("")
     for condition in ds["condition"].values:
         named = ds.sel(condition=condition)
-        ours = " (ours)" if named["condition_ours"] else ""
+        ours = {"ours": " (ours)", "paper panel": " (number ours)"}.get(named["condition_source"].item(), "")
         latency, bandwidth = float(named["condition_latency"]), float(named["condition_bandwidth"])
         shown.add_column(
             f"{condition}{ours}\n{format_seconds(latency)}\n{format_bandwidth(bandwidth)}", justify="right"

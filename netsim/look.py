@@ -34,8 +34,19 @@ _FAMILIES = {
     "NaiveCompressedDPSGD": ("Naive D-PSGD", "#e0695f", "#e0695f", "X"),
     "DCDPSGD": ("DCD-PSGD", "#f28e2b", "#f28e2b", "^"),
     "ECDPSGD": ("ECD-PSGD", "#98d98a", "#98d98a", "D"),
+    "DPSGD, gradient first": ("D-PSGD", "#9dd0f5", "#9dd0f5", "s"),
+    "ParameterServerSGD": ("Server SGD", "#7f7f7f", "#8c564b", "v"),
+    "EC-SGD": ("EC-SGD", "#d4a017", "#d4a017", "P"),  # DoubleSqueeze whose server replies in full precision
+    "DoubleSqueeze": ("DoubleSqueeze", "#d6409f", "#d6409f", "*"),
+    "ChocoSGD": ("CHOCO-SGD", "#17becf", "#17becf", "p"),
+    "DeepSqueeze": ("DeepSqueeze", "#3f51b5", "#3f51b5", "h"),
 }
 _OTHERS = (("#8c564b", "v"), ("#17becf", "P"), ("#bcbd22", "<"), ("#e377c2", ">"), ("#7f7f7f", "h"), ("#4e5b9b", "p"))
+_KNOWN = {
+    "PowerGossip": ("#b5123b", "P"),
+    "Moniqua": ("#e377c2", ">"),
+}  # of those without a family, the ones that meet in a figure
+_GOSSIP_RATE = ("ChocoSGD", "DeepSqueeze")  # their second field
 _ORDINAL = re.compile(r" \((\d+)\)$")
 _SVG = threading.Lock()  # the salt of a file's identifiers can only be set for the whole process
 
@@ -61,7 +72,7 @@ class Style(NamedTuple):
     line
         matplotlib's line style: solid in full precision, dashed when compressed, dotted below 8 bits, sparsely below 4, dash-dotted for variants.
     face
-        Of the marker: white below 8 bits, black below 4.
+        Of the marker: white below 8 bits, black below 4, grey for 1.
     """
 
     colour: str
@@ -104,7 +115,8 @@ def style(name: str) -> Style:
     """Return how an algorithm is drawn: by its name alone, so that it looks the same in every figure."""
     parsed = _parse(name)
     if parsed is None:
-        colour, marker = _OTHERS[zlib.crc32(family(name).encode()) % len(_OTHERS)]
+        other = _OTHERS[zlib.crc32(family(name).encode()) % len(_OTHERS)]
+        colour, marker = _KNOWN.get(family(name), other)
         return Style(colour, marker, (0, (6, 1, 1, 1)), colour)
     _, full, compressed, marker = _FAMILIES[parsed.family]
     shift = 2 * list(_FAMILIES).index(parsed.family)  # dashes of lines that coincide fall into each other's gaps
@@ -119,7 +131,8 @@ def style(name: str) -> Style:
         line = "-"
     else:
         line = (shift / 2, (1, 2.6 if fewest else 1.2)) if few else (shift, (4, 4))
-    return Style(colour, marker, line, "black" if fewest else "white" if few else colour)
+    face = "#bbbbbb" if parsed.bits == 1 else "black" if fewest else "white" if few else colour
+    return Style(colour, marker, line, face)
 
 
 def legend_label(ds: xr.Dataset, name: str) -> str:
@@ -286,12 +299,22 @@ def _parse(name: str) -> _Name | None:
         return None
     if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in _FAMILIES):
         return None
-    given = [*call.args, *(word.value for word in call.keywords if word.arg == "compress")]
+    named = {str(word.arg): word.value for word in call.keywords}
+    given = [*call.args[:1], *([named.pop("compress")] if "compress" in named else [])]
     sent, how = (FULL_PRECISION, (f"{FULL_PRECISION} bits",)) if not given else _compression(given[0])
-    words = [*how, *(_hyperparameter(word) for word in call.keywords if word.arg != "compress")]
+    kind, reply = call.func.id, named.pop("server_compress", None)
+    if kind == "DoubleSqueeze" and reply is not None and ast.unparse(reply) == "Identity()":
+        kind, reply = "EC-SGD", None
+    if kind == "DPSGD" and "overlap" in named and ast.unparse(named["overlap"]) == "False":
+        kind = "DPSGD, gradient first"
+    words = [*how, *(f"gamma {ast.unparse(gamma)}" for gamma in call.args[1:2] if kind in _GOSSIP_RATE)]
+    if reply is not None:
+        back = _compression(reply)[1]
+        words.append("both ways" if back == how else f"reply {' '.join(back)}")
+    words += [_hyperparameter(name, value) for name, value in named.items()]
     if ordinal:
         words.append(f"run {ordinal[1]}")
-    return _Name(call.func.id, sent, tuple(words), len(words) > 1)
+    return _Name(kind, sent, tuple(words), len(words) > 1)
 
 
 def _compression(node: ast.expr) -> tuple[int | None, tuple[str, ...]]:
@@ -299,7 +322,7 @@ def _compression(node: ast.expr) -> tuple[int | None, tuple[str, ...]]:
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
         return None, (ast.unparse(node),)
     kind, values = node.func.id, [one.value for one in node.args if isinstance(one, ast.Constant)]
-    more = tuple(_hyperparameter(word) for word in node.keywords)
+    more = tuple(_hyperparameter(str(word.arg), word.value) for word in node.keywords)
     match kind, values:
         case "Identity", []:
             return FULL_PRECISION, (f"{FULL_PRECISION} bits", "identity", *more)
@@ -309,6 +332,10 @@ def _compression(node: ast.expr) -> tuple[int | None, tuple[str, ...]]:
             return count, (_bits(count), "to nearest", *more)
         case "RandomSparsifier", [int() | float() as probability]:
             return None, (f"{100 * probability:g} % kept", *more)
+        case "TopK", [int() | float() as ratio]:
+            return None, (f"top {100 * ratio:g} %", *more)
+        case "Sign", []:
+            return 1, ("sign", *more)
     return None, (ast.unparse(node),)
 
 
@@ -316,9 +343,9 @@ def _bits(count: int) -> str:
     return "1 bit" if count == 1 else f"{count} bits"
 
 
-def _hyperparameter(word: ast.keyword) -> str:
-    value = ast.unparse(word.value).strip("'\"")
-    return "gradient first" if (word.arg, value) == ("overlap", "False") else f"{word.arg} {value}"
+def _hyperparameter(name: str, node: ast.expr) -> str:
+    value = ast.unparse(node).strip("'\"")
+    return "gradient first" if (name, value) == ("overlap", "False") else f"{name} {value}"
 
 
 def _seconds(compute: str) -> str:

@@ -5,12 +5,14 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from netsim.checkpoint import Checkpoints
 from netsim.config import Plan
 from netsim.errors import NetsimError
 from netsim.experiment import Experiment
@@ -41,10 +43,17 @@ def labels(experiments: Sequence[Experiment]) -> list[str]:
     return [name if count == 1 else f"{name} ({count})" for name, count in zip(names, counts, strict=True)]
 
 
+def samples_per_step(experiments: Sequence[Experiment]) -> dict[str, int]:
+    """Return by label how many samples all workers together read at a step, of the tasks that have a ``batch``."""
+    named = zip(labels(experiments), experiments, strict=True)
+    return {name: one.task.batch * one.topology.n for name, one in named if hasattr(one.task, "batch")}
+
+
 def train_all(
     experiments: Sequence[Experiment],
     executor: Executor | None = None,
     progress: Progress = lambda what, done, total, loss: None,
+    checkpoints: Checkpoints | None = None,
 ) -> list[Run]:
     """Train every experiment once, each under its label.
 
@@ -56,6 +65,9 @@ def train_all(
         Where; None: one after the other here. With threads, pin BLAS to one thread.
     progress
         Called after every step, from the thread that trains.
+    checkpoints
+        As for :func:`netsim.train`; every experiment has a folder of its own in this one. With them a training that was finished before an
+        interruption is not done again.
 
     Raises
     ------
@@ -63,13 +75,18 @@ def train_all(
         The task does not fit the workers; the line names the experiment.
     """
 
-    def one(experiment: Experiment, label: str) -> Run:
+    def one(number: int, experiment: Experiment, label: str) -> Run:
+        own = checkpoints and replace(
+            checkpoints, folder=checkpoints.folder / f"{number}-{type(experiment.algorithm).__name__}"
+        )
         try:
-            return train(experiment, lambda done, loss: progress(label, done, experiment.steps, loss))
+            return train(experiment, lambda done, loss: progress(label, done, experiment.steps, loss), own)
         except ValueError as error:
             raise NetsimError(f"{label}: {error}") from None
 
-    return list((executor.map if executor else map)(one, experiments, labels(experiments)))
+    return list(
+        (executor.map if executor else map)(one, range(1, len(experiments) + 1), experiments, labels(experiments))
+    )
 
 
 def run_plan(
@@ -77,6 +94,7 @@ def run_plan(
     engine: str = "auto",
     executor: Executor | None = None,
     progress: Progress = lambda what, done, total, loss: None,
+    checkpoints: Checkpoints | None = None,
 ) -> xr.Dataset:
     """Train a plan's experiments once and time them on all of its networks.
 
@@ -86,22 +104,23 @@ def run_plan(
         From :func:`netsim.config.load`.
     engine
         As for :func:`netsim.sweep`.
-    executor, progress
+    executor, progress, checkpoints
         As for :func:`train_all`; then progress is called with ``"networks, fifo"`` and the like.
 
     Returns
     -------
     xarray.Dataset
         What :func:`netsim.sweep` returns, with a first dimension ``sharing`` where a network matters, and the named networks over ``condition``:
-        ``condition_latency`` (s), ``condition_bandwidth`` (bit/s), ``condition_ours`` (bool). Attributes ``title``, ``preset``, ``config`` (the
-        file's text) and ``changed`` (what the command line put in place of it).
+        ``condition_latency`` (s), ``condition_bandwidth`` (bit/s), ``condition_ours`` (bool), ``condition_source`` (as
+        :class:`netsim.config.Condition`). Attributes ``title``, ``preset``, ``config`` (the file's text) and ``changed`` (what the command line put
+        in place of it).
 
     Raises
     ------
     NetsimError
         As for :func:`train_all` and :func:`netsim.sweep`.
     """
-    runs = train_all(plan.experiments, executor, progress)
+    runs = train_all(plan.experiments, executor, progress, checkpoints)
     swept = []
     for sharing, grid in plan.grids.items():
 
@@ -129,6 +148,7 @@ def _with_conditions(ds: xr.Dataset, plan: Plan) -> xr.Dataset:
         condition_latency=("condition", [one.latency for one in named], {"units": "s"}),
         condition_bandwidth=("condition", [one.bandwidth for one in named], {"units": "bit/s"}),
         condition_ours=("condition", [one.ours for one in named]),
+        condition_source=("condition", [one.source for one in named]),
     ).assign_attrs(title=plan.title, preset=plan.name, config=plan.text, changed=plan.changed)
 
 

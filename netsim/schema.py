@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -23,8 +23,8 @@ def _one_or_each(parse: Callable[[Any, str], float]) -> Callable[[Any], Any]:
     return lambda value: [parse(one, "") for one in value] if isinstance(value, list) else parse(value, "")
 
 
-def _axis(parse: Callable[[Any, str], float]) -> Callable[[Any], tuple[float, ...]]:
-    """Return the validator of one axis of the grid: a value, a list of values, or a table from, to, points."""
+def axis(parse: Callable[[Any, str], float]) -> Callable[[Any], tuple[float, ...]]:
+    """Return the validator of one axis of a grid: a value, a list of values, or a table from, to, points."""
 
     def values(value: Any) -> tuple[float, ...]:
         if isinstance(value, list) and value:
@@ -59,11 +59,13 @@ def _compute(value: Any) -> Any:
     return call(_COMPUTE[kind], given, "")
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A table of a configuration file: no unknown keys, no conversions."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
 
 
-class TaskSection(_Section):
+class TaskSection(Section):
     """[task]: what is learned."""
 
     model: Literal["mlp", "softmax"] = Field("mlp", description="multilayer perceptron, or softmax regression")
@@ -78,7 +80,7 @@ class TaskSection(_Section):
     alpha: float | None = Field(None, description="concentration of the dirichlet partition")
 
 
-class TrainingSection(_Section):
+class TrainingSection(Section):
     """[training]: for how long, and at what rate."""
 
     steps: int = Field(description="rounds, each with one gradient a worker")
@@ -95,13 +97,13 @@ class TrainingSection(_Section):
     evaluate_every: int | None = Field(None, description="steps between evaluations; an epoch if left out")
 
 
-class NetworkSection(_Section):
+class NetworkSection(Section):
     """[network]: when it happens. Times such as "20 ms", bandwidths such as "10 Mbit/s"."""
 
-    latency: Annotated[tuple, BeforeValidator(_axis(seconds))] = Field(
+    latency: Annotated[tuple, BeforeValidator(axis(seconds))] = Field(
         description="the grid: { from, to, points } (evenly in the logarithm), a list, or one value"
     )
-    bandwidth: Annotated[tuple, BeforeValidator(_axis(bits_per_second))] = Field(description="as latency")
+    bandwidth: Annotated[tuple, BeforeValidator(axis(bits_per_second))] = Field(description="as latency")
     compute: Annotated[Any, BeforeValidator(_compute)] = Field(
         0.0, description="time of one gradient; a list: one per worker; or { kind = lognormal | exponential | uniform }"
     )
@@ -121,16 +123,19 @@ class NetworkSection(_Section):
     )
 
 
-class ConditionSection(_Section):
+class ConditionSection(Section):
     """[[condition]]: a network with a name; its values are added to the grid."""
 
     name: str = Field(description="what the column is called")
     latency: Annotated[float, BeforeValidator(_quantity(seconds))] = Field(description='such as "0.13 ms"')
     bandwidth: Annotated[float, BeforeValidator(_quantity(bits_per_second))] = Field(description='such as "1.4 Gbit/s"')
-    source: Literal["paper", "ours"] = Field("ours", description="whose values these are")
+    source: Literal["paper", "paper panel", "ours"] = Field(
+        "ours",
+        description='whose it is: "paper panel" is shown in the paper, which names no number for it; the number is ours',
+    )
 
 
-class File(_Section):
+class File(Section):
     """A configuration file."""
 
     title: str = Field("", description="one line about it")
@@ -150,8 +155,8 @@ class File(_Section):
     assumptions: dict[str, str] = Field(default_factory=dict, description="what was assumed, in words")
 
 
-def first_mistake(error: ValidationError, table: Mapping[str, Any]) -> str:
-    """Return pydantic's first finding about a table in our words; unknown keys first, because they explain missing ones."""
+def first_mistake(error: ValidationError, model: type[BaseModel] = File) -> str:
+    """Return pydantic's first finding about a table of a model in our words; unknown keys first, because they explain missing ones."""
     found = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     *parents, last = path = [part + 1 if isinstance(part, int) else part for part in found["loc"]]
     key = _joined_path(path)
@@ -159,9 +164,9 @@ def first_mistake(error: ValidationError, table: Mapping[str, Any]) -> str:
     context = found.get("ctx", {})
     match found["type"]:
         case "extra_forbidden":
-            return f"{key}: unknown key; {hint(str(last), _fields(parents))}"
+            return f"{key}: unknown key; {hint(str(last), _section(model, parents).model_fields)}"
         case "missing":
-            return f"{key}: missing; {_described(path)}"
+            return f"{key}: missing; {_described(model, path)}"
         case "value_error":
             said = str(context["error"])
             return f"{key}{said}" if said.startswith((".", " =")) else f"{key}: {said}"
@@ -176,20 +181,15 @@ def _joined_path(path: list[Any]) -> str:
     return text.removeprefix(".")
 
 
-def _section(parents: list[Any]) -> type[BaseModel]:
-    sections: dict[Any, type[BaseModel]] = {
-        "task": TaskSection,
-        "training": TrainingSection,
-        "network": NetworkSection,
-        "condition": ConditionSection,
-    }
-    return sections[parents[0]] if parents else File
+def _section(model: type[BaseModel], parents: list[Any]) -> type[BaseModel]:
+    """Return the model of the section in which a key stands: none is deeper than one."""
+    if not parents:
+        return model
+    annotation = model.model_fields[parents[0]].annotation
+    found = [one for one in (annotation, *get_args(annotation)) if isinstance(one, type) and issubclass(one, BaseModel)]
+    return found[0]
 
 
-def _fields(parents: list[Any]) -> list[str]:
-    return list(_section(parents).model_fields)
-
-
-def _described(path: list[Any]) -> str:
-    field = _section(path[:-1]).model_fields.get(str(path[-1]))
+def _described(model: type[BaseModel], path: list[Any]) -> str:
+    field = _section(model, path[:-1]).model_fields.get(str(path[-1]))
     return f"it is: {field.description}" if field else "write it"

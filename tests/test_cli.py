@@ -177,7 +177,7 @@ def test_help_is_the_answer_to_nothing(netsim) -> None:
     assert code == 0 and all(command in out for command in ("sweep", "run", "presets", "plot", "tune"))
 
 
-def test_an_interrupt_stops_soon_and_writes_nothing(tmp_path: Path) -> None:
+def test_an_interrupt_stops_soon_and_leaves_nothing_but_checkpoints(tmp_path: Path) -> None:
     path = write(tmp_path)
     command = [sys.executable, "-m", "netsim", "sweep", str(path), "--out", str(tmp_path / "out"), "--steps", "1000000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
@@ -186,8 +186,11 @@ def test_an_interrupt_stops_soon_and_writes_nothing(tmp_path: Path) -> None:
             assert child.poll() is None
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=30)
-    assert (child.returncode, out) == (130, "") and err.endswith("stopped; results are written whole or not at all\n")
-    assert "Traceback" not in err and list(tmp_path.iterdir()) == [path]
+    assert (child.returncode, out) == (130, "") and err.endswith(
+        "sweep and run go on from their checkpoints with --resume\n"
+    )
+    assert "Traceback" not in err
+    assert all(one.suffix == ".npz" for one in (tmp_path / "out").rglob("*") if one.is_file())
 
 
 def test_a_new_sweep_replaces_the_old_one_at_the_end(tmp_path: Path) -> None:

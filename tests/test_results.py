@@ -55,6 +55,7 @@ def test_conditions_pick_grid_points(ds: xr.Dataset) -> None:
     picked = ds["time_to_target"].sel(latency=ds["condition_latency"], bandwidth=ds["condition_bandwidth"])
     assert picked.sel(condition="slow").dims == ("sharing", "experiment")
     assert ds["condition_ours"].values.tolist() == [False, True]
+    assert ds["condition_source"].values.tolist() == ["paper", "ours"]
 
 
 def test_threads_change_nothing(ds: xr.Dataset, plan: config.Plan) -> None:

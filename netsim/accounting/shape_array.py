@@ -9,15 +9,28 @@ few and follow from others that are kept. Three rules stand for the numbers that
 - how many of such truth values are true is drawn from the binomial distribution, which is what counting would give.
 
 Anything else that asks for a number raises: sizes are exact, or not said. A function of NumPy's without a rule here raises too, and names itself.
+
+Memory is counted as arrays come and go: ``live`` and ``peak`` of the namespace are the bytes that the same code takes on a device, but for what
+library functions take inside. A view takes none and keeps what it looks at alive; a result is in C order, from which follows whether ``reshape`` copies.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from netsim.accounting.shape_rules import RULES, SAME_NUMBERS, Shape, broadcast, check_fits, indexed, result_dtype
+from netsim.accounting.shape_rules import (
+    RULES,
+    SAME_NUMBERS,
+    Shape,
+    broadcast,
+    check_fits,
+    contiguous,
+    indexed,
+    indexed_strides,
+    result_dtype,
+)
 from netsim.errors import NetsimError
 
 KEPT = 4096  # integers and truth values of at most so many are kept
@@ -54,7 +67,7 @@ class ShapeArray:
         As of a NumPy array.
     """
 
-    __slots__ = ("_lost", "_root", "_space", "_values", "chance", "dtype", "shape", "words")
+    __slots__ = ("_bytes", "_lost", "_root", "_space", "_strides", "_values", "chance", "dtype", "shape", "words")
     __array_ufunc__ = None  # an ndarray or a scalar of NumPy's leaves operators to this class
     __hash__ = None  # type: ignore[assignment]
 
@@ -67,17 +80,34 @@ class ShapeArray:
         root: "ShapeArray | None" = None,
         words: bool = False,
         chance: float | None = None,
+        strides: Shape | None = None,
     ) -> None:
+        self._space, self._bytes = space, 0  # of what the space counts
         self.shape, self.dtype = shape, np.dtype(dtype)
         self.words = words  # of a stream: uniform 32-bit words
         self.chance = chance  # of truth values: the probability of each to be true
-        self._space, self._values, self._lost = space, values, False
-        self._root: ShapeArray = self if root is None else root._root  # whose memory the values are
+        self._values, self._lost, self._strides = values, False, strides
+        self._root: ShapeArray | None = None if root is None else root.base  # whose memory it is; None: its own
+
+    def __del__(self) -> None:
+        self._space.live -= self._bytes
+
+    def _counted(self) -> "ShapeArray":
+        """Count the memory of a new array."""
+        self._bytes = self.nbytes
+        self._space.live += self._bytes
+        self._space.peak = max(self._space.peak, self._space.live)
+        return self
+
+    @property
+    def base(self) -> "ShapeArray":
+        """The array whose memory this is: of a view another one, else itself."""
+        return self if self._root is None else self._root
 
     @property
     def values(self) -> np.ndarray | None:
         """What it holds, where that is kept."""
-        return None if self._root._lost else self._values
+        return None if self.base._lost else self._values
 
     def get(self) -> np.ndarray:
         """Return what it holds.
@@ -112,6 +142,16 @@ class ShapeArray:
         return self.dtype.itemsize
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.size * self.itemsize
+
+    @property
+    def strides(self) -> Shape:
+        """Bytes from an element to the next one along each dimension."""
+        return contiguous(self.shape, self.itemsize) if self._strides is None else self._strides
+
+    @property
     def T(self) -> "ShapeArray":
         """The transpose."""
         return self.transpose()
@@ -140,9 +180,10 @@ class ShapeArray:
         key = key if isinstance(key, tuple) else (key,)
         if len(key) == 1 and isinstance(key[0], slice) and key[0] == slice(None):
             return self
+        strides = indexed_strides(self.strides, self.shape, key)
         if self.values is not None and _known(key):
-            return self._space._of(self.values[_bare(key)], self)
-        return self._like(indexed(self.shape, key))
+            return self._space._of(self.values[_bare(key)], None if strides is None else self)
+        return self._like(indexed(self.shape, key), strides)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         key = key if isinstance(key, tuple) else (key,)
@@ -152,12 +193,16 @@ class ShapeArray:
         else:
             self._forget()
 
-    def _like(self, shape: Shape) -> "ShapeArray":
-        """Return some of the same numbers, in another shape."""
-        return ShapeArray(self._space, shape, self.dtype, words=self.words, chance=self.chance)
+    def _like(self, shape: Shape, strides: Shape | None = None) -> "ShapeArray":
+        """Return some of the same numbers, in another shape: a view where it has strides, else a new array."""
+        root = None if strides is None else self
+        found = ShapeArray(
+            self._space, shape, self.dtype, root=root, words=self.words, chance=self.chance, strides=strides
+        )
+        return found._counted() if root is None else found
 
     def _forget(self) -> None:
-        self._root._lost = True
+        self.base._lost = True
 
     def _become(self, result: "ShapeArray") -> "ShapeArray":
         """Take over a result, as ``out=`` and the operators in place ask for."""
@@ -166,7 +211,7 @@ class ShapeArray:
             self._forget()
         elif self.values is not None:
             np.copyto(self.values, result.values, casting="unsafe")
-        elif self._root is self and not self._lost:
+        elif self._root is None and not self._lost:
             self._values = np.broadcast_to(result.values, self.shape).astype(self.dtype)
         self.words, self.chance = result.words, result.chance
         return self
@@ -179,11 +224,22 @@ class ShapeSpace:
     ----------
     seed
         Of the counts that are drawn.
+    shared
+        Arrays of the host that ``asarray`` hands on without a copy, as NumPy does; any other one is copied to the device.
+
+    Attributes
+    ----------
+    live, peak
+        Bytes of the arrays that are alive, and the most there were at a time since ``peak`` was last set.
+    copied
+        Bytes that came from the host.
     """
 
     __name__ = "netsim.accounting.shape_array"
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, shared: Iterable[np.ndarray] = ()) -> None:
+        self.live = self.peak = self.copied = 0
+        self._shared = tuple(shared)
         self.draws = np.random.default_rng(seed)
         self.drew = False  # whether a count was drawn
         self.linalg = _Linalg(self)
@@ -199,53 +255,64 @@ class ShapeSpace:
         setattr(self, name, function)
         return function
 
-    def _of(self, result: Any, root: ShapeArray | None = None) -> ShapeArray:
+    def _of(self, result: Any, root: ShapeArray | None = None, counted: bool = True) -> ShapeArray:
         """Return what NumPy computed: integers and truth values that are few are kept."""
         result = np.asarray(result)
         kept = result.dtype.kind in "biu" and result.size <= KEPT
-        return ShapeArray(self, result.shape, result.dtype, result if kept else None, root if kept else None)
+        strides = None if root is None else result.strides
+        found = ShapeArray(self, result.shape, result.dtype, result if kept else None, root, strides=strides)
+        return found._counted() if counted and root is None else found
 
     def _call(self, name: str, function: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
         out = kwargs.pop("out", None)
+        new = out is None  # else the result has a place already
         if name in MAKERS:
             return self._make(name, function, args, kwargs)
         if name == "put_along_axis":
             return args[0]._forget()
         if _known((*args, *kwargs.values())):
-            result = self._of(function(*_bare(args), **kwargs), args[0] if name in VIEWS else None)
+            result = self._of(function(*_bare(args), **kwargs), args[0] if name in VIEWS else None, new)
         elif name in ELEMENTWISE or (isinstance(function, np.ufunc) and name != "matmul"):
-            result = self._elementwise(name, function, args, kwargs)
+            result = self._elementwise(name, function, args, new)
         elif name in RULES:
-            result = self._by_rule(name, args, kwargs)
+            result = self._by_rule(name, args, kwargs, new)
         else:
             raise NetsimError(
                 f"a dry run has no rule for the shape of {name}(): add one to netsim/accounting/shape_rules.py"
             )
         return result if out is None else out._become(result)
 
-    def _by_rule(self, name: str, args: tuple, kwargs: dict[str, Any]) -> ShapeArray:
+    def _by_rule(self, name: str, args: tuple, kwargs: dict[str, Any], new: bool) -> ShapeArray:
         x = args[0]
         try:
-            shape, dtype = RULES[name](name, *args, **kwargs)
+            shape, dtype, *strides = RULES[name](name, *args, **kwargs)
         except TypeError as error:
             raise NetsimError(f"a dry run has no rule for this call of {name}(): {error}") from None
         if name == "count_nonzero" and x.chance is not None and prod(shape) <= KEPT:
             self.drew = True
-            return self._of(self.draws.binomial(x.size // prod(shape), x.chance, shape))
+            return self._of(self.draws.binomial(x.size // prod(shape), x.chance, shape), counted=new)
         if name in SAME_NUMBERS and dtype == x.dtype:
-            return x._like(shape)
-        return ShapeArray(self, shape, dtype)
+            return x._like(shape, *strides)
+        view = bool(strides) and strides[0] is not None
+        found = ShapeArray(self, shape, dtype, root=x if view else None, strides=strides[0] if view else None)
+        return found._counted() if new and not view else found
 
     def _make(self, name: str, function: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> ShapeArray:
         """Make an array: a large one, or one that is not yet written, only in name."""
         if name == "asarray":
-            return args[0] if isinstance(args[0], ShapeArray) else self._of(function(*args, **kwargs))
+            if isinstance(args[0], ShapeArray):
+                return args[0]
+            found = function(*args, **kwargs)
+            if any(found is one for one in self._shared):
+                return self._of(found, counted=False)
+            self.copied += found.nbytes
+            return self._of(found)
         if name == "arange":
             size, dtype = len(range(*args)), np.dtype(kwargs.get("dtype", np.int64))
             words = dtype == np.uint32  # the counters of a stream
             if size <= KEPT and not words:
                 return self._of(function(*args, **kwargs))
-            return ShapeArray(self, (size,), dtype, words=words)
+            return ShapeArray(self, (size,), dtype, words=words)._counted()
         if name.endswith("_like"):
             kwargs = {"dtype": args[0].dtype, **kwargs}
             name, args = name.removesuffix("_like"), (args[0].shape, *args[1:])
@@ -253,21 +320,22 @@ class ShapeSpace:
         value = args[1] if name == "full" else int(name == "ones")
         dtype = np.dtype(kwargs.get("dtype") or (np.result_type(value) if name == "full" else np.float64))
         kept = name != "empty" and dtype.kind in "biu" and prod(shape) <= KEPT and _known((value,))
-        return ShapeArray(self, shape, dtype, np.full(shape, _bare(value), dtype) if kept else None)
+        return ShapeArray(self, shape, dtype, np.full(shape, _bare(value), dtype) if kept else None)._counted()
 
-    def _elementwise(self, name: str, function: Any, args: tuple, kwargs: dict[str, Any]) -> ShapeArray:
+    def _elementwise(self, name: str, function: Any, args: tuple, new: bool) -> ShapeArray:
         if name == "where" and len(args) == 1:
             raise NetsimError("a dry run from shapes has no truth values, and cannot say where they are true")
         arrays = [x for x in args if isinstance(x, ShapeArray)]
         shape = broadcast(*(x.shape for x in arrays))
         kinds: list[Any] = [getattr(x, "dtype", type(x)) for x in args]
         dtype = result_dtype(function, *kinds)
+        found = ShapeArray(self, shape, dtype, words=dtype == np.uint32 and any(x.words for x in arrays))
         if dtype.kind == "b" and len(args) == 2 and isinstance(args[1], int | float):
             if name in ("greater", "not_equal") and args[1] == 0 and arrays[0].dtype.kind == "f":
-                return self.ones(shape, dtype=bool)
-            if name == "less_equal" and arrays[0].words:
-                return ShapeArray(self, shape, bool, chance=(args[1] + 1) / 2**32)
-        return ShapeArray(self, shape, dtype, words=dtype == np.uint32 and any(x.words for x in arrays))
+                found._values = np.ones(shape, bool) if found.size <= KEPT else None
+            elif name == "less_equal" and arrays[0].words:
+                found.chance = (args[1] + 1) / 2**32
+        return found._counted() if new else found
 
 
 class _Linalg:
@@ -281,7 +349,7 @@ class _Linalg:
         *stack, rows, columns = x.shape
         inner = min(rows, columns)
         shapes = (*stack, rows, inner), (*stack, inner, columns)
-        return tuple(ShapeArray(self._space, shape, x.dtype) for shape in shapes)
+        return tuple(ShapeArray(self._space, shape, x.dtype)._counted() for shape in shapes)
 
 
 def _method(name: str) -> Callable[..., Any]:
@@ -322,7 +390,7 @@ def _operators(name: str) -> tuple[Callable[..., Any], ...]:
         return self._space._call(name, function, (other, self), {})
 
     def in_place(self: ShapeArray, other: Any) -> Any:
-        return self._become(forward(self, other))
+        return self._space._call(name, function, (self, other), {"out": self})
 
     return forward, reflected, in_place
 

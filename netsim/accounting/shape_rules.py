@@ -1,20 +1,24 @@
 """The shapes and dtypes of what NumPy's functions return, from the shapes and dtypes of what they are given.
 
-``x`` is anything with ``shape`` and ``dtype``. A rule takes the function's name, then its arguments.
+``x`` is anything with ``shape``, ``strides`` and ``dtype``. A rule takes the function's name, then its arguments. Where the function returns a view it
+also returns the view's strides, or None where NumPy has to copy.
 """
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import prod
+from operator import mul
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from netsim.errors import NetsimError
 
 Shape = tuple[int, ...]
-Result = tuple[Shape, Any]  # and the dtype
+Result = tuple[Any, ...]  # shape and dtype, then perhaps strides
 
+_NOTHING = np.empty((), np.uint8)
 broadcast = lru_cache(maxsize=4096)(np.broadcast_shapes)
 
 
@@ -64,6 +68,22 @@ def indexed(shape: Shape, key: tuple) -> Shape:
     return (*found[:at], *broadcast(*indices), *found[at:])
 
 
+def indexed_strides(strides: Shape, shape: Shape, key: tuple) -> Shape | None:
+    """Return the strides of the view x[key]; None where it is a copy, because arrays choose what is taken."""
+    if any(hasattr(part, "dtype") and not isinstance(part, np.generic) for part in key):
+        return None
+    if all(type(part) is slice and part.step is None for part in key):
+        return strides
+    dummy = as_strided(_NOTHING, shape, strides, writeable=False)  # no element of it is read
+    return dummy[key].strides
+
+
+@lru_cache(maxsize=4096)
+def contiguous(shape: Shape, itemsize: int) -> Shape:
+    """Return the strides of an array in C order."""
+    return tuple(itemsize * prod(shape[d + 1 :]) for d in range(len(shape)))
+
+
 def _extent(part: slice, size: int) -> int:
     """Return how many of ``size`` elements a slice takes."""
     if part.start is part.stop is part.step is None:
@@ -74,19 +94,34 @@ def _extent(part: slice, size: int) -> int:
 def _viewed(name: str, x: Any, *args: Any) -> Result:
     if name in ("reshape", "transpose") and len(args) > 1:
         args = (args,)  # as methods they take sizes, or axes, one by one
-    return _viewed_shape(name, x.shape, *(tuple(arg) if isinstance(arg, list) else arg for arg in args)), x.dtype
+    plain = tuple(tuple(arg) if isinstance(arg, list) else arg for arg in args)
+    shape, strides = _seen(name, x.shape, x.strides, *plain)
+    return shape, x.dtype, strides
 
 
 @lru_cache(maxsize=4096)
-def _viewed_shape(name: str, shape: Shape, *args: Any) -> Shape:
-    """Ask NumPy, with an array that takes no memory."""
-    return getattr(np, name)(np.broadcast_to(np.empty(()), shape), *args).shape
+def _seen(name: str, shape: Shape, strides: Shape, *args: Any) -> tuple[Shape, Shape | None]:
+    """Ask NumPy for the shape and the strides of a view, with an array that takes no memory."""
+    dummy = as_strided(_NOTHING, shape, strides, writeable=False)  # no element of it is read
+    if name == "ravel":
+        name, args = "reshape", (-1,)
+    if name != "reshape":
+        view = getattr(np, name)(dummy, *args)
+        return view.shape, view.strides
+    try:
+        view = np.reshape(dummy, *args, copy=False)
+    except ValueError:  # not without a copy, or not at all
+        return np.reshape(np.broadcast_to(_NOTHING, shape), *args).shape, None
+    return view.shape, view.strides
 
 
 def _retyped(name: str, x: Any, dtype: Any, copy: bool = True) -> Result:
     dtype = np.dtype(dtype)
     if name == "view" and dtype.itemsize != x.dtype.itemsize:
-        return (*x.shape[:-1], x.shape[-1] * x.dtype.itemsize // dtype.itemsize), dtype
+        shape = (*x.shape[:-1], x.shape[-1] * x.dtype.itemsize // dtype.itemsize)
+        return shape, dtype, (*x.strides[:-1], dtype.itemsize)
+    if name == "view" or (dtype == x.dtype and not copy):
+        return x.shape, dtype, x.strides
     return x.shape, dtype
 
 
@@ -133,6 +168,14 @@ def _stacked(name: str, parts: Sequence[Any], axis: int = 0) -> Result:
     return (*first[:at], len(parts), *first[at:]), np.result_type(*(part.dtype for part in parts))
 
 
+def _tiled(name: str, x: Any, times: int | Sequence[int]) -> Result:
+    times = (times,) if isinstance(times, int) else tuple(times)
+    dimensions = max(len(times), len(x.shape))
+    times = (1,) * (dimensions - len(times)) + times
+    shape = (1,) * (dimensions - len(x.shape)) + x.shape
+    return tuple(map(mul, shape, times)), x.dtype
+
+
 def _product(name: str, a: Any, b: Any) -> Result:
     rows, columns = a.shape[-2:-1], b.shape[-1:] if len(b.shape) > 1 else ()
     if a.shape[-1] != b.shape[-2:][0]:
@@ -169,6 +212,7 @@ RULES: dict[str, Callable[..., Result]] = {
     "matmul": _product,
     "searchsorted": _found,
     "stack": _stacked,
+    "tile": _tiled,
     "take": _picked,
     "take_along_axis": _picked_along,
     "vdot": _inner,

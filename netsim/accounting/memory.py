@@ -1,0 +1,293 @@
+"""Bytes that a training takes on its device, and that a deployed worker would hold, before anything is trained.
+
+No formula for an algorithm's memory stands beside it: ``init`` and some steps run on arrays without numbers, whose bytes are counted as they come and
+go (:mod:`netsim.accounting.shape_array`). The task is bound to such arrays too, which says what its data set takes, and says itself
+(``activation_bytes``) what a gradient takes.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from algorithms.compression import Identity
+from algorithms.protocol import Algorithm
+from netsim.accounting.shape_array import ShapeArray, ShapeSpace
+from netsim.accounting.shapes import Tensors, parameters
+from netsim.communicator import Communicator, Recorder
+from netsim.device import device_namespace
+from netsim.errors import NetsimError
+from netsim.experiment import Experiment
+from netsim.topology import Topology
+from netsim.training import _bound_task, _update
+
+STEPS = 3  # after which every method of ours holds what it will hold
+Update = Callable[[Any, Any, Any, Any], tuple[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of one training, all workers together; the columns of a table, whose sum is what its busiest moment takes.
+
+    Attributes
+    ----------
+    algorithm
+        How the workers communicate.
+    models
+        x, (n, P).
+    gradient
+        The task's buffer, (n, P).
+    optimizer
+        Momentum.
+    replicas
+        What else the algorithm keeps between two rounds; what all neighbours hold alike is held once.
+    activations
+        What the task takes while it computes gradients, and the buffers that it carries from step to step. None: it does not say.
+    data
+        The task's data set on the device; on a CPU what binding adds to what is loaded. None: the task does not say.
+    working
+        What the busiest moment of a step takes beyond all that: the next models, messages, products. Part of it may be in the place of activations,
+        most of which are there only while a gradient is computed.
+    by_copies, by_sums
+        What a deployed worker, the one with the most neighbours, holds beside its model, its gradient and its momentum: with a copy per neighbour of
+        what the neighbours hold too, and with the weighted sum of all of them in place of the copies.
+    model
+        Bytes of one model.
+    """
+
+    algorithm: Algorithm
+    models: int
+    gradient: int
+    optimizer: int
+    replicas: int
+    activations: int | None
+    data: int | None
+    working: int
+    by_copies: int
+    by_sums: int
+    model: int
+
+    @property
+    def total(self) -> int:
+        """Bytes at the busiest moment, as far as known."""
+        known = (self.activations or 0) + (self.data or 0)
+        return self.models + self.gradient + self.optimizer + self.replicas + self.working + known
+
+
+def memory(
+    algorithm: Algorithm,
+    tensors: Tensors,
+    topology: Topology,
+    dtype: str = "float32",
+    *,
+    update: Update = lambda x, gradient, velocity, xp: (gradient, velocity),
+    activations: int | None = None,
+    lasting: int = 0,
+    data: int | None = None,
+    in_blocks: bool = False,
+) -> Memory:
+    """Return the bytes of a training, from shapes alone.
+
+    Parameters
+    ----------
+    algorithm
+        How the workers communicate. What a worker holds of its state is declared by its ``holders`` (:class:`algorithms.protocol.Algorithm`).
+    tensors
+        Ordered {name: shape} of one model.
+    topology
+        Who talks to whom.
+    dtype
+        Of the models, ``"float32"`` or ``"float64"``.
+    update
+        (models, gradient, velocity, namespace) -> (update, new velocity): what is made of a gradient before the algorithm has it.
+    activations, data
+        Of the task, in bytes; None: not known.
+    lasting
+        Bytes of the activations that stay when a gradient is computed.
+    in_blocks
+        Compressors work in blocks that fit a cache, as on a CPU, and take what they return. False: as on other devices, on all numbers at once.
+
+    Returns
+    -------
+    Memory
+        What library functions take inside, and what an allocator keeps for later, is not in it.
+
+    Raises
+    ------
+    NetsimError
+        The algorithm cannot be run on shapes.
+    """
+    space, recorder = ShapeSpace(), Recorder(topology)
+    kind = _InBlocks if in_blocks else Communicator
+    comm = kind(topology, tensors, 0, space, dtype, recorder)  # type: ignore[arg-type]
+    shape = (topology.n, parameters(tensors))
+    buffer, x = space.empty(shape, dtype=dtype), space.empty(shape, dtype=dtype)
+    stays = space.empty(lasting, dtype="uint8")
+    velocity = computed = None
+
+    def gradient(x: Any) -> Any:
+        nonlocal computed
+        recorder.record_gradient()
+        space.empty(max(0, (activations or 0) - stays.nbytes), dtype="uint8")  # and gone again
+        finished, computed = update(x, buffer, velocity, space)
+        return finished
+
+    try:
+        state = algorithm.init(x, comm)
+        del x
+        for _ in range(STEPS):
+            space.peak = space.live
+            after = algorithm.step(state, gradient, 0.1, comm)
+            recorder.end_round()
+            space.isfinite(after.x).all()  # as train asks
+            state, velocity = after, computed
+            del after
+            computed = None
+        by_copies, by_sums = _deployed(algorithm, state, topology)
+    except NetsimError:
+        raise
+    except Exception as error:  # a stranger's code, on arrays that lack most of what arrays can do
+        raise NetsimError(f"{algorithm!r} cannot be run on shapes: {type(error).__name__}: {error}") from error
+    models, momentum = _held(state.x), _held(velocity)
+    replicas = _held(state, velocity, buffer) - _held(state.x, velocity, buffer)
+    working = space.peak - models - buffer.nbytes - momentum - replicas - (lasting if activations is None else activations)
+    return Memory(
+        algorithm,
+        models,
+        buffer.nbytes,
+        momentum,
+        replicas,
+        activations,
+        data,
+        working,
+        by_copies,
+        by_sums,
+        models // topology.n,
+    )
+
+
+def memory_of(experiment: Experiment) -> Memory:
+    """Return the bytes of an experiment: its task is bound to shapes, and nothing is trained.
+
+    Raises
+    ------
+    NetsimError
+        The device cannot be had, the algorithm cannot be run on shapes, or the task does not fit the workers.
+    """
+    on_cpu = device_namespace(experiment.device) is np
+    activations, lasting, data = _task_bytes(experiment, on_cpu)
+    return memory(
+        experiment.algorithm,
+        experiment.task.tensors,
+        experiment.topology,
+        experiment.dtype,
+        update=partial(_update, experiment),
+        activations=activations,
+        lasting=lasting,
+        data=data,
+        in_blocks=on_cpu,
+    )
+
+
+def needed(found: Sequence[Memory], jobs: int, on_cpu: bool) -> int:
+    """Return the bytes that trainings take of which so many run at a time, the largest together; a CPU's memory keeps the models of those that are done."""
+    largest = sorted(found, key=lambda one: one.total, reverse=True)
+    return sum(one.total for one in largest[:jobs]) + on_cpu * sum(one.models for one in largest[jobs:])
+
+
+def free_bytes(xp: ModuleType) -> int | None:
+    """Return the memory of a device that is free, in bytes: of a CPU what Linux calls available; None where nobody says."""
+    if xp is not np:
+        try:
+            return int(xp.cuda.runtime.memGetInfo()[0]) + int(xp.get_default_memory_pool().free_bytes())
+        except AttributeError:
+            return None
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def _task_bytes(experiment: Experiment, on_cpu: bool) -> tuple[int | None, int, int | None]:
+    """Return what an experiment's task takes for gradients, its buffers included, what of it stays, and its data set; None where it does not say."""
+    task, n = experiment.task, experiment.topology.n
+    if not hasattr(task, "bind"):
+        return None, 0, None
+    loaded = [one for one in getattr(task, "data", ()) if isinstance(one, np.ndarray)] if on_cpu else []
+    space = ShapeSpace(shared=loaded)
+    try:
+        bound = _bound_task(experiment, space)  # type: ignore[arg-type]
+        copied, made = space.copied, space.live - space.copied
+        buffers = bound.initial_buffers(n).nbytes if hasattr(bound, "initial_buffers") else 0
+    except (NetsimError, AttributeError, TypeError):  # it asks for what an array without numbers cannot do
+        return None, 0, None
+    except ValueError as error:
+        raise NetsimError(str(error)) from None
+    gradients = n * parameters(task.tensors) * np.dtype(experiment.dtype).itemsize
+    lasting = max(0, made - gradients) + 2 * buffers  # a step makes new buffers beside the old
+    if not hasattr(bound, "activation_bytes"):
+        return None, lasting, copied
+    if on_cpu:  # it depends on the device
+        bound = task.bind(1, experiment.seed, np, experiment.dtype)
+    return bound.activation_bytes(n) + 2 * buffers, lasting, copied
+
+
+def _leaves(value: Any) -> Iterator[ShapeArray]:
+    """Yield the arrays of a state."""
+    if isinstance(value, ShapeArray):
+        yield value
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from _leaves(part)
+    elif isinstance(value, dict):
+        yield from _leaves(list(value.values()))
+
+
+def _held(*values: Any) -> int:
+    """Return the bytes of the arrays in some trees, memory that several share once."""
+    return sum({id(leaf.base): leaf.base.nbytes for leaf in _leaves(list(values))}.values())
+
+
+def _deployed(algorithm: Algorithm, state: Any, topology: Topology) -> tuple[int, int]:
+    """Return what a worker holds beside its model, by a copy per neighbour and by their weighted sum."""
+    holders = getattr(algorithm, "holders", {})
+    neighbours = max(len(topology.neighbours(i)) for i in range(topology.n))
+    copies = sums = 0
+    for name, field in zip(state._fields, state, strict=True):
+        holder = holders.get(name, "worker")
+        for leaf in _leaves(field):
+            if holder in ("worker", "neighbours"):
+                row = leaf.nbytes // topology.n
+                own = 0 if leaf.base is state.x.base else row
+                copies += own + neighbours * row * (holder == "neighbours")
+                sums += own + row * (holder == "neighbours")
+            elif holder in ("edge", "all"):
+                held = neighbours * leaf.nbytes // len(topology.edges) if holder == "edge" else leaf.nbytes
+                copies, sums = copies + held, sums + held
+    return copies, sums
+
+
+class _InBlocks(Communicator):
+    """A communicator of shapes whose compressors take what they return."""
+
+    def _compress(self, compress: Any, y: Any, kind: str) -> tuple[Any, Any, int]:
+        return super()._compress(compress if isinstance(compress, Identity) else _Blocked(compress), y, kind)
+
+
+@dataclass(frozen=True)
+class _Blocked:
+    """A compressor of which the memory is counted that its message takes."""
+
+    compressor: Any
+
+    def compress(self, x: ShapeArray, key: Any, tensors: Tensors) -> Any:
+        space = x.__array_namespace__()
+        peak = space.peak
+        message = self.compressor.compress(x, key, tensors)
+        space.peak = max(peak, space.live)
+        return message
