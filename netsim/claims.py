@@ -1,7 +1,7 @@
 """The claims of Tang et al. 2018, each as a number, a criterion fixed beforehand, and where it holds.
 
 The letters are those of the list in the notebook ``tang2018``. The paper says "alike", "about", "much"; what these words are taken to mean stands in
-``criterion`` and is ours.
+``criterion`` and is ours. What DoubleSqueeze and DeepSqueeze claim is in :mod:`netsim.squeeze`.
 """
 
 from collections.abc import Callable
@@ -61,7 +61,7 @@ def timed_claims(ds: xr.Dataset) -> list[Claim]:
     best, slow, narrow, both = (_condition(ds, name) for name in ("best", "high latency", "low bandwidth", "both"))
 
     def seconds(name: str) -> xr.DataArray:
-        _known(ds, name)
+        known(ds, name)
         return epoch.sel(experiment=name, drop=True)
 
     full, quantized, dpsgd, dcd, ecd = map(seconds, (FULL, QUANTIZED, DPSGD, DCD, ECD))
@@ -71,17 +71,17 @@ def timed_claims(ds: xr.Dataset) -> list[Claim]:
     rivals = reached.sel(experiment=[DPSGD, QUANTIZED]).min("experiment")
     ours = reached.sel(experiment=[DCD, ECD]).max("experiment")
     return [
-        _claim("b", "slowest / fastest epoch at the best network", spread, best, "at most 1.5", lambda r: r <= 1.5, "bandwidth"),
-        _claim("c", "all-reduce / D-PSGD epoch at high latency", full / dpsgd, slow, "above 1", lambda r: r > 1, "bandwidth"),
-        _claim("c", "all-reduce / slower of DCD and ECD at high latency", full / low, slow, "above 1", lambda r: r > 1, "bandwidth"),
-        _claim("d", "D-PSGD / DCD epoch at low bandwidth", dpsgd / dcd, narrow, "3.5 to 4.5", lambda r: abs(r - 4) <= 0.5, "bandwidth"),
-        _claim("d", "D-PSGD / ECD epoch at low bandwidth", dpsgd / ecd, narrow, "3.5 to 4.5", lambda r: abs(r - 4) <= 0.5, "bandwidth"),
-        _claim("h", "D-PSGD / DCD epoch at 1.4 Gbit/s and high latency", dpsgd / dcd, slow, "at most 1.25", lambda r: r <= 1.25, "latency"),
-        _claim("i", "faster of all-reduce and D-PSGD / slower of DCD and ECD at 5 Mbit/s and 20 ms", _fastest(full, dpsgd) / low, both, "at least 2",
+        claim("b", "slowest / fastest epoch at the best network", spread, best, "at most 1.5", lambda r: r <= 1.5, "bandwidth"),
+        claim("c", "all-reduce / D-PSGD epoch at high latency", full / dpsgd, slow, "above 1", lambda r: r > 1, "bandwidth"),
+        claim("c", "all-reduce / slower of DCD and ECD at high latency", full / low, slow, "above 1", lambda r: r > 1, "bandwidth"),
+        claim("d", "D-PSGD / DCD epoch at low bandwidth", dpsgd / dcd, narrow, "3.5 to 4.5", lambda r: abs(r - 4) <= 0.5, "bandwidth"),
+        claim("d", "D-PSGD / ECD epoch at low bandwidth", dpsgd / ecd, narrow, "3.5 to 4.5", lambda r: abs(r - 4) <= 0.5, "bandwidth"),
+        claim("h", "D-PSGD / DCD epoch at 1.4 Gbit/s and high latency", dpsgd / dcd, slow, "at most 1.25", lambda r: r <= 1.25, "latency"),
+        claim("i", "faster of all-reduce and D-PSGD / slower of DCD and ECD at 5 Mbit/s and 20 ms", _fastest(full, dpsgd) / low, both, "at least 2",
                lambda r: r >= 2, "latency"),
-        _claim("abstract", "time to target, better of D-PSGD 32 bits and centralized 8 bits / worse of DCD and ECD 8 bits, both bad",
+        claim("abstract", "time to target, better of D-PSGD 32 bits and centralized 8 bits / worse of DCD and ECD 8 bits, both bad",
                rivals / ours, both, "above 1", lambda r: r > 1, "bandwidth"),
-        _claim("abstract", "epoch, better of D-PSGD 32 bits and centralized 8 bits / worse of DCD and ECD 8 bits, both bad",
+        claim("abstract", "epoch, better of D-PSGD 32 bits and centralized 8 bits / worse of DCD and ECD 8 bits, both bad",
                _fastest(dpsgd, quantized) / low, both, "above 1", lambda r: r > 1, "bandwidth"),
     ]  # fmt: skip
 
@@ -106,7 +106,7 @@ def convergence_claims(ds: xr.Dataset) -> list[Claim]:
     steps = ds["steps_to_target"]
     rows = []
     for name, label in ((DPSGD, "D-PSGD"), (DCD, "DCD"), (ECD, "ECD")):
-        _known(ds, name)
+        known(ds, name)
         mine, reference = (float(steps.sel(experiment=one)) for one in (name, FULL))
         ratio = np.nan if reference <= 0 else mine / reference if mine > 0 else np.inf
         rows.append(
@@ -127,7 +127,7 @@ def convergence_claims(ds: xr.Dataset) -> list[Claim]:
 
 def final_loss_ratios(ds: xr.Dataset, reference: str) -> dict[str, float]:
     """Return every method's last evaluated loss over the reference's; infinite where the method diverged."""
-    _known(ds, reference)
+    known(ds, reference)
     last = {}
     for name, losses, diverged_at in zip(
         ds["experiment"].values, ds["loss"].values, ds["diverged_at"].values, strict=True
@@ -144,10 +144,24 @@ def _slowest(*seconds: xr.DataArray) -> xr.DataArray:
     return xr.concat(seconds, "method").max("method")
 
 
-def _claim(
+def claim(
     letter: str, ratio: str, values: xr.DataArray, at: dict[str, float], criterion: str, test: Callable, along: str
 ) -> Claim:
-    """Return a claim at one network, and along one axis of the plane through it."""
+    """Return a claim at one network, and along one axis of the plane through it.
+
+    Parameters
+    ----------
+    letter, ratio, criterion
+        As of :class:`Claim`.
+    values
+        The ratio over ``latency`` and ``bandwidth``.
+    at
+        Latency (s) and bandwidth (bit/s) of the network; the grid's point next to it is taken.
+    test
+        Whether the criterion is met, of a number and of arrays.
+    along
+        "latency" or "bandwidth".
+    """
     here = values.sel(at, method="nearest")
     line = values.sel({dim: value for dim, value in at.items() if dim != along}, method="nearest")
     return Claim(
@@ -184,6 +198,7 @@ def _condition(ds: xr.Dataset, name: str) -> dict[str, float]:
     return {"latency": float(one["condition_latency"]), "bandwidth": float(one["condition_bandwidth"])}
 
 
-def _known(ds: xr.Dataset, name: str) -> None:
+def known(ds: xr.Dataset, name: str) -> None:
+    """Raise NetsimError where a method is not in the dataset."""
     if name not in ds["experiment"].values:
-        raise NetsimError(f"claims: no method {name} in this dataset: run the preset tang2018")
+        raise NetsimError(f"claims: no method {name} in this dataset; run the preset that has it, such as tang2018")

@@ -66,7 +66,7 @@ def laid_out(
     for ax in axes[cells:]:
         ax.remove()
     cell = axes[len(panels)] if legend_in_a_cell else None
-    place_legend(figure, handles, title, columns, cell)
+    place_legend(figure, handles, title, columns if legend_in_a_cell else min(columns, 2), cell)
     return figure
 
 

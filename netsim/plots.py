@@ -34,6 +34,8 @@ from netsim.panels import (
 )
 from netsim.winner import winner_map, winner_maps
 
+_IN_A_CELL = 6  # lines of a legend that has the room of one panel
+
 __all__ = [
     "all_figures",
     "consensus_against_epochs",
@@ -153,9 +155,9 @@ def figure2(ds: xr.Dataset, sharing: str | None = None) -> Figure:
         lambda at, title: draw_loss(at, one, epochs_of(one), epoch_label(one), f"{title} per epoch\n"),
         *(on(condition) for condition in conditions(one)),
     ]
-    return laid_out(
-        panels, handles_of(one), circumstances(one), columns=3, height=2.2, legend_in_a_cell=True, sharey=True
-    )
+    handles = handles_of(one)
+    fits = len(handles) <= _IN_A_CELL
+    return laid_out(panels, handles, circumstances(one), columns=3, height=2.2, legend_in_a_cell=fits, sharey=True)
 
 
 def epoch_time_against_bandwidth(

@@ -344,7 +344,7 @@ def _name_regions(
             apart = np.minimum(apart, np.maximum(*away).min(axis=1))
         best = int(apart.argmax())
         if apart[best] >= 1:
-            words = label(names[number]).replace(", ", "\n", 1) if number >= 0 else "not reached"
+            words = "\n".join(label(names[number]).split(", ")[:2]) if number >= 0 else "not reached"
             at_u, at_v = u[own][best], v[own][best]
             ax.text(at_u, at_v, words, transform=ax.transAxes, ha="center", va="center", weight="bold", **_words())
 
