@@ -1,7 +1,7 @@
 """The claims of Tang et al. 2018, each as a number, a criterion fixed beforehand, and where it holds.
 
 The letters are those of the list in the notebook ``tang2018``. The paper says "alike", "about", "much"; what these words are taken to mean stands in
-``criterion`` and is ours. What DoubleSqueeze and DeepSqueeze claim is in :mod:`netsim.squeeze`.
+``criterion`` and is ours. What DoubleSqueeze and DeepSqueeze claim is in :mod:`netsim.studies.squeeze`.
 """
 
 from collections.abc import Callable

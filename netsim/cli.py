@@ -18,16 +18,16 @@ import xarray as xr
 from rich.table import Table
 
 from netsim import config, results
-from netsim.accounting_cli import bytes_command, time_command
-from netsim.check_cli import check_command
 from netsim.checkpoint import Checkpoints, clear, remove_empty
+from netsim.commands.accounting import bytes_command, time_command
+from netsim.commands.check import check_command
+from netsim.commands.consensus import consensus_command
+from netsim.commands.tune import pick, tune_command
 from netsim.console import check_folder, out, publish, show_sweep, training
 from netsim.errors import NetsimError
-from netsim.gossip_cli import consensus_command
 from netsim.keys import hint
 from netsim.plan_cli import CannotFit, check_fits, plan_command
 from netsim.replay import replay
-from netsim.tune_cli import pick, tune_command
 from netsim.units import bits_per_second, format_bytes, format_seconds, seconds
 
 CHECKPOINT_EVERY = 1000  # steps
@@ -105,10 +105,10 @@ def sweep_command(
     plan = config.load(source, data, steps, device, download)
     folder = out_folder or Path("results") / plan.name
     check_folder(folder)
+    check_fits(plan.experiments, _jobs(jobs))
     _say(
         f"{plan.title}: {len(plan.experiments)} algorithms, {' and '.join(f'{len(g)} networks ({s})' for s, g in plan.grids.items())}"
     )
-    check_fits(plan.experiments, _jobs(jobs))
     with training(_jobs(jobs), results.samples_per_step(plan.experiments)) as (executor, progress):
         checkpoints = Checkpoints(folder / "checkpoints", every, resume)
         ds = results.run_plan(plan, engine, executor, progress, checkpoints)

@@ -3,7 +3,6 @@
 :func:`load` is all that a notebook needs; :mod:`netsim.schema` documents every key.
 """
 
-import inspect
 import json
 import tomllib
 from collections.abc import Callable, Mapping
@@ -14,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import ValidationError
 
-from models import MLP, SoftmaxRegression, datasets
 from netsim import topology as topologies
 from netsim.compute import compute_seconds
 from netsim.device import device_namespace
@@ -23,7 +21,8 @@ from netsim.experiment import Experiment
 from netsim.keys import algorithm, below, call, hint
 from netsim.network import Network, NetworkGrid, links
 from netsim.schedules import schedule_from_config
-from netsim.schema import File, TaskSection, first_mistake
+from netsim.schema import File, first_mistake
+from netsim.tasks import check_shards, make_task
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -144,8 +143,8 @@ def load(
         _check_device(file.training.device)
         for grid in grids.values():
             _check_network(grid.template, graph.n)
-        task = _task(file.task, path.parent, data, download)
-        _check_shards(task, graph.n)
+        task = make_task(file.task, path.parent, data, download)
+        check_shards(task, graph.n)
         experiments = tuple(_experiment(file, i, task, graph, *each) for i, each in enumerate(chosen))
     except ValidationError as error:
         raise NetsimError(f"{source}: {first_mistake(error)}") from None
@@ -290,29 +289,6 @@ def _algorithm(file: File, i: int) -> tuple[Any, Any]:
     return algorithm(values, key), lr
 
 
-def _task(section: TaskSection, folder: Path, data: str | Path | None, download: bool) -> Any:
-    path = data if data is not None else section.path and folder / Path(section.path).expanduser()
-    key = "--data" if data is not None else "task.path" if path else "task.data"
-    try:
-        if section.data in ("mnist", "cifar10") and path is None and not (section.download or download):
-            raise NetsimError(
-                f'"{section.data}" comes from files: add --data PATH (the folder that holds them), or --download to fetch them once'
-            )
-        loaded = datasets.load(section.data, path, section.train, section.download or download)
-    except ValueError as error:
-        said = str(error)
-        raise NetsimError(f"task.{said}" if said.startswith("train = ") else f"{key}: {said}") from None
-    wrong, model = ("l2", "mlp") if section.model == "mlp" else ("hidden", "softmax")
-    if getattr(section, wrong) is not None:
-        raise NetsimError(f'task.{wrong}: not a key of model = "{model}"; leave it out')
-    values = section.model_dump(include={"hidden", "l2", "batch", "partition", "alpha"}, exclude_none=True)
-    make = MLP if section.model == "mlp" else SoftmaxRegression
-    try:
-        return make(loaded, **values)
-    except ValueError as error:
-        raise NetsimError(below("task", str(error), [*inspect.signature(make).parameters])) from None
-
-
 def _experiment(file: File, i: int, task: Any, topology: topologies.Topology, chosen: Any, lr: Any) -> Experiment:
     settings = file.training.model_dump(exclude={"lr"})
     try:
@@ -335,16 +311,6 @@ def _check_network(template: Network, n: int) -> None:
         compute_seconds(template.compute, 1, n)
     except NetsimError as error:
         raise NetsimError(f"network.{error}") from None
-
-
-def _check_shards(task: Any, n: int) -> None:
-    images = len(task.data.train_y)
-    if n > images:
-        raise NetsimError(f"topology.n = {n}: more workers than the {images} training images of {task.data.name}")
-    if task.batch > images // n:
-        raise NetsimError(
-            f"task.batch = {task.batch}: more than the {images // n} training images of {task.data.name} that a worker has"
-        )
 
 
 def at(plan: Plan, latency: float, bandwidth: float, sharing: str) -> Network:

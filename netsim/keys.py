@@ -24,7 +24,7 @@ def hint(name: str, known: Iterable[str]) -> str:
     return f'did you mean "{near[0]}"?' if near else f"there is {', '.join(known)}"
 
 
-def call(factory: Callable[..., Any], values: Mapping[str, Any], key: str) -> Any:
+def call(factory: Callable[..., Any], values: Mapping[str, Any], key: str, **given: Any) -> Any:
     """Call a function or a class with the keys of a table.
 
     Parameters
@@ -36,6 +36,8 @@ def call(factory: Callable[..., Any], values: Mapping[str, Any], key: str) -> An
         The table.
     key
         The table's own key, for errors.
+    **given
+        Parameters that are no keys.
 
     Raises
     ------
@@ -43,16 +45,16 @@ def call(factory: Callable[..., Any], values: Mapping[str, Any], key: str) -> An
         A key is unknown or missing, has the wrong type, or the factory refuses it; the line begins with the key.
     """
     name = factory.__name__
-    parameters = inspect.signature(factory).parameters
+    parameters = {name: p for name, p in inspect.signature(factory).parameters.items() if name not in given}
     for unknown in [value for value in values if value not in parameters]:
         raise NetsimError(f"{key}.{unknown}: unknown key of {name}; {hint(unknown, parameters)}")
     missing = [p.name for p in parameters.values() if p.default is p.empty and p.name not in values]
     if missing:
         raise NetsimError(f"{key}: {name} also needs {', '.join(missing)}")
     hints = get_type_hints(factory)
-    given = {k: _typed(value, hints[k], f"{key}.{k}") for k, value in values.items()}
+    typed = {k: _typed(value, hints[k], f"{key}.{k}") for k, value in values.items()}
     try:
-        return factory(**given)
+        return factory(**given, **typed)
     except ValueError as error:
         raise NetsimError(below(key, str(error).removeprefix(f"{name}: "), parameters)) from None
 

@@ -66,18 +66,18 @@ class Section(BaseModel):
 
 
 class TaskSection(Section):
-    """[task]: what is learned."""
+    """[task]: what is learned. Its other keys are the fields of the model's task: hidden, batch, partition, … (:data:`netsim.tasks.MODELS`)."""
 
-    model: Literal["mlp", "softmax"] = Field("mlp", description="multilayer perceptron, or softmax regression")
-    data: str = Field("digits", description="digits (ships inside scikit-learn), mnist or cifar10 (from files)")
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    model: str = Field("mlp", description="mlp, softmax, cnn, resnet20, resnet18 or lstm")
+    data: str = Field(
+        "digits", description="digits (ships inside scikit-learn); mnist, cifar10, a9a, w8a or wikitext2 (from files)"
+    )
     path: str | None = Field(None, description="folder of the data files; relative to the file; --data overrides it")
     download: bool = Field(False, description="without a path: download the files once, checked")
-    train: int | None = Field(None, description="take only so many training images")
-    hidden: list[int] | None = Field(None, description="mlp: units of each hidden layer; [485, 485] if left out")
-    l2: float | None = Field(None, description="softmax: l2 / 2 times the squared norm is added to the loss")
-    batch: int = Field(16, description="images that a worker reads at one step")
-    partition: str = Field("iid", description="iid, dirichlet, contiguous or by_label")
-    alpha: float | None = Field(None, description="concentration of the dirichlet partition")
+    train: int | None = Field(None, description="take only so many training images, or words")
+    vocabulary: int | None = Field(None, description="wikitext2: keep only so many words")
 
 
 class TrainingSection(Section):

@@ -9,9 +9,11 @@ import pytest
 import xarray as xr
 from test_config import write as write_training
 
-from netsim import NetsimError, cli, config, gossip_file, gossip_results
-from netsim.gossip_plots import figure1
-from netsim.gossip_search import best
+from netsim import NetsimError, cli, config
+from netsim.gossip import file as gossip_file
+from netsim.gossip import results as gossip_results
+from netsim.gossip.plots import figure1
+from netsim.gossip.search import best
 from netsim.look import Plot
 
 PRESET = "powergossip-consensus"

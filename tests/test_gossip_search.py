@@ -9,10 +9,10 @@ import pytest
 
 from algorithms import DPSGD, AllReduceSGD, ChocoSGD, DeepSqueeze, Moniqua, PowerGossip, Sign, StochasticQuantizer, TopK
 from netsim import NetsimError, consensus, topology
-from netsim.gossip_plots import figure1
-from netsim.gossip_plots import sensitivity as plot_sensitivity
-from netsim.gossip_results import sensitivity, sensitivity_of
-from netsim.gossip_search import GAMMAS, Problem, Trial, at_edge, best, candidates, megabytes, race, standard_normal
+from netsim.gossip.plots import figure1
+from netsim.gossip.plots import sensitivity as plot_sensitivity
+from netsim.gossip.results import sensitivity, sensitivity_of
+from netsim.gossip.search import GAMMAS, Problem, Trial, at_edge, best, candidates, megabytes, race, standard_normal
 
 RING = topology.ring(8)
 X0 = standard_normal(8, (6, 5))

@@ -17,8 +17,9 @@ from algorithms import (
     Sign,
     TopK,
 )
-from netsim import Experiment, NetsimError, config, precision, squeeze, squeeze_figures, topology, train
+from netsim import Experiment, NetsimError, config, topology, train
 from netsim.claims import Claim
+from netsim.studies import precision, squeeze, squeeze_figures
 
 GRID = Path(__file__).parents[1] / "notebooks" / "low-precision.nc"
 

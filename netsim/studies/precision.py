@@ -8,7 +8,7 @@ rates, five seeds, 300 runs, and D-PSGD in full precision for each ring, rate an
 The criterion was fixed beforehand, too: a run *diverged* if it was stopped or its last loss is above the initial one; it *follows* if its last loss
 is at most 1.25 times that of D-PSGD with the same ring, rate and seed, plus 0.01; else it is *slow*. Losses are those of the average model.
 
-``python -m netsim.precision FILE.nc`` runs the grid and writes it.
+``python -m netsim.studies.precision FILE.nc`` runs the grid and writes it.
 """
 
 import sys
@@ -193,7 +193,7 @@ def main() -> None:
     from netsim.console import training
 
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m netsim.precision FILE.nc")
+        sys.exit("usage: python -m netsim.studies.precision FILE.nc")
     with training(2) as (executor, progress):
         ds = grid(executor=executor, progress=progress)
     print(f"wrote {results.save(ds, sys.argv[1])}")

@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.lines import Line2D
 
 from netsim.errors import NetsimError
-from netsim.gossip_results import curve
+from netsim.gossip.results import curve
 from netsim.look import MUTED, PAGE, SMALL, Plot, family, frame, place_legend, plain_log, style
 
 _LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))  # of the methods of one family
@@ -19,7 +19,7 @@ def figure1(ds: xr.Dataset) -> Plot:
     Parameters
     ----------
     ds
-        Of :func:`netsim.gossip_results.run_plan`.
+        Of :func:`netsim.gossip.results.run_plan`.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def sensitivity(ds: xr.Dataset, title: str = "") -> Plot:
     Parameters
     ----------
     ds
-        Of :func:`netsim.gossip_results.sensitivity`.
+        Of :func:`netsim.gossip.results.sensitivity`.
     title
         From which start.
 

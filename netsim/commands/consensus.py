@@ -11,8 +11,10 @@ import typer
 import xarray as xr
 from rich.table import Table
 
-from netsim import gossip_file, gossip_results, results
+from netsim import results
 from netsim.console import check_folder, out, publish, training
+from netsim.gossip import file as gossip_file
+from netsim.gossip import results as gossip_results
 
 Source = Annotated[
     str, typer.Argument(metavar="PRESET|FILE.toml", help="A preset's name, such as powergossip-consensus, or a file.")
@@ -64,7 +66,7 @@ def consensus_command(
 
 
 def consensus_table(ds: xr.Dataset) -> Table:
-    """Return the table of a Dataset of :func:`netsim.gossip_results.run_plan`."""
+    """Return the table of a Dataset of :func:`netsim.gossip.results.run_plan`."""
     shown = Table()
     columns = (
         "start",
@@ -118,7 +120,8 @@ def _write(ds: xr.Dataset, fresh: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    from netsim import gossip_plots, look
+    from netsim import look
+    from netsim.gossip import plots as gossip_plots
 
     results.save(ds, fresh / "results.nc")
     (fresh / "figures").mkdir()

@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 
 from netsim.errors import NetsimError
-from netsim.gossip_file import GossipPlan
-from netsim.gossip_search import GAMMA_FROM, GAMMAS, Problem, Progress, Trial, best, candidates, megabytes, race, silent
+from netsim.gossip.file import GossipPlan
+from netsim.gossip.search import GAMMA_FROM, GAMMAS, Problem, Progress, Trial, best, candidates, megabytes, race, silent
 from netsim.training import Run
 
 SENT = "MB (10^6 bytes) per worker, over all its neighbours"
@@ -29,16 +29,16 @@ def search(
     Parameters
     ----------
     plan
-        From :func:`netsim.gossip_file.load`.
+        From :func:`netsim.gossip.file.load`.
     again
         Search also where the file has a best one.
     executor, progress, stop_early
-        As for :func:`netsim.gossip_search.race`.
+        As for :func:`netsim.gossip.search.race`.
 
     Returns
     -------
     dict
-        {(start, label): trials}; :func:`netsim.gossip_search.best` picks the winner.
+        {(start, label): trials}; :func:`netsim.gossip.search.best` picks the winner.
     """
     found = {}
     for start, method in plan.pairs():
@@ -60,11 +60,11 @@ def run_plan(
     Parameters
     ----------
     plan
-        From :func:`netsim.gossip_file.load`.
+        From :func:`netsim.gossip.file.load`.
     found
         From :func:`search`, whose best step sizes are taken; None: those of the file.
     executor, progress
-        As for :func:`netsim.gossip_search.race`.
+        As for :func:`netsim.gossip.search.race`.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def sensitivity(
     gammas
         Step sizes; None: 20 from 1e-4 to the topology's optimal gossip rate, evenly in the logarithm.
     executor, progress
-        As for :func:`netsim.gossip_search.race`.
+        As for :func:`netsim.gossip.search.race`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The figures of :mod:`netsim.squeeze` and :mod:`netsim.precision`: speed-up, the outcomes of the grid, and the error floor on a quadratic."""
+"""The figures of the notebook on squeezing: speed-up, the outcomes of the low-precision grid, and the error floor on a quadratic."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from netsim.look import PAGE, SMALL, Plot, circumstances, frame, label, legend_label, place_legend, plain_log, style
-from netsim.precision import OUTCOMES, counted
+from netsim.studies.precision import OUTCOMES, counted
 from netsim.training import Run
 from netsim.units import format_seconds
 
@@ -54,7 +54,7 @@ def outcome_map(ds: xr.Dataset) -> Figure:
     Parameters
     ----------
     ds
-        Of :func:`netsim.precision.grid`.
+        Of :func:`netsim.studies.precision.grid`.
     """
     counts, seeds = counted(ds), ds.sizes["seed"]
     rings, rates, bits, methods = (ds[dim].values for dim in ("workers", "rate", "bits", "algorithm"))
@@ -98,7 +98,7 @@ def floors(runs: Mapping[str, Sequence[Run]], quantity: str = "excess") -> Figur
     Parameters
     ----------
     runs
-        Of :func:`netsim.precision.quadratic`.
+        Of :func:`netsim.studies.precision.quadratic`.
     quantity
         ``"excess"``: of the average model; ``"each_excess"``: the mean over the workers' models.
     """

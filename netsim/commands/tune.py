@@ -11,12 +11,14 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from netsim import config, gossip_file, gossip_results, results
+from netsim import config, results
+from netsim.commands.consensus import AsJson, Jobs, OnDevice, print_json
 from netsim.config import Plan
 from netsim.console import check_folder, out, publish, show_tuning, training
 from netsim.errors import NetsimError
-from netsim.gossip_cli import AsJson, Jobs, OnDevice, print_json
-from netsim.gossip_search import Problem, Trial, at_edge, best, candidates, has_step_size, race, standard_normal
+from netsim.gossip import file as gossip_file
+from netsim.gossip import results as gossip_results
+from netsim.gossip.search import Problem, Trial, at_edge, best, candidates, has_step_size, race, standard_normal
 from netsim.tune import FACTOR, GRID, tune
 from netsim.tune import best as best_rate
 
@@ -268,7 +270,8 @@ def _write(problems: Mapping[str, Problem], found: Races, fresh: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    from netsim import gossip_plots, look
+    from netsim import look
+    from netsim.gossip import plots as gossip_plots
 
     for start, methods in found.items():
         ds = gossip_results.sensitivity_of(problems[start], methods)

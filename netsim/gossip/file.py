@@ -17,7 +17,7 @@ from models import olivetti
 from netsim import config
 from netsim.device import device_namespace
 from netsim.errors import NetsimError
-from netsim.gossip_search import Problem, candidates, has_step_size, standard_normal
+from netsim.gossip.search import Problem, candidates, has_step_size, standard_normal
 from netsim.keys import algorithm, hint
 from netsim.schema import Section, axis, first_mistake
 from netsim.topology import Topology
