@@ -1,13 +1,14 @@
 """CHOCO-SGD: Koloskova, Stich, Jaggi 2019, *Decentralized Stochastic Optimization and Gossip Algorithms with Compressed Communication*."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from array_api_compat import array_namespace
 
 from algorithms.compression import Compressor
 from algorithms.legend import short_repr
-from algorithms.protocol import Array, Claims, Comm, Gradient
+from algorithms.protocol import Array, Claims, Comm, Gradient, Holder
 
 
 class ChocoState(NamedTuple):
@@ -57,6 +58,7 @@ class ChocoSGD:
     overlap: bool = False
 
     __repr__ = short_repr
+    holders: ClassVar[Mapping[str, Holder]] = {"x_hat": "neighbours"}
 
     @property
     def claims(self) -> Claims:

@@ -1,5 +1,6 @@
 """DoubleSqueeze: Tang, Lian, Yu, Zhang, Liu 2019, *DoubleSqueeze: Parallel SGD with Double-Pass Error-Compensated Compression*."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -7,7 +8,7 @@ from array_api_compat import array_namespace
 
 from algorithms.compression import Compressor
 from algorithms.legend import short_repr
-from algorithms.protocol import Array, Claims, Comm, Gradient
+from algorithms.protocol import Array, Claims, Comm, Gradient, Holder
 
 
 class DoubleSqueezeState(NamedTuple):
@@ -58,6 +59,7 @@ class DoubleSqueeze:
 
     __repr__ = short_repr
     claims: ClassVar[Claims] = Claims(mean=None, limit="all-reduce", contracts=None)
+    holders: ClassVar[Mapping[str, Holder]] = {"server_error": "server"}
 
     def init(self, x: Array, comm: Comm) -> DoubleSqueezeState:
         """Start from the common model, with nothing left untold."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from array_api_compat import array_namespace
 
@@ -11,7 +11,7 @@ from algorithms.compression.message import Key
 from algorithms.legend import short_repr
 from algorithms.matrices import joined, matrices, orthonormal, stacked, standard_normal
 from algorithms.powergossip import Ends, edge_ends
-from algorithms.protocol import Array, Claims, Comm, Gradient
+from algorithms.protocol import Array, Claims, Comm, Gradient, Holder
 
 Tensors = Mapping[str, tuple[int, ...]]
 
@@ -181,6 +181,8 @@ class EdgeGossip:
     overlap: bool = True
 
     __repr__ = short_repr
+
+    holders: ClassVar[Mapping[str, Holder]] = {"ends": "nobody"}
 
     @property
     def claims(self) -> Claims:

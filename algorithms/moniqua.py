@@ -1,7 +1,8 @@
 """Moniqua: Lu and De Sa 2020, *Moniqua: Modulo Quantized Communication in Decentralized SGD*."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -10,7 +11,7 @@ from algorithms.compression.message import Array, Key, Message, Tensors, Wire, s
 from algorithms.compression.scaled import decode_scaled, encode_scaled
 from algorithms.compression.units import check_rows, unit_spans
 from algorithms.legend import short_repr
-from algorithms.protocol import Claims, Comm, Gradient
+from algorithms.protocol import Claims, Comm, Gradient, Holder
 
 
 class MoniquaState(NamedTuple):
@@ -78,6 +79,7 @@ class Moniqua:
     shared_noise: bool = True
 
     __repr__ = short_repr
+    holders: ClassVar[Mapping[str, Holder]] = {"violations": "nobody"}
 
     def __post_init__(self) -> None:
         if not isinstance(self.bits, int) or isinstance(self.bits, bool) or not 2 <= self.bits <= 16:

@@ -1,14 +1,15 @@
 """PowerGossip: Vogels, Karimireddy, Jaggi 2020, *Practical Low-Rank Communication Compression in Decentralized Deep Learning*."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace
 
 from algorithms.legend import short_repr
 from algorithms.matrices import Matrix, joined, matrices, orthonormal, stacked, standard_normal
-from algorithms.protocol import Array, Claims, Comm, Gradient
+from algorithms.protocol import Array, Claims, Comm, Gradient, Holder
 
 
 class Ends(NamedTuple):
@@ -124,6 +125,7 @@ class PowerGossip:
     overlap: bool = True
 
     __repr__ = short_repr
+    holders: ClassVar[Mapping[str, Holder]] = {"vectors": "edge", "right": "edge", "ends": "nobody"}
 
     def __post_init__(self) -> None:
         if self.rank < 1 or self.iterations < 1:

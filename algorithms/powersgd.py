@@ -1,5 +1,6 @@
 """PowerSGD: Vogels, Karimireddy, Jaggi 2019, *PowerSGD: Practical Low-Rank Gradient Compression for Distributed Optimization*."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -7,7 +8,7 @@ from array_api_compat import array_namespace
 
 from algorithms.legend import short_repr
 from algorithms.matrices import joined, matrices, orthonormal, stacked, standard_normal
-from algorithms.protocol import Array, Claims, Comm, Gradient
+from algorithms.protocol import Array, Claims, Comm, Gradient, Holder
 
 
 class PowerSGDState(NamedTuple):
@@ -72,6 +73,11 @@ class PowerSGD:
     def __post_init__(self) -> None:
         if self.rank < 1:
             raise ValueError(f"PowerSGD: rank = {self.rank}: must be at least 1")
+
+    @property
+    def holders(self) -> Mapping[str, Holder]:
+        """The right factors are the same everywhere; a momentum of 0 nobody needs."""
+        return {"right": "all", "velocity": "worker" if self.momentum else "nobody"}
 
     def init(self, x: Array, comm: Comm) -> PowerSGDState:
         """Start from the common model, no errors, and right factors from a stream that all share."""

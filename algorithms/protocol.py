@@ -118,6 +118,16 @@ class Claims:
     spread: float = 1.0
 
 
+Holder = Literal["worker", "neighbours", "edge", "all", "server", "nobody"]
+"""Who holds a field of an algorithm's state when every worker is a machine of its own, for ``netsim plan``.
+
+"worker": each its own row; "neighbours": each its own row, and all its neighbours' rows or the weighted sum of them; "edge": the leading axis is the
+edges, and the two ends of each hold the same; "all": everybody the same, no row for each; "server"; "nobody": messages on their way, and what serves
+only the simulation. An algorithm declares ``holders: ClassVar[Mapping[str, Holder]] = {"field": ...}``, or has a property ``holders`` where they
+depend on its fields; a field that is not named is "worker", and the models themselves count only where neighbours hold them too.
+"""
+
+
 def unbiased(compress: Compressor | None) -> bool:
     """Return whether a compressor claims to keep the mean; None is full precision."""
     return compress is None or getattr(compress, "claims", CompressorClaims()).unbiased

@@ -1,11 +1,12 @@
 """Compressed decentralized SGD: Tang, Gan, Zhang, Zhang, Liu 2018, *Communication Compression for Decentralized Training*."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from algorithms.compression import Compressor, Identity
 from algorithms.legend import short_repr
-from algorithms.protocol import Array, Claims, Comm, Gradient, Models, unbiased
+from algorithms.protocol import Array, Claims, Comm, Gradient, Holder, Models, unbiased
 
 
 @dataclass(frozen=True, repr=False)
@@ -87,6 +88,7 @@ class DCDPSGD:
     compress: Compressor
 
     __repr__ = short_repr
+    holders: ClassVar[Mapping[str, Holder]] = {"x": "neighbours", "posted": "nobody"}
 
     @property
     def claims(self) -> Claims:
@@ -157,6 +159,7 @@ class ECDPSGD:
     index: str = "equations"
 
     __repr__ = short_repr
+    holders: ClassVar[Mapping[str, Holder]] = {"estimate": "neighbours", "posted": "nobody"}
 
     def __post_init__(self) -> None:
         if self.index not in ("equations", "listing"):

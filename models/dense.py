@@ -214,6 +214,23 @@ class DenseClassifier:
         test_loss, accuracy = self._measure(x, *self._test)
         return {"loss": loss + 0.5 * self._l2 * float((x * x).sum()), "accuracy": accuracy, "test_loss": test_loss}
 
+    def activation_bytes(self, workers: int) -> int:
+        """Return the bytes of minibatches, activations and their derivatives of so many workers while a gradient is computed.
+
+        That is per image its features, its label as numbers and what is multiplied by it, twice every hidden unit and whether it is active,
+        and the outputs.
+        """
+        inputs, *hidden, classes = (*(shape[0] for shape in list(self.tensors.values())[::2]), len(self._classes))
+        numbers = inputs + 2 * sum(hidden) + 3 * classes + 1
+        return workers * self._task.batch * (numbers * self._dtype.itemsize + sum(hidden))
+
+    def evaluation_bytes(self) -> int:
+        """Return the bytes of activations while a model is evaluated: of all its images, what comes in and what goes out of the widest layer."""
+        *hidden, classes = (shape[0] for shape in list(self.tensors.values())[1::2])
+        widest = max([2 * classes, *(a + b for a, b in pairwise([*hidden, classes]))])
+        images = max(len(self._seen[0]), len(self._test[0]))
+        return images * (widest * self._dtype.itemsize + classes)
+
     def _measure(self, x: Array, images: Array, labels: Array) -> tuple[float, float]:
         out = images
         for layer, (weight, bias) in enumerate(self._layers(x[None])):

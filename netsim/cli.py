@@ -22,11 +22,11 @@ from netsim.checkpoint import Checkpoints, clear, remove_empty
 from netsim.commands.accounting import bytes_command, time_command
 from netsim.commands.check import check_command
 from netsim.commands.consensus import consensus_command
+from netsim.commands.plan import CannotFit, check_fits, plan_command
 from netsim.commands.tune import pick, tune_command
 from netsim.console import check_folder, out, publish, show_sweep, training
 from netsim.errors import NetsimError
 from netsim.keys import hint
-from netsim.plan_cli import CannotFit, check_fits, plan_command
 from netsim.replay import replay
 from netsim.units import bits_per_second, format_bytes, format_seconds, seconds
 

@@ -101,7 +101,7 @@ def train(
     """
     xp = device_namespace(experiment.device)
     name = repr(experiment.algorithm)
-    task = _bound_task(experiment, xp)
+    task = bound_task(experiment, xp)
     recorder = Recorder(experiment.topology)
     comm = Communicator(experiment.topology, task.tensors, experiment.seed, xp, experiment.dtype, recorder)
     history = History(experiment, task)
@@ -119,7 +119,7 @@ def train(
         else:
             loss, grad, buffers = task.gradient(x, recorder.round, at.buffers)
         recorder.record_gradient()
-        grad, velocity = _update(experiment, x, grad, at.velocity, xp)
+        grad, velocity = finished_update(experiment, x, grad, at.velocity, xp)
         computed = velocity, buffers
         return grad
 
@@ -134,6 +134,7 @@ def train(
         else:
             history.evaluate(0, at.state.x, np.nan, _rate(experiment, 0), at.buffers)
             history.keep(0, at.state.x)
+        del x, buffers, resumed  # else the first models would stay as long as the training runs
         saved = at.step
         try:
             while at.step < experiment.steps and at.diverged_at is None:
@@ -194,7 +195,7 @@ def _noise(comm: Communicator) -> dict[str, float]:
     return {kind: float(to_host(ratio)) for kind, ratio in comm.noise.items()}
 
 
-def _bound_task(experiment: Experiment, xp: ModuleType) -> Any:
+def bound_task(experiment: Experiment, xp: ModuleType) -> Any:
     """Return the task bound to its workers and device; one that draws on the device is handed the maker of keys."""
     task, n = experiment.task, experiment.topology.n
     if not hasattr(task, "bind"):
@@ -220,7 +221,7 @@ def _rate(experiment: Experiment, step: int) -> float:
     return float(experiment.lr(step) if callable(experiment.lr) else experiment.lr)
 
 
-def _update(
+def finished_update(
     experiment: Experiment, x: Array, grad: Array, velocity: Array | None, xp: ModuleType
 ) -> tuple[Array, Array | None]:
     """Return (the update, the new velocity): clipped, then decayed, then with momentum, each worker on its own."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,10 +23,34 @@ from netsim.device import device_namespace
 from netsim.errors import NetsimError
 from netsim.experiment import Experiment
 from netsim.topology import Topology
-from netsim.training import _bound_task, _update
+from netsim.training import bound_task, finished_update
 
 STEPS = 3  # after which every method of ours holds what it will hold
 Update = Callable[[Any, Any, Any, Any], tuple[Any, Any]]
+
+
+class TaskBytes(NamedTuple):
+    """Bytes that a task takes beside the gradient; None: it does not say.
+
+    Attributes
+    ----------
+    activations
+        While gradients are computed, with the buffers that go from step to step.
+    lasting
+        What of these stays.
+    evaluation
+        While a model is evaluated.
+    data
+        The data set.
+    """
+
+    activations: int | None = None
+    lasting: int = 0
+    evaluation: int = 0
+    data: int | None = None
+
+
+SILENT = TaskBytes()
 
 
 @dataclass(frozen=True)
@@ -50,8 +74,8 @@ class Memory:
     data
         The task's data set on the device; on a CPU what binding adds to what is loaded. None: the task does not say.
     working
-        What the busiest moment of a step takes beyond all that: the next models, messages, products. Part of it may be in the place of activations,
-        most of which are there only while a gradient is computed.
+        What the busiest moment of a step, or of the evaluation after it, takes beyond all that: the next models, messages, products. Part of it may
+        be in the place of activations, most of which are there only while a gradient is computed.
     by_copies, by_sums
         What a deployed worker, the one with the most neighbours, holds beside its model, its gradient and its momentum: with a copy per neighbour of
         what the neighbours hold too, and with the weighted sum of all of them in place of the copies.
@@ -85,9 +109,7 @@ def memory(
     dtype: str = "float32",
     *,
     update: Update = lambda x, gradient, velocity, xp: (gradient, velocity),
-    activations: int | None = None,
-    lasting: int = 0,
-    data: int | None = None,
+    task: TaskBytes = SILENT,
     in_blocks: bool = False,
 ) -> Memory:
     """Return the bytes of a training, from shapes alone.
@@ -104,10 +126,8 @@ def memory(
         Of the models, ``"float32"`` or ``"float64"``.
     update
         (models, gradient, velocity, namespace) -> (update, new velocity): what is made of a gradient before the algorithm has it.
-    activations, data
-        Of the task, in bytes; None: not known.
-    lasting
-        Bytes of the activations that stay when a gradient is computed.
+    task
+        What the task takes.
     in_blocks
         Compressors work in blocks that fit a cache, as on a CPU, and take what they return. False: as on other devices, on all numbers at once.
 
@@ -126,13 +146,14 @@ def memory(
     comm = kind(topology, tensors, 0, space, dtype, recorder)  # type: ignore[arg-type]
     shape = (topology.n, parameters(tensors))
     buffer, x = space.empty(shape, dtype=dtype), space.empty(shape, dtype=dtype)
-    stays = space.empty(lasting, dtype="uint8")
+    stays = space.empty(task.lasting, dtype="uint8")
+    activations = task.lasting if task.activations is None else task.activations
     velocity = computed = None
 
     def gradient(x: Any) -> Any:
         nonlocal computed
         recorder.record_gradient()
-        space.empty(max(0, (activations or 0) - stays.nbytes), dtype="uint8")  # and gone again
+        space.empty(max(0, activations - stays.nbytes), dtype="uint8")  # and gone again
         finished, computed = update(x, buffer, velocity, space)
         return finished
 
@@ -144,6 +165,7 @@ def memory(
             after = algorithm.step(state, gradient, 0.1, comm)
             recorder.end_round()
             space.isfinite(after.x).all()  # as train asks
+            _evaluate(after.x, space, task.evaluation)
             state, velocity = after, computed
             del after
             computed = None
@@ -154,15 +176,15 @@ def memory(
         raise NetsimError(f"{algorithm!r} cannot be run on shapes: {type(error).__name__}: {error}") from error
     models, momentum = _held(state.x), _held(velocity)
     replicas = _held(state, velocity, buffer) - _held(state.x, velocity, buffer)
-    working = space.peak - models - buffer.nbytes - momentum - replicas - (lasting if activations is None else activations)
+    working = space.peak - models - buffer.nbytes - momentum - replicas - (task.activations or 0)
     return Memory(
         algorithm,
         models,
         buffer.nbytes,
         momentum,
         replicas,
-        activations,
-        data,
+        task.activations,
+        task.data,
         working,
         by_copies,
         by_sums,
@@ -179,22 +201,19 @@ def memory_of(experiment: Experiment) -> Memory:
         The device cannot be had, the algorithm cannot be run on shapes, or the task does not fit the workers.
     """
     on_cpu = device_namespace(experiment.device) is np
-    activations, lasting, data = _task_bytes(experiment, on_cpu)
     return memory(
         experiment.algorithm,
         experiment.task.tensors,
         experiment.topology,
         experiment.dtype,
-        update=partial(_update, experiment),
-        activations=activations,
-        lasting=lasting,
-        data=data,
+        update=partial(finished_update, experiment),
+        task=_task_bytes(experiment, on_cpu),
         in_blocks=on_cpu,
     )
 
 
 def needed(found: Sequence[Memory], jobs: int, on_cpu: bool) -> int:
-    """Return the bytes that trainings take of which so many run at a time, the largest together; a CPU's memory keeps the models of those that are done."""
+    """Return the bytes of trainings of which so many run at a time, the largest together; a CPU keeps the models of those that are done."""
     largest = sorted(found, key=lambda one: one.total, reverse=True)
     return sum(one.total for one in largest[:jobs]) + on_cpu * sum(one.models for one in largest[jobs:])
 
@@ -213,28 +232,36 @@ def free_bytes(xp: ModuleType) -> int | None:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
 
 
-def _task_bytes(experiment: Experiment, on_cpu: bool) -> tuple[int | None, int, int | None]:
-    """Return what an experiment's task takes for gradients, its buffers included, what of it stays, and its data set; None where it does not say."""
+def _task_bytes(experiment: Experiment, on_cpu: bool) -> TaskBytes:
+    """Return what an experiment's task takes, bound to shapes."""
     task, n = experiment.task, experiment.topology.n
     if not hasattr(task, "bind"):
-        return None, 0, None
+        return SILENT
     loaded = [one for one in getattr(task, "data", ()) if isinstance(one, np.ndarray)] if on_cpu else []
     space = ShapeSpace(shared=loaded)
     try:
-        bound = _bound_task(experiment, space)  # type: ignore[arg-type]
+        bound = bound_task(experiment, space)  # type: ignore[arg-type]
         copied, made = space.copied, space.live - space.copied
         buffers = bound.initial_buffers(n).nbytes if hasattr(bound, "initial_buffers") else 0
-    except (NetsimError, AttributeError, TypeError):  # it asks for what an array without numbers cannot do
-        return None, 0, None
-    except ValueError as error:
-        raise NetsimError(str(error)) from None
+    except Exception as error:
+        if isinstance(error, ValueError) and not isinstance(error, NetsimError):
+            raise NetsimError(str(error)) from None  # it does not fit its workers
+        return SILENT  # a stranger's task, which asks for what an array without numbers cannot do
     gradients = n * parameters(task.tensors) * np.dtype(experiment.dtype).itemsize
     lasting = max(0, made - gradients) + 2 * buffers  # a step makes new buffers beside the old
-    if not hasattr(bound, "activation_bytes"):
-        return None, lasting, copied
-    if on_cpu:  # it depends on the device
+    if on_cpu:  # what a step takes depends on the device
         bound = task.bind(1, experiment.seed, np, experiment.dtype)
-    return bound.activation_bytes(n) + 2 * buffers, lasting, copied
+    activations = bound.activation_bytes(n) + 2 * buffers if hasattr(bound, "activation_bytes") else None
+    evaluation = bound.evaluation_bytes() if hasattr(bound, "evaluation_bytes") else 0
+    return TaskBytes(activations, lasting, evaluation, copied)
+
+
+def _evaluate(x: ShapeArray, space: ShapeSpace, task: int) -> None:
+    """Take what the evaluation of the average model takes (:meth:`netsim.history.History.evaluate`)."""
+    average = x.mean(axis=0)
+    apart = x - average
+    (apart * apart).sum()
+    space.empty(task, dtype="uint8")
 
 
 def _leaves(value: Any) -> Iterator[ShapeArray]:
@@ -262,7 +289,7 @@ def _deployed(algorithm: Algorithm, state: Any, topology: Topology) -> tuple[int
         holder = holders.get(name, "worker")
         for leaf in _leaves(field):
             if holder in ("worker", "neighbours"):
-                row = leaf.nbytes // topology.n
+                row = leaf.nbytes // topology.n if leaf.shape[:1] == (topology.n,) else leaf.nbytes
                 own = 0 if leaf.base is state.x.base else row
                 copies += own + neighbours * row * (holder == "neighbours")
                 sums += own + row * (holder == "neighbours")
@@ -276,7 +303,8 @@ class _InBlocks(Communicator):
     """A communicator of shapes whose compressors take what they return."""
 
     def _compress(self, compress: Any, y: Any, kind: str) -> tuple[Any, Any, int]:
-        return super()._compress(compress if isinstance(compress, Identity) else _Blocked(compress), y, kind)
+        blocked: Any = compress if isinstance(compress, Identity) else _Blocked(compress)
+        return super()._compress(blocked, y, kind)
 
 
 @dataclass(frozen=True)

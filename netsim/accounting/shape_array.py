@@ -11,7 +11,7 @@ few and follow from others that are kept. Three rules stand for the numbers that
 Anything else that asks for a number raises: sizes are exact, or not said. A function of NumPy's without a rule here raises too, and names itself.
 
 Memory is counted as arrays come and go: ``live`` and ``peak`` of the namespace are the bytes that the same code takes on a device, but for what
-library functions take inside. A view takes none and keeps what it looks at alive; a result is in C order, from which follows whether ``reshape`` copies.
+library functions take inside. A view takes none and keeps what it looks at alive; results are in C order, which decides where ``reshape`` copies.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -1,7 +1,7 @@
 """The shapes and dtypes of what NumPy's functions return, from the shapes and dtypes of what they are given.
 
-``x`` is anything with ``shape``, ``strides`` and ``dtype``. A rule takes the function's name, then its arguments. Where the function returns a view it
-also returns the view's strides, or None where NumPy has to copy.
+``x`` is anything with ``shape``, ``strides`` and ``dtype``. A rule takes the function's name, then its arguments. Where the function returns a view,
+its rule also returns the view's strides, or None where NumPy has to copy.
 """
 
 from collections.abc import Callable, Sequence

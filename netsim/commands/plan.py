@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -42,9 +42,7 @@ def plan_command(
     workers: Annotated[int | None, typer.Option(help="With --shapes: how many, on a ring.", min=2)] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the data files.", metavar="PATH")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda, instead of the file's choice.")] = None,
-    jobs: Annotated[
-        int | None, typer.Option(help="Trainings at a time. Default: the cores, at most 4.", min=1)
-    ] = None,
+    jobs: Annotated[int | None, typer.Option(help="Trainings at a time. Default: the cores, at most 4.", min=1)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")] = False,
 ) -> None:
     """What a run takes of the device's memory, by algorithm, and what a deployed worker would hold. Trains nothing."""
@@ -53,7 +51,7 @@ def plan_command(
             "netsim plan: name a preset or a file, or give --shapes: netsim plan tang2018, or netsim plan --shapes resnet20 --workers 8"
         )
     together = jobs or (min(os.cpu_count() or 1, 4) if source is not None else 1)
-    columns = COLUMNS
+    columns: Sequence[str] = COLUMNS
     if source is not None:
         check(workers is None, "--workers", workers, f"left out: {source} says how many")
         plan = config.load(source, data, None, device)
@@ -102,7 +100,9 @@ def plan_command(
     console.print(_deployed_table(found))
     many = min(together, len(found))
     whose = f"{many} at a time, the largest, need" if many > 1 else "the largest needs"
-    kept = f", the models of the other {len(found) - many} included" if source and xp is np and len(found) > many else ""
+    kept = (
+        f", the models of the other {len(found) - many} included" if source and xp is np and len(found) > many else ""
+    )
     console.print(
         f"{whose} {format_bytes(need)}{kept}; free on {device_name(xp)}: {_said(free)}", markup=False, soft_wrap=True
     )
@@ -144,12 +144,13 @@ def check_fits(experiments: Sequence[Experiment], jobs: int) -> None:
         remedies.append("chunk, so that fewer workers are computed at a time")
     if any(experiment.dtype == "float64" for experiment in experiments):
         remedies.append('dtype = "float32"')
-    fitting = next((fewer for fewer in range(min(jobs, len(found)) - 1, 0, -1) if needed(found, fewer, on_cpu) <= free), None)
+    fitting = next(
+        (fewer for fewer in range(min(jobs, len(found)) - 1, 0, -1) if needed(found, fewer, on_cpu) <= free), None
+    )
     if fitting:
         remedies.insert(0, f"--jobs {fitting} ({format_bytes(needed(found, fitting, on_cpu))})")
-    raise CannotFit(
-        f"{many} {format_bytes(need)} of memory, and {device_name(xp)} has {format_bytes(free)} free:\n{table.getvalue()}what helps: {', '.join(remedies)}"
-    )
+    said = f"{many} {format_bytes(need)} of memory, and {device_name(xp)} has {format_bytes(free)} free:"
+    raise CannotFit(f"{said}\n{table.getvalue()}what helps: {', '.join(remedies)}")
 
 
 def _device_table(found: Sequence[Memory], columns: Sequence[str] = COLUMNS) -> Table:
