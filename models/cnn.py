@@ -1,0 +1,112 @@
+"""A small convolutional network for laptops."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models.draws import generator
+from models.images import ImageTask
+from models.layers.conv import conv3x3, conv3x3_back
+from models.layers.linear import linear, linear_back
+from models.layers.pool import average_pool, average_pool_back
+from models.layers.relu import relu, relu_back
+
+Array = Any
+Named = Mapping[str, Array]
+
+
+@dataclass(frozen=True, eq=False)
+class CNN(ImageTask):
+    """3x3 convolutions with bias, each followed by ReLU and 2x2 average pooling; then one linear layer.
+
+    It has no batch norm, so nothing but the model has to be kept or averaged. Weights start normal with variance
+    2 / inputs of a unit (He et al. 2015; the last layer's 1 / inputs), biases at 0.
+
+    Attributes
+    ----------
+    channels
+        Of each convolution; every one halves the image.
+    data, batch, partition, alpha, reshuffle, partial, augment, chunk
+        As in :class:`models.images.ImageTask`.
+
+    Raises
+    ------
+    ValueError
+        A field is out of range, or the images cannot be halved so often.
+    """
+
+    channels: tuple[int, ...] = (16, 32)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "channels", tuple(self.channels))
+        if not self.channels or any(not isinstance(width, int) or width < 1 for width in self.channels):
+            raise ValueError(f"channels = {self.channels}: write those of each convolution, such as (16, 32)")
+        side = self.image_shape[1]
+        if side % 2 ** len(self.channels):
+            raise ValueError(
+                f"channels = {self.channels}: images of {side}x{side} cannot be halved {len(self.channels)} times"
+            )
+
+    @property
+    def tensors(self) -> dict[str, tuple[int, ...]]:
+        """Ordered {name: shape}: conv1.weight (out, in, 3, 3), conv1.bias (out,), …, linear.weight, linear.bias."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        inputs = self.image_shape[0]
+        for k, outputs in enumerate(self.channels, 1):
+            shapes |= {f"conv{k}.weight": (outputs, inputs, 3, 3), f"conv{k}.bias": (outputs,)}
+            inputs = outputs
+        features, classes = inputs * (self.image_shape[1] >> len(self.channels)) ** 2, self.data.classes
+        return shapes | {"linear.weight": (classes, features), "linear.bias": (classes,)}
+
+    @property
+    def statistics(self) -> dict[str, tuple[int, ...]]:
+        """None: an empty dictionary."""
+        return {}
+
+    def initial(self, seed: int) -> np.ndarray:
+        """Return the (P,) float64 initial model of a seed."""
+        random, parts = generator(seed, "initial"), []
+        for name, shape in self.tensors.items():
+            gain = 1.0 if name.startswith("linear") else 2.0
+            spread = 0.0 if name.endswith("bias") else math.sqrt(gain / math.prod(shape[1:]))
+            parts.append(spread * random.standard_normal(math.prod(shape)))
+        return np.concatenate(parts)
+
+    def forward(self, p: Named, x: Array, running: Named, training: bool) -> tuple[Array, list]:
+        """As :meth:`models.images.ImageTask.forward`."""
+        kept: list = []
+        for k in range(1, len(self.channels) + 1):
+            y, kept_conv = conv3x3(x, p[f"conv{k}.weight"])
+            y += p[f"conv{k}.bias"][:, None, None, None]
+            kept.append((kept_conv, relu(y)))
+            x = average_pool(y, 2)
+        logits, kept_linear = linear(x.reshape(*x.shape[:2], -1), p["linear.weight"], p["linear.bias"])
+        kept.append((kept_linear, x.shape))
+        return logits, kept
+
+    def backward(self, dlogits: Array, kept: list, gradient: Named) -> None:
+        """As :meth:`models.images.ImageTask.backward`."""
+        kept_linear, shape = kept.pop()
+        dx, gradient["linear.weight"][...], gradient["linear.bias"][...] = linear_back(dlogits, kept_linear)
+        dx = dx.reshape(shape)
+        for k in range(len(self.channels), 0, -1):
+            kept_conv, y = kept.pop()
+            dy = relu_back(average_pool_back(dx, 2), y)
+            gradient[f"conv{k}.bias"][...] = dy.sum(axis=(1, 2, 3))
+            dx, gradient[f"conv{k}.weight"][...] = conv3x3_back(dy, kept_conv, want_dx=k > 1)
+
+    @property
+    def kept_numbers(self) -> int:
+        """Per convolution its output, and a quarter of it pooled."""
+        pixels = self.image_shape[1] ** 2
+        return sum(5 * width * pixels // 4 ** (k + 1) for k, width in enumerate(self.channels))
+
+    @property
+    def largest_activation(self) -> int:
+        """Of the convolution whose output is largest."""
+        pixels = self.image_shape[1] ** 2
+        return max(width * pixels // 4**k for k, width in enumerate(self.channels))

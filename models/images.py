@@ -1,0 +1,336 @@
+"""Image classification with convolutional networks: a task, and what it becomes when bound to its workers."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from models.batches import Batches
+from models.datasets import Dataset
+from models.dense import check_batch, evaluated_subset
+from models.draws import generator
+from models.layers.conv import CACHE
+from models.layers.cross_entropy import cross_entropy, cross_entropy_back
+from models.layers.memory import forget
+from models.parallel import over_workers, threads
+from models.partition import check_kind, split
+
+Array = Any
+Tensors = Mapping[str, tuple[int, ...]]
+PAD = 4  # pixels around an image before it is cropped at random
+
+
+@dataclass(frozen=True, eq=False)
+class ImageTask:
+    """What the networks for images have in common; a network adds its layers.
+
+    Attributes
+    ----------
+    data
+        The data set: rows of features are images, one colour plane after the other.
+    batch
+        Images that one worker reads at one step.
+    partition
+        Who holds what: ``"iid"``, ``"dirichlet"``, ``"contiguous"`` or ``"by_label"`` (:mod:`models.partition`).
+    alpha
+        Concentration of the ``"dirichlet"`` partition; left out for the others.
+    reshuffle
+        Deal all images out anew in every epoch, as Vogels et al. 2020 (PowerGossip) did.
+    partial
+        End every epoch with a smaller minibatch of what is left, as they did: 49 steps for CIFAR-10, 8 workers and a
+        batch of 128.
+    augment
+        Pad every training image with 4 black pixels on each side, crop it at random, and mirror every other one.
+    chunk
+        Workers computed at once on a GPU; None takes all. The result is the same to rounding.
+
+    Raises
+    ------
+    ValueError
+        A field is out of range, or two contradict each other.
+
+    Notes
+    -----
+    Train with ``task.bind(n, seed)``. Unbound, ``gradient`` and ``evaluate`` bind anew at every call: correct, and slow.
+    """
+
+    data: Dataset
+    batch: int = 32
+    partition: str = "iid"
+    alpha: float | None = None
+    reshuffle: bool = False
+    partial: bool = False
+    augment: bool = False
+    chunk: int | None = None
+
+    def __post_init__(self) -> None:
+        check_batch(self.batch)
+        check_kind(self.partition, self.alpha)
+        if self.reshuffle and self.partition != "iid":
+            raise ValueError(
+                f'reshuffle deals all images out anew, whatever partition = "{self.partition}" says: leave one out'
+            )
+        if self.chunk is not None and (not isinstance(self.chunk, int) or self.chunk < 1):
+            raise ValueError(f"chunk = {self.chunk!r}: write a positive whole number of workers, or leave it out")
+        self.image_shape  # noqa: B018 - refuses features that are no images
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of an image: square, of one channel or three."""
+        features = self.data.train_x.shape[1]
+        for channels in (1, 3):
+            side = math.isqrt(features // channels)
+            if channels * side**2 == features:
+                return channels, side, side
+        raise ValueError(f"{features} features are no square image of one channel or three")
+
+    @property
+    @abstractmethod
+    def tensors(self) -> dict[str, tuple[int, ...]]:
+        """Ordered {name: shape} of one model."""
+
+    @property
+    @abstractmethod
+    def statistics(self) -> dict[str, tuple[int, ...]]:
+        """Ordered {name: shape} of what batch normalisation remembers of one worker's batches."""
+
+    @abstractmethod
+    def initial(self, seed: int) -> np.ndarray:
+        """Return the (P,) float64 initial model of a seed."""
+
+    @abstractmethod
+    def forward(
+        self, p: Mapping[str, Array], x: Array, running: Mapping[str, Array], training: bool
+    ) -> tuple[Array, list]:
+        """Return the logits (w, B, classes) of images x (w, B, H, W, C), and what :meth:`backward` needs.
+
+        p and ``running`` are (w, …) views by name. In training, ``running`` is updated in place.
+        """
+
+    @abstractmethod
+    def backward(self, dlogits: Array, kept: list, gradient: Mapping[str, Array]) -> None:
+        """Write the derivatives by every tensor into ``gradient``, given those by the logits; ``kept`` is used up."""
+
+    @property
+    @abstractmethod
+    def kept_numbers(self) -> int:
+        """Numbers that :meth:`forward` keeps of one image for :meth:`backward`."""
+
+    @property
+    @abstractmethod
+    def largest_activation(self) -> int:
+        """Numbers that come out of the layer where they are most, for one image."""
+
+    def bind(
+        self, n: int, seed: int, xp: ModuleType = np, dtype: Any = "float32", keys: Callable[..., Any] | None = None
+    ) -> "ImageClassifier":
+        """Partition the data among n workers and copy it to a device.
+
+        Parameters
+        ----------
+        n, seed
+            Number of workers; seed of the partition, of the orders in which they read and of the augmentation.
+        xp, dtype
+            Array module of the device; ``"float32"`` or ``"float64"``.
+        keys
+            Makes the keys of the augmentation's draws on the device: ``keys(seed, purpose, rows, round, xp=xp)`` returns
+            an object whose ``bits(size)`` are (rows, size) uint32. Without it they are drawn on the host
+            (:func:`models.draws.generator`): other numbers, as good.
+
+        Raises
+        ------
+        ValueError
+            There are fewer images than workers, or a minibatch is larger than the smallest shard.
+        """
+        return ImageClassifier(self, n, seed, xp, dtype, keys)
+
+    def gradient(self, x: Array, step: int, buffers: Array) -> tuple[Array, Array, Array]:
+        """Bind with seed 0, then :meth:`ImageClassifier.gradient`; x is (n, P) and buffers (n, Q), on the host."""
+        return self.bind(len(x), 0, np, x.dtype).gradient(x, step, buffers)
+
+    def evaluate(self, x: Array, buffers: Array) -> dict[str, float]:
+        """Bind to one worker, then :meth:`ImageClassifier.evaluate`; x is (P,) and buffers (Q,), on the host."""
+        return self.bind(1, 0, np, x.dtype).evaluate(x, buffers)
+
+
+class ImageClassifier:
+    """n networks of equal shape on images: a task bound to its workers and a device; made by :meth:`ImageTask.bind`.
+
+    Attributes
+    ----------
+    tensors
+        Ordered {name: shape} of one network.
+    steps_per_epoch
+        Minibatches in an epoch.
+    """
+
+    def __init__(
+        self, task: ImageTask, n: int, seed: int, xp: ModuleType, dtype: Any, keys: Callable[..., Any] | None
+    ) -> None:
+        forget()  # memory of another task's sizes
+        data = task.data
+        shards = split(task.partition, data.train_y, n, seed, task.alpha)
+        self._batches = Batches(shards, task.batch, seed, xp, task.partial, task.reshuffle)
+        self.tensors, self.steps_per_epoch = task.tensors, self._batches.steps_per_epoch
+        self._task, self._n, self._seed, self._xp, self._dtype, self._keys = task, n, seed, xp, np.dtype(dtype), keys
+
+        def on_device(images: np.ndarray) -> Array:
+            return xp.asarray(images, dtype=dtype).reshape(len(images), *task.image_shape)
+
+        self._images, self._labels = on_device(data.train_x), xp.asarray(data.train_y)
+        chosen = evaluated_subset(len(data.train_x))
+        self._seen = on_device(data.train_x[chosen]), xp.asarray(data.train_y[chosen])
+        self._test = on_device(data.test_x), xp.asarray(data.test_y)
+        self._black = self._images.min(axis=(0, 2, 3)) if task.augment else None
+        self._gradient = xp.empty((n, _size(self.tensors)), dtype=dtype)
+
+    def __repr__(self) -> str:
+        return f"{self._task!r} bound to {self._n} workers"
+
+    def initial(self, seed: int) -> Array:
+        """Return the common initial model of a seed: (P,), on the device."""
+        return self._xp.asarray(self._task.initial(seed), dtype=self._dtype)
+
+    def initial_buffers(self, n: int) -> Array:
+        """Return the running statistics of n workers before the first batch: means 0, variances 1; (n, Q)."""
+        parts = [np.full(shape, float(name.endswith("var"))) for name, shape in self._task.statistics.items()]
+        one = np.concatenate([np.zeros(0), *parts])
+        return self._xp.tile(self._xp.asarray(one, dtype=self._dtype), (n, 1))
+
+    @np.errstate(all="ignore")  # a diverged model is a result, not a warning
+    def gradient(self, x: Array, step: int, buffers: Array) -> tuple[Array, Array, Array]:
+        """Return every worker's loss, gradient and running statistics after its minibatch number ``step``.
+
+        Parameters
+        ----------
+        x
+            (n, P) models; left unchanged.
+        step
+            From 0.
+        buffers
+            (n, Q) running statistics before the step; left unchanged.
+
+        Returns
+        -------
+        loss : (n,)
+            Mean loss over the minibatch. A model that has diverged gets inf or NaN, without a warning.
+        gradient : (n, P)
+            The caller's until the next call of this method, which writes the next gradient into the same memory.
+        buffers : (n, Q)
+            New memory.
+        """
+        if x.shape != self._gradient.shape:
+            raise ValueError(f"x has shape {x.shape}; this task is bound to (n, P) = {self._gradient.shape}")
+        task, xp = self._task, self._xp
+        index = self._batches.indices(step)
+        moves = self._draw(step, index.shape[1]) if task.augment else None
+        loss, buffers = xp.empty(self._n, dtype=self._dtype), buffers.copy()
+
+        def work(rows: slice) -> None:
+            images = self._pick(index[rows], None if moves is None else moves[rows])
+            running = named(task.statistics, buffers[rows])
+            logits, kept = task.forward(named(self.tensors, x[rows]), images, running, True)
+            loss[rows], kept_loss = cross_entropy(logits, self._labels[index[rows]])
+            task.backward(cross_entropy_back(kept_loss), kept, named(self.tensors, self._gradient[rows]))
+
+        over_workers(work, self._n, xp, task.chunk)
+        return loss, self._gradient, buffers
+
+    @np.errstate(all="ignore")  # a diverged model is a result, not a warning
+    def evaluate(self, x: Array, buffers: Array) -> dict[str, float]:
+        """Evaluate one model with running statistics.
+
+        Parameters
+        ----------
+        x
+            (P,) one model, on the device.
+        buffers
+            (Q,) its running statistics: the mean over the workers, for the average model.
+
+        Returns
+        -------
+        dict
+            ``loss``: mean cross-entropy on the training images, as they are, or on the first 2,000 of a fixed shuffle
+            where there are more; ``accuracy``: share of the test images that are classified rightly; ``test_loss``:
+            mean cross-entropy on them.
+        """
+        loss, _ = self._measure(x, buffers, *self._seen)
+        test_loss, accuracy = self._measure(x, buffers, *self._test)
+        return {"loss": loss, "accuracy": accuracy, "test_loss": test_loss}
+
+    def activation_bytes(self, workers: int) -> int:
+        """Return the bytes of images, activations and columns that are alive at once while a gradient is computed.
+
+        That is per worker the minibatch, what the layers keep of it, two derivatives as large as the largest activation,
+        and columns: on a CPU, where only as many workers are computed at once as there are threads, of a cacheful of
+        images twice, elsewhere of all.
+        """
+        task, batch = self._task, self._task.batch
+        each = batch * (math.prod(task.image_shape) + task.kept_numbers + 2 * task.largest_activation)
+        if self._xp is np:
+            columns = 2 * max(9 * task.largest_activation, CACHE // self._dtype.itemsize)
+            return min(workers, threads()) * (each + columns) * self._dtype.itemsize
+        columns = 9 * batch * task.largest_activation
+        return min(workers, task.chunk or workers) * (each + columns) * self._dtype.itemsize
+
+    def _draw(self, step: int, batch: int) -> Array:
+        """Return (n, 3 batch) uint32: for every image where it is cropped, and whether it is mirrored."""
+        if self._keys is not None:
+            return self._keys(self._seed, "augment", self._n, step, xp=self._xp).bits(3 * batch)
+        rows = [
+            generator(self._seed, "augment", worker, step).integers(1 << 32, size=3 * batch, dtype=np.uint32)
+            for worker in range(self._n)
+        ]
+        return self._xp.asarray(np.stack(rows))
+
+    def _pick(self, index: Array, moves: Array | None) -> Array:
+        """Return the images (w, B, H, W, C) of indices (w, B), moved as drawn."""
+        xp = self._xp
+        images = self._images[index]
+        if moves is None:
+            return xp.ascontiguousarray(images.transpose(0, 1, 3, 4, 2))
+        workers, batch, channels, height, width = images.shape
+        padded = xp.empty((workers, batch, height + 2 * PAD, width + 2 * PAD, channels), dtype=images.dtype)
+        padded[...] = self._black
+        padded[:, :, PAD:-PAD, PAD:-PAD] = images.transpose(0, 1, 3, 4, 2)
+        down, right, mirror = (moves[:, part * batch : (part + 1) * batch, None].astype("int64") for part in range(3))
+        rows = down % (2 * PAD + 1) + xp.arange(height)
+        columns = xp.arange(width)
+        columns = right % (2 * PAD + 1) + xp.where(mirror % 2 == 1, columns[::-1], columns)
+        worker, image = xp.arange(workers)[:, None, None, None], xp.arange(batch)[:, None, None]
+        return padded[worker, image, rows[:, :, :, None], columns[:, :, None, :]]
+
+    def _measure(self, x: Array, buffers: Array, images: Array, labels: Array) -> tuple[float, float]:
+        """Return mean loss and accuracy of one model; a part of the images at a time, on the threads of a CPU."""
+        xp, at_once = self._xp, 100 if self._xp is np else 2000
+        p, running = named(self.tensors, x[None]), named(self._task.statistics, buffers[None])
+
+        def work(part: slice) -> tuple[Array, Array]:
+            chosen = slice(part.start * at_once, part.stop * at_once)
+            pixels = xp.ascontiguousarray(images[chosen].transpose(0, 2, 3, 1))[None]
+            logits, _ = self._task.forward(p, pixels, running, False)
+            truth = labels[None, chosen]
+            loss, _ = cross_entropy(logits, truth)
+            return loss[0] * truth.shape[1], (logits.argmax(axis=2) == truth).sum()
+
+        parts = over_workers(work, -(-len(images) // at_once), xp, 1)
+        loss, hits = (sum(both) for both in zip(*parts, strict=True))
+        return float(loss) / len(images), float(hits) / len(images)
+
+
+def named(tensors: Tensors, x: Array) -> dict[str, Array]:
+    """Return views (w, *shape) by name of rows (w, P)."""
+    views, start = {}, 0
+    for name, shape in tensors.items():
+        end = start + math.prod(shape)
+        views[name] = x[:, start:end].reshape(len(x), *shape)
+        start = end
+    return views
+
+
+def _size(tensors: Tensors) -> int:
+    return sum(math.prod(shape) for shape in tensors.values())

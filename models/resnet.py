@@ -1,0 +1,252 @@
+"""Residual networks for small images (He, Zhang, Ren, Sun 2016): ResNet-20, and ResNet-18 in its form for CIFAR.
+
+The tensors have the names and shapes of PyTorch's.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from models.datasets import Dataset
+from models.draws import generator
+from models.images import ImageTask
+from models.layers.conv import conv1x1, conv1x1_back, conv3x3, conv3x3_back
+from models.layers.linear import linear, linear_back
+from models.layers.norm import batch_norm, batch_norm_back, batch_norm_fixed
+from models.layers.pool import average_pool, average_pool_back
+from models.layers.relu import relu, relu_back
+
+Array = Any
+Named = Mapping[str, Array]
+MOMENTUM = 0.1  # share of the newest batch in the running statistics
+
+
+class Block(NamedTuple):
+    """A residual block: its name, and the channels, pixels a side and stride of its first convolution."""
+
+    name: str
+    inputs: int
+    outputs: int
+    side: int
+    stride: int
+
+
+@dataclass(frozen=True, eq=False)
+class ResNet(ImageTask):
+    """A convolution, stages of residual blocks with two 3x3 convolutions each, global average pooling, a linear layer.
+
+    Batch norm follows every convolution. Convolutions start normal with variance 2 / (9 outputs) (He et al. 2015, by
+    fan-out; 1x1: 2 / outputs), batch norm at weight 1 and bias 0, the linear layer uniform within 1 / sqrt(inputs), as
+    PyTorch's does.
+
+    Attributes
+    ----------
+    widths
+        Channels of each stage; every stage but the first halves the image.
+    blocks
+        Residual blocks in a stage.
+    shortcut
+        Where a block changes its shape, the shortcut is ``"B"``: a 1x1 convolution with batch norm; or ``"A"``: every
+        other pixel, with channels of zeros on both sides, without parameters.
+    data, batch, partition, alpha, reshuffle, partial, augment, chunk
+        As in :class:`models.images.ImageTask`.
+
+    Raises
+    ------
+    ValueError
+        A field is out of range, or two contradict each other.
+    """
+
+    widths: tuple[int, ...] = (16, 32, 64)
+    blocks: int = 3
+    shortcut: str = "B"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "widths", tuple(self.widths))
+        if not self.widths or self.blocks < 1 or any(not isinstance(width, int) or width < 1 for width in self.widths):
+            raise ValueError(
+                f"widths = {self.widths}, blocks = {self.blocks}: write the channels of each stage, such as "
+                "(16, 32, 64), and at least one block"
+            )
+        if self.shortcut not in ("A", "B"):
+            raise ValueError(f'shortcut = {self.shortcut!r}: write "A" (zeros) or "B" (1x1 convolutions)')
+        if self.shortcut == "A" and any(
+            (b - a) % 2 or b < a for a, b in zip(self.widths, self.widths[1:], strict=False)
+        ):
+            raise ValueError(f'widths = {self.widths}: shortcut = "A" adds as many channels before as behind')
+
+    @property
+    def tensors(self) -> dict[str, tuple[int, ...]]:
+        """Ordered {name: shape}, convolutions (out, in, height, width)."""
+        shapes: dict[str, tuple[int, ...]] = {"conv1.weight": (self.widths[0], self.image_shape[0], 3, 3)}
+        shapes |= _norm_shapes("bn1", self.widths[0])
+        for block in self._blocks():
+            inputs = block.inputs
+            for k in (1, 2):
+                shapes[f"{block.name}.conv{k}.weight"] = (block.outputs, inputs, 3, 3)
+                shapes |= _norm_shapes(f"{block.name}.bn{k}", block.outputs)
+                inputs = block.outputs
+            if self._projects(block):
+                shapes[f"{block.name}.shortcut.0.weight"] = (block.outputs, block.inputs, 1, 1)
+                shapes |= _norm_shapes(f"{block.name}.shortcut.1", block.outputs)
+        classes = self.data.classes
+        return shapes | {"linear.weight": (classes, self.widths[-1]), "linear.bias": (classes,)}
+
+    @property
+    def statistics(self) -> dict[str, tuple[int, ...]]:
+        """Ordered {name: shape}: the running mean and variance of every batch norm."""
+        norms = {name.removesuffix(".bias"): shape for name, shape in self.tensors.items() if name.endswith(".bias")}
+        del norms["linear"]
+        return {f"{norm}.running_{what}": shape for norm, shape in norms.items() for what in ("mean", "var")}
+
+    def initial(self, seed: int) -> np.ndarray:
+        """Return the (P,) float64 initial model of a seed."""
+        random, parts = generator(seed, "initial"), []
+        for name, shape in self.tensors.items():
+            if len(shape) == 4:
+                parts.append(random.standard_normal(shape) * math.sqrt(2 / (shape[0] * shape[2] * shape[3])))
+            elif name.startswith("linear"):
+                parts.append(random.uniform(-1, 1, shape) / math.sqrt(self.widths[-1]))
+            else:
+                parts.append(np.full(shape, float(name.endswith("weight"))))
+        return np.concatenate([part.ravel() for part in parts])
+
+    def forward(self, p: Named, x: Array, running: Named, training: bool) -> tuple[Array, list]:
+        """As :meth:`models.images.ImageTask.forward`."""
+        kept: list = [p]
+        x = relu(_conv_norm("conv1", "bn1", p, x, 1, running, training, kept))
+        kept.append(x)
+        for block in self._blocks():
+            x = self._block(block, p, x, running, training, kept)
+        side = x.shape[2]
+        pooled = average_pool(x, side)[:, :, 0, 0]
+        logits, kept_linear = linear(pooled, p["linear.weight"], p["linear.bias"])
+        kept.append((kept_linear, side))
+        return logits, kept
+
+    def backward(self, dlogits: Array, kept: list, gradient: Named) -> None:
+        """As :meth:`models.images.ImageTask.backward`."""
+        kept_linear, side = kept.pop()
+        dpooled, gradient["linear.weight"][...], gradient["linear.bias"][...] = linear_back(dlogits, kept_linear)
+        dx = average_pool_back(dpooled[:, :, None, None], side)
+        for block in reversed(list(self._blocks())):
+            dx = self._block_back(block, dx, kept, gradient)
+        dx = relu_back(dx, kept.pop())
+        _conv_norm_back("conv1", "bn1", dx, kept, gradient, want_dx=False)
+
+    def _block(self, block: Block, p: Named, x: Array, running: Named, training: bool, kept: list) -> Array:
+        name = block.name
+        y = relu(_conv_norm(f"{name}.conv1", f"{name}.bn1", p, x, block.stride, running, training, kept))
+        kept.append(y)
+        z = _conv_norm(f"{name}.conv2", f"{name}.bn2", p, y, 1, running, training, kept)
+        if self._projects(block):
+            z += _conv_norm(f"{name}.shortcut.0", f"{name}.shortcut.1", p, x, block.stride, running, training, kept)
+        elif block.stride > 1 or block.inputs != block.outputs:
+            aside = (block.outputs - block.inputs) // 2
+            z[..., aside : aside + block.inputs] += x[:, :, :: block.stride, :: block.stride]
+        else:
+            z += x
+        kept.append(relu(z))
+        return z
+
+    def _block_back(self, block: Block, dz: Array, kept: list, gradient: Named) -> Array:
+        name = block.name
+        dz = relu_back(dz, kept.pop())
+        if self._projects(block):
+            dx = _conv_norm_back(f"{name}.shortcut.0", f"{name}.shortcut.1", dz, kept, gradient)
+        dy = _conv_norm_back(f"{name}.conv2", f"{name}.bn2", dz, kept, gradient)
+        dy = relu_back(dy, kept.pop())
+        straight = _conv_norm_back(f"{name}.conv1", f"{name}.bn1", dy, kept, gradient)
+        if self._projects(block):
+            straight += dx
+        elif block.stride > 1 or block.inputs != block.outputs:
+            aside = (block.outputs - block.inputs) // 2
+            straight[:, :, :: block.stride, :: block.stride] += dz[..., aside : aside + block.inputs]
+        else:
+            straight += dz
+        return straight
+
+    @property
+    def kept_numbers(self) -> int:
+        """Per convolution its normalised and its final output, and the taken pixels of a 1x1 convolution."""
+        first = self.widths[0] * self.image_shape[1] ** 2
+        total = 2 * first
+        for block in self._blocks():
+            pixels = (-(-block.side // block.stride)) ** 2
+            total += 4 * block.outputs * pixels
+            if self._projects(block):
+                total += (block.outputs + (block.inputs if block.stride > 1 else 0)) * pixels
+        return total
+
+    @property
+    def largest_activation(self) -> int:
+        """Of the first convolution, or of one that widens more than it shrinks."""
+        side = self.image_shape[1]
+        return max(self.widths[0] * side**2, *(b.outputs * (-(-b.side // b.stride)) ** 2 for b in self._blocks()))
+
+    def _blocks(self) -> Iterator[Block]:
+        inputs, side = self.widths[0], self.image_shape[1]
+        for stage, outputs in enumerate(self.widths):
+            for k in range(self.blocks):
+                stride = 2 if stage and not k else 1
+                yield Block(f"layer{stage + 1}.{k}", inputs, outputs, side, stride)
+                inputs, side = outputs, -(-side // stride)
+
+    def _projects(self, block: Block) -> bool:
+        return self.shortcut == "B" and (block.stride > 1 or block.inputs != block.outputs)
+
+
+def resnet20(data: Dataset, shortcut: str = "B", **fields: Any) -> ResNet:
+    """Return ResNet-20: three stages of three blocks, 16, 32 and 64 channels.
+
+    On CIFAR-10 it has 272,474 parameters with shortcuts of kind B, and 269,722 with those of kind A. ``fields`` are
+    those of :class:`ResNet`.
+    """
+    return ResNet(data, shortcut=shortcut, **fields)
+
+
+def resnet18(data: Dataset, width: int = 64, **fields: Any) -> ResNet:
+    """Return ResNet-18 for CIFAR (first convolution 3x3, no pooling after it): four stages of two blocks.
+
+    ``width`` is the channels of the first stage, doubled from stage to stage: 11,173,962 parameters with 64 on CIFAR-10.
+    ``fields`` are those of :class:`ResNet`.
+    """
+    return ResNet(data, widths=tuple(width << stage for stage in range(4)), blocks=2, **fields)
+
+
+def _norm_shapes(name: str, channels: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (channels,), f"{name}.bias": (channels,)}
+
+
+def _conv_norm(
+    conv: str, norm: str, p: Named, x: Array, stride: int, running: Named, training: bool, kept: list
+) -> Array:
+    """Convolve and normalise: by the batch in training, which moves the running statistics, else by these."""
+    weight = p[f"{conv}.weight"]
+    y, kept_conv = (conv3x3 if weight.shape[-1] == 3 else conv1x1)(x, weight, stride)
+    weight, bias = p[f"{norm}.weight"], p[f"{norm}.bias"]
+    old_mean, old_variance = running[f"{norm}.running_mean"], running[f"{norm}.running_var"]
+    if not training:
+        return batch_norm_fixed(y, weight, bias, old_mean, old_variance)
+    count = y.size // (len(y) * y.shape[-1])
+    y, mean, variance, kept_norm = batch_norm(y, weight, bias)
+    for old, new in ((old_mean, mean), (old_variance, variance * (count / max(1, count - 1)))):  # unbiased
+        old *= 1 - MOMENTUM
+        old += MOMENTUM * new
+    kept.append((kept_conv, kept_norm))
+    return y
+
+
+def _conv_norm_back(conv: str, norm: str, dy: Array, kept: list, gradient: Named, want_dx: bool = True) -> Array:
+    kept_conv, kept_norm = kept.pop()
+    dy, gradient[f"{norm}.weight"][...], gradient[f"{norm}.bias"][...] = batch_norm_back(dy, kept_norm)
+    weight = gradient[f"{conv}.weight"]
+    if weight.shape[-1] == 1:
+        dx, weight[...] = conv1x1_back(dy, kept_conv)
+    else:
+        dx, weight[...] = conv3x3_back(dy, kept_conv, want_dx)
+    return dx

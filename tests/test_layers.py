@@ -1,0 +1,253 @@
+"""The layers: against finite differences, against PyTorch, workers on their own, and no NumPy on a device's arrays."""
+
+import numpy as np
+import pytest
+from array_api_compat import array_namespace
+from guard import guard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.layers import conv as conv_module
+from models.layers import norm as norm_module
+from models.layers.conv import conv1x1, conv1x1_back, conv3x3, conv3x3_back
+from models.layers.cross_entropy import cross_entropy, cross_entropy_back
+from models.layers.linear import linear, linear_back
+from models.layers.norm import batch_norm, batch_norm_back, batch_norm_fixed
+from models.layers.pool import average_pool, average_pool_back
+from models.layers.relu import relu, relu_back
+
+LABELS = np.random.default_rng(8).integers(5, size=(3, 4))
+
+
+def copied(x):
+    return x[...].copy()
+
+
+# each layer: (shapes of its arguments, forward(*arguments) -> y, both(dy, *arguments) -> derivatives of the arguments)
+def convolution(size, stride, height, width):
+    forward, back = {1: (conv1x1, conv1x1_back), 3: (conv3x3, conv3x3_back)}[size]
+    shapes = (4, height, width, 3), (5, 3, size, size)
+    return shapes, lambda x, w: forward(x, w, stride)[0], lambda dy, x, w: back(dy, forward(x, w, stride)[1])
+
+
+def apart(x):
+    """Keep away from the kink of the ReLU."""
+    return x + 0.1 * array_namespace(x).sign(x)
+
+
+LAYERS = {
+    f"conv{size}x{size} stride {stride} {height}x{width}": convolution(size, stride, height, width)
+    for size in (1, 3)
+    for stride in (1, 2)
+    for height, width in ((6, 4), (5, 3), (1, 2))
+} | {
+    "batch norm": (
+        ((4, 3, 2, 5), (5,), (5,)),
+        lambda x, w, b: batch_norm(copied(x), w, b)[0],
+        lambda dy, x, w, b: batch_norm_back(dy, batch_norm(copied(x), w, b)[3]),
+    ),
+    "relu": (
+        ((4, 3, 2, 5),),
+        lambda x: relu(apart(x)),
+        lambda dy, x: (relu_back(copied(dy), relu(apart(x))),),
+    ),
+    "average pooling": (
+        ((4, 4, 2, 5),),
+        lambda x: average_pool(x, 2),
+        lambda dy, x: (average_pool_back(dy, 2),),
+    ),
+    "linear": (
+        ((4, 3), (5, 3), (5,)),
+        lambda x, w, b: linear(x, w, b)[0],
+        lambda dy, x, w, b: linear_back(dy, linear(x, w, b)[1]),
+    ),
+}
+names = pytest.mark.parametrize("name", LAYERS)
+
+
+def arguments(name, workers, dtype=np.float64, seed=0):
+    random = np.random.default_rng(seed)
+    return [random.standard_normal((workers, *shape)).astype(dtype) for shape in LAYERS[name][0]]
+
+
+def some_dy(y, seed=5):
+    return np.random.default_rng(seed).standard_normal(y.shape).astype(y.dtype)
+
+
+@names
+def test_derivatives_equal_finite_differences(name):
+    _, forward, back = LAYERS[name]
+    given = arguments(name, 2)
+    dy = some_dy(forward(*given))
+    derivatives = back(dy, *given)
+    random = np.random.default_rng(1)
+    for which, (argument, derivative) in enumerate(zip(given, derivatives, strict=True)):
+        assert derivative.shape == argument.shape
+        for worker in range(2):
+            for _ in range(3):
+                toward = np.zeros_like(argument)
+                toward[worker] = random.standard_normal(argument.shape[1:])
+                moved = [[*given[:which], argument + sign * 1e-5 * toward, *given[which + 1 :]] for sign in (1.0, -1.0)]
+                ahead, behind = (float((forward(*m) * dy).sum()) for m in moved)
+                assert (derivative * toward).sum() == pytest.approx((ahead - behind) / 2e-5, rel=1e-6, abs=1e-7)
+
+
+@names
+def test_workers_equal_single_runs_bit_for_bit(name):
+    _, forward, back = LAYERS[name]
+    given = arguments(name, 3, np.float32)
+    y = forward(*given)
+    dy = some_dy(y)
+    together = y, *back(dy, *given)
+    for i in range(3):
+        own = [argument[i : i + 1].copy() for argument in given]
+        alone = forward(*own), *back(dy[i : i + 1].copy(), *own)
+        for whole, part in zip(together, alone, strict=True):
+            np.testing.assert_array_equal(whole[i], part[0])
+
+
+@names
+def test_a_device_without_numpy_gives_the_same(name):
+    _, forward, back = LAYERS[name]
+    given = arguments(name, 2)
+    dy = some_dy(forward(*given))
+    on_device = [guard.asarray(argument) for argument in given]
+    np.testing.assert_allclose(forward(*on_device).get(), forward(*given), rtol=1e-12, atol=1e-13)
+    for theirs, ours in zip(back(guard.asarray(dy), *on_device), back(dy, *given), strict=True):
+        np.testing.assert_allclose(theirs.get(), ours, rtol=1e-11, atol=1e-12)
+
+
+@names
+def test_float32_stays_float32_and_arguments_stay_as_they_are(name):
+    _, forward, back = LAYERS[name]
+    given = arguments(name, 2, np.float32)
+    before = [argument.copy() for argument in given]
+    y = forward(*given)
+    dy = some_dy(y)
+    was = dy.copy()
+    assert y.dtype == np.float32
+    assert all(derivative.dtype == np.float32 for derivative in back(dy, *given))
+    np.testing.assert_array_equal(dy, was)
+    for argument, unchanged in zip(given, before, strict=True):
+        np.testing.assert_array_equal(argument, unchanged)
+
+
+# --- PyTorch ---------------------------------------------------------------------------------------------------------
+
+
+def theirs_of(name, torch):
+    f = torch.nn.functional
+    planes, pixels = (lambda x: x.permute(0, 3, 1, 2)), (lambda x: x.permute(0, 2, 3, 1))
+    kind = name.split()[0]
+    if kind.startswith("conv"):
+        stride, pad = int(name.split()[2]), int(kind == "conv3x3")
+        return lambda x, w: pixels(f.conv2d(planes(x), w, stride=stride, padding=pad))
+    return {
+        "batch": lambda x, w, b: pixels(f.batch_norm(planes(x), None, None, w, b, training=True)),
+        "relu": lambda x: f.relu(x + 0.1 * torch.sign(x)),
+        "average": lambda x: pixels(f.avg_pool2d(planes(x), 2)),
+        "linear": f.linear,
+    }[kind]
+
+
+@names
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-12)])
+def test_layers_equal_pytorch(name, dtype, tolerance):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    _, forward, back = LAYERS[name]
+    given = arguments(name, 2, dtype)
+    y = forward(*given)
+    dy = some_dy(y)
+    ours = y, *back(dy, *given)
+    for i in range(2):
+        leaves = [torch.tensor(argument[i], requires_grad=True) for argument in given]
+        out = theirs_of(name, torch)(*leaves)
+        out.backward(torch.tensor(dy[i]))
+        for mine, their in zip(ours, (out, *(leaf.grad for leaf in leaves)), strict=True):
+            expected = their.detach().numpy()
+            assert np.linalg.norm(mine[i] - expected) <= tolerance * np.linalg.norm(expected)
+
+
+def test_cross_entropy():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    logits = 3 * np.random.default_rng(0).standard_normal((3, 4, 5))
+    loss, kept = cross_entropy(logits, LABELS)
+    derivative = cross_entropy_back(kept)
+    for i in range(3):
+        leaf = torch.tensor(logits[i], requires_grad=True)
+        value = torch.nn.functional.cross_entropy(leaf, torch.tensor(LABELS[i]))
+        value.backward()
+        assert loss[i] == pytest.approx(value.item(), rel=1e-13)
+        np.testing.assert_allclose(derivative[i], leaf.grad.numpy(), rtol=1e-12, atol=1e-15)
+    there, kept = cross_entropy(guard.asarray(logits), guard.asarray(LABELS))
+    np.testing.assert_allclose(there.get(), loss, rtol=1e-13)
+    np.testing.assert_allclose(cross_entropy_back(kept).get(), derivative, rtol=1e-13)
+
+
+def test_cross_entropy_of_large_logits_is_finite():
+    loss, kept = cross_entropy(np.array([[[1e4, 0.0], [0.0, 1e4]]]), np.array([[0, 0]]))
+    assert loss[0] == pytest.approx(5e3)
+    assert np.isfinite(cross_entropy_back(kept)).all()
+
+
+# --- what single layers promise --------------------------------------------------------------------------------------
+
+
+def test_batch_statistics_are_those_of_the_batch():
+    x = 3 + np.random.default_rng(0).standard_normal((2, 4, 3, 2, 5))
+    one, zero = np.ones((2, 5)), np.zeros((2, 5))
+    y, mean, variance, _ = batch_norm(x.copy(), one, zero)
+    np.testing.assert_allclose(mean, x.mean(axis=(1, 2, 3)), rtol=1e-12)
+    np.testing.assert_allclose(variance, x.var(axis=(1, 2, 3)), rtol=1e-12)
+    np.testing.assert_allclose(batch_norm_fixed(x.copy(), one, zero, mean, variance), y, rtol=1e-9, atol=1e-12)
+
+
+def test_batch_norm_far_from_zero_keeps_its_digits():
+    x = (1000 + np.random.default_rng(0).standard_normal((1, 8, 8, 8, 2))).astype(np.float32)
+    _, _, variance, _ = batch_norm(x.copy(), np.ones((1, 2), np.float32), np.zeros((1, 2), np.float32))
+    np.testing.assert_allclose(variance, x.astype(float).var(axis=(1, 2, 3)), rtol=1e-3)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    workers=st.integers(1, 3),
+    samples=st.integers(1, 5),
+    height=st.integers(1, 7),
+    width=st.integers(1, 7),
+    channels=st.integers(1, 4),
+    outputs=st.integers(1, 4),
+    stride=st.sampled_from([1, 2]),
+    cache=st.sampled_from([1, 2000, 1 << 20]),
+)
+def test_blocks_do_not_change_a_convolution(workers, samples, height, width, channels, outputs, stride, cache):
+    random = np.random.default_rng(0)
+    x = random.standard_normal((workers, samples, height, width, channels))
+    weight = random.standard_normal((workers, outputs, channels, 3, 3))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conv_module, "CACHE", cache)
+        patch.setattr(norm_module, "CACHE", cache)
+        y, kept = conv3x3(x, weight, stride)
+        dx, dweight = conv3x3_back(y, kept)
+        centred, *_ = batch_norm(x.copy(), np.ones((workers, channels)), np.zeros((workers, channels)))
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))[:, :, ::stride, ::stride]
+    np.testing.assert_allclose(y, np.einsum("wbhkcij,wocij->wbhko", windows, weight), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(dweight, np.einsum("wbhkcij,wbhko->wocij", windows, y), rtol=1e-10, atol=1e-11)
+    assert (dx * x).sum() == pytest.approx((y * y).sum(), rel=1e-10)  # y is linear in x: <dx, x> = <y, y>
+    np.testing.assert_allclose(centred.mean(axis=(1, 2, 3)), 0, atol=1e-6)
+    assert conv3x3_back(y, kept, want_dx=False)[0] is None
+
+
+def test_windows_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="5x4 pixels are no whole number of windows of 2x2"):
+        average_pool(np.zeros((1, 1, 5, 4, 1)), 2)
+
+
+def test_the_relu_of_strided_arrays_works_in_place_too():
+    y, dy = relu(np.random.default_rng(0).standard_normal((4, 6)))[:, ::2], np.ones((4, 6))
+    assert relu_back(dy[:, ::2], y).base is dy
+    np.testing.assert_array_equal(dy[:, ::2], y > 0)
+
+
+def test_a_nan_is_not_hidden_by_the_relu():
+    assert np.isnan(relu(np.array([-np.nan, np.nan]))).all()
