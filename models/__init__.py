@@ -1,7 +1,7 @@
 """What is learned: models batched over workers, their gradients, data sets and partitions."""
 
 from models.cnn import CNN
-from models.datasets import Dataset, a9a, cifar10, digits, images, load, mnist, w8a
+from models.datasets import Dataset, a9a, cifar10, digits, load, mnist, w8a
 from models.language import LanguageModel
 from models.least_squares import LeastSquares
 from models.mlp import MLP
@@ -22,7 +22,6 @@ __all__ = [
     "a9a",
     "cifar10",
     "digits",
-    "images",
     "load",
     "mnist",
     "olivetti",

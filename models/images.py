@@ -277,6 +277,12 @@ class ImageClassifier:
         columns = 9 * batch * task.largest_activation
         return min(workers, task.chunk or workers) * (each + columns) * self._dtype.itemsize
 
+    def evaluation_bytes(self) -> int:
+        """Return the bytes of images, activations and columns that are alive at once while a model is evaluated."""
+        task, cpu = self._task, self._xp is np
+        each = math.prod(task.image_shape) + task.kept_numbers + (2 + 9) * task.largest_activation
+        return (threads() if cpu else 1) * _at_once(self._xp) * each * self._dtype.itemsize
+
     def _draw(self, step: int, batch: int) -> Array:
         """Return (n, 3 batch) uint32: for every image where it is cropped, and whether it is mirrored."""
         if self._keys is not None:
@@ -306,7 +312,7 @@ class ImageClassifier:
 
     def _measure(self, x: Array, buffers: Array, images: Array, labels: Array) -> tuple[float, float]:
         """Return mean loss and accuracy of one model; a part of the images at a time, on the threads of a CPU."""
-        xp, at_once = self._xp, 100 if self._xp is np else 2000
+        xp, at_once = self._xp, _at_once(self._xp)
         p, running = named(self.tensors, x[None]), named(self._task.statistics, buffers[None])
 
         def work(part: slice) -> tuple[Array, Array]:
@@ -320,6 +326,11 @@ class ImageClassifier:
         parts = over_workers(work, -(-len(images) // at_once), xp, 1)
         loss, hits = (sum(both) for both in zip(*parts, strict=True))
         return float(loss) / len(images), float(hits) / len(images)
+
+
+def _at_once(xp: ModuleType) -> int:
+    """Return how many images are evaluated at once: on a CPU by each thread."""
+    return 32 if xp is np else 2000
 
 
 def named(tensors: Tensors, x: Array) -> dict[str, Array]:

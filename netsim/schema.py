@@ -78,6 +78,8 @@ class TaskSection(Section):
     download: bool = Field(False, description="without a path: download the files once, checked")
     train: int | None = Field(None, description="take only so many training images, or words")
     vocabulary: int | None = Field(None, description="wikitext2: keep only so many words")
+    lower: bool | None = Field(None, description="wikitext2: read capitals as small letters")
+    tokens: str | None = Field(None, description="wikitext2: file, or spacy (words cut as the published runs cut them)")
 
 
 class TrainingSection(Section):

@@ -76,18 +76,19 @@ def check_shards(task: Any, n: int) -> None:
 def _load(section: TaskSection, folder: Path, data: str | Path | None, download: bool) -> Any:
     path = data if data is not None else section.path and folder / Path(section.path).expanduser()
     key = "--data" if data is not None else "task.path" if path else "task.data"
-    download = (section.download or download) and section.data != TEXT
+    download = section.download or download
+    of_text = section.model_dump(include={"vocabulary", "lower", "tokens"}, exclude_none=True)
     try:
         if section.data in (*datasets.NAMES[1:], TEXT) and path is None and not download:
-            fetch = "" if section.data == TEXT else ", or --download to fetch them once"
-            raise NetsimError(f'"{section.data}" comes from files: add --data PATH (the folder that holds them){fetch}')
+            raise NetsimError(
+                f'"{section.data}" comes from files: add --data PATH (the folder that holds them), or --download to fetch them once'
+            )
         if section.data == TEXT:
-            assert path is not None
-            return wikitext2(path, section.vocabulary, section.train)
-        if section.vocabulary is not None:
-            raise NetsimError(f'task.vocabulary: not a key of data = "{section.data}"; leave it out')
+            return wikitext2(path, train=section.train, download=download, **of_text)
+        for key in of_text:
+            raise NetsimError(f'task.{key}: not a key of data = "{section.data}"; leave it out')
         return datasets.load(section.data, path, section.train, download)
     except ValueError as error:
         said = str(error)
-        own = said.startswith(("train = ", "vocabulary = "))
+        own = said.startswith(("train = ", "vocabulary = ", "tokens = "))
         raise NetsimError(said if said.startswith("task.") else f"task.{said}" if own else f"{key}: {said}") from None

@@ -5,7 +5,8 @@ the columns are made for as many samples of one worker as fit the level-2 cache,
 elsewhere for all workers at once. Each worker's result is the same, bit for bit, whoever else is in the stack.
 
 With stride 1 a CPU does better with a third of the copying: columns of three pixels side by side, in which the three
-rows of a kernel find theirs by a shift of one image row, with one product each.
+rows of a kernel find theirs by a shift of one image row, with one product each. These products are made image by image:
+those of a ResNet-20 stay below the million multiplications up to which OpenBLAS multiplies without packing.
 """
 
 import math
