@@ -3,6 +3,6 @@
 import subprocess
 import sys
 
-for name in ("events", "replay_grid", "quantizer", "mlp"):
+for name in ("events", "replay_grid", "quantizer", "mlp", "scale", "resnet", "lstm"):
     print(f"==> {name}", file=sys.stderr)
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
