@@ -307,6 +307,10 @@ def _show_run(summary: dict[str, Any]) -> None:
     if summary["noise"] is not None:
         bounds = f"bounds {summary['theorem1_bound']:.3g} (Theorem 1), {summary['remark_bound']:.3g} (remark after Theorem 3)"
         lines.append(f"noise: max ||C(z) - z||/||z|| = {summary['noise']:.3g}, a lower bound of alpha; {bounds}")
+    if summary["violations"] is not None:
+        lines.append(
+            f"violations of theta: {summary['violations']:,} (neighbours' numbers further apart than theta, over all steps)"
+        )
     for line in [*lines, *summary["remarks"]]:
         console.print(line, markup=False, soft_wrap=True)
 

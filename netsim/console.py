@@ -179,7 +179,10 @@ def show_sweep(ds: xr.Dataset, console: Console) -> None:
         one = ds.sel(experiment=name)
         travel = "messages travel while a gradient is computed" if one["overlap"] else "no overlap"
         noise = f"; noise {float(one['noise']):.3g}" if one["noise"] else ""
-        console.print(f"  {name}: lr {one['learning_rate'].item()}; {travel}{noise}", markup=False, soft_wrap=True)
+        broken = f"; theta violated {int(one['violations']):,} times" if one["violations"] >= 0 else ""
+        console.print(
+            f"  {name}: lr {one['learning_rate'].item()}; {travel}{noise}{broken}", markup=False, soft_wrap=True
+        )
         if one["remarks"].item():
             console.print(f"    {one['remarks'].item()}", markup=False, soft_wrap=True)
     theorem, remark = float(ds["theorem1_bound"][0]), float(ds["remark_bound"][0])

@@ -202,6 +202,7 @@ def to_json(ds: xr.Dataset) -> dict[str, Any]:
         "steps_to_target",
         "noise",
         "clipped",
+        "violations",
         "theorem1_bound",
         "remark_bound",
         "remarks",
@@ -223,8 +224,8 @@ def to_json(ds: xr.Dataset) -> dict[str, Any]:
 
 
 def _known(key: str, value: Any) -> Any:
-    """Return None for what did not happen: a divergence, a target reached, a compression."""
-    never = {"diverged_at": -1, "steps_to_target": -1, "noise": 0.0}
+    """Return None for what did not happen: a divergence, a target reached, a compression, a count of violations."""
+    never = {"diverged_at": -1, "steps_to_target": -1, "noise": 0.0, "violations": -1}
     return None if key in never and value == never[key] else value
 
 
@@ -287,6 +288,7 @@ def summarise(run: Run, timeline: Timeline, network: Network, target: float | No
         "bits_per_worker": float(history["bits"].values[-1].mean()),
         "noise": history.attrs.get("noise"),
         "clipped": history.attrs.get("clipped"),
+        "violations": history.attrs.get("violations"),
         "theorem1_bound": theorem1_bound(topology),
         "remark_bound": remark_bound(topology),
         "remarks": list(run.remarks),

@@ -171,6 +171,7 @@ def _summary(run: Run, name: str) -> xr.Dataset:
         "diverged_at": run.diverged_at or -1,
         "noise": history.attrs.get("noise", 0.0),
         "clipped": history.attrs.get("clipped", 0.0),
+        "violations": history.attrs.get("violations", -1),
         "theorem1_bound": theorem1_bound(topology),
         "remark_bound": remark_bound(topology),
         "overlap": overlaps(run.trace),
@@ -244,6 +245,6 @@ def _attributes(
         **{
             key: value
             for key, value in runs[0].history.attrs.items()
-            if key not in ("experiment", "noise", "clipped", "lr")
+            if key not in ("experiment", "noise", "clipped", "violations", "lr")
         },
     }

@@ -212,6 +212,18 @@ def test_epoch_times_are_those_of_training(algorithm):
     assert found.seconds == pytest.approx(ends[-1] - ends[-2], rel=1e-9)
 
 
+@pytest.mark.parametrize("graph", [topology.ring(8), topology.exponential(8)], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "network", [Network(0.02, 1e7, compute=0.05), Network(1e-4, 1e9, compute=0.05)], ids=["slow", "fast"]
+)
+def test_eight_rounds_tell_what_sixty_do(graph, network):
+    for algorithm in methods():
+        trace = prolonged(expected_bits(algorithm, TASK.tensors, graph).trace, 60)
+        ends = replay(trace, network).round_end
+        found = epoch_time(algorithm, TASK.tensors, graph, network)
+        assert found.seconds == pytest.approx((ends[-1] - ends[-21]) / 20, rel=1e-9), algorithm
+
+
 def test_dpsgd_in_closed_form():
     """On a ring, max(compute, latency + 2 bits / bandwidth) with ports, and one message's time without."""
     bits = 32 * 272_474

@@ -58,30 +58,30 @@ def problem(name: str, n: int):
 
 
 @cache
-def trained(algorithm, graph: topology.Topology, name: str):
+def trained(algorithm, graph: topology.Topology, name: str, rounds: int = STEPS):
     run = train(
         Experiment(
             problem(name, graph.n),
             algorithm,
             graph,
-            steps=STEPS,
+            steps=rounds,
             lr=LR,
             seed=SEED,
             device="cpu",
             dtype="float64",
-            evaluate_every=STEPS,
-            record=range(STEPS + 1),
+            evaluate_every=rounds,
+            record=range(rounds + 1),
         )
     )
     assert run.diverged_at is None
     return run
 
 
-def check(algorithm, graph, network, name="least squares") -> str:
+def check(algorithm, graph, network, name="least squares", rounds=STEPS) -> str:
     """Hold both engines to the live run; return "certified" or "refused", as the recurrence answered."""
-    run = trained(algorithm, graph, name)
-    lived = live(problem(name, graph.n), algorithm, graph, STEPS, LR, network, SEED)
-    steps = range(STEPS + 1)
+    run = trained(algorithm, graph, name, rounds)
+    lived = live(problem(name, graph.n), algorithm, graph, rounds, LR, network, SEED)
+    steps = range(rounds + 1)
     models = run.trajectory(steps)
     for step in steps:
         np.testing.assert_allclose(lived.models[step], models[step], rtol=0, atol=1e-10, err_msg=f"after step {step}")
@@ -151,6 +151,11 @@ def test_other_algorithms_equal_train_then_replay(algorithm):
     name = "matrices" if isinstance(algorithm, PowerGossip) else "least squares"
     answers = Counter(check(algorithm, graph, network, name) for network in networks(graph.n).values())
     assert answers["certified"] > 0
+
+
+@pytest.mark.parametrize("algorithm", [one for one in ALGORITHMS if not isinstance(one, PowerGossip)], ids=repr)
+def test_fifty_rounds(algorithm):
+    assert check(algorithm, topology.ring(6), Network(1e-3, 1e6, compute=2e-3), rounds=50) == "certified"
 
 
 @pytest.mark.parametrize("graph", [topology.star(5), topology.complete(4), topology.ring(2)], ids=lambda one: one.name)

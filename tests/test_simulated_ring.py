@@ -1,5 +1,6 @@
 """The simulated ring of a project's own tests, and the pytest plugin that offers it."""
 
+import importlib.metadata
 import tomllib
 from pathlib import Path
 
@@ -23,6 +24,10 @@ def test_ring_is_the_same_every_time_and_prints_both_numbers():
     assert fast == pytest.approx(14 * (20e-3 + 2 * 32 * 7850 / 50e6), rel=1e-9)
     assert slow == pytest.approx(13 * (10e-3 + 14 * (20e-3 + 32 * 982 / 50e6)), rel=1e-9)
     assert repr(slow).startswith("AllReduceSGD(): 3.8") and "(step 13)" in repr(slow)
+
+
+def test_pytest_finds_the_plugin_once_netsim_is_installed():
+    assert "pytest_netsim" in {one.value for one in importlib.metadata.entry_points(group="pytest11")}
 
 
 def test_ring_says_what_was_not_reached():

@@ -167,9 +167,10 @@ def test_the_lasting_rate_of_independent_maps_is_the_largest_eigenvalue_of_the_s
 
 def test_contraction_on_small_rings():
     ds = contraction((8, 12), (0, 1), size=200, gammas=(0.05, 0.1))
-    shared, own, choco = (ds.rate.sel(algorithm=name).mean("seed").values for name in ds.algorithm.values)
+    shared, own, projected, choco = (ds.rate.sel(algorithm=name).mean("seed").values for name in ds.algorithm.values)
     np.testing.assert_allclose(shared, ds.bound, rtol=0.1)  # the slowest mode stays one: the bound is attained
     np.testing.assert_allclose(own, ds.lasting, rtol=0.05)
+    np.testing.assert_allclose(projected, ds.lasting, rtol=0.1)
     assert (ds["first"] < ds.bound).all()
     assert (ds.lasting > ds.bound).all()
     assert (choco > 0).all()

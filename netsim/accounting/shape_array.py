@@ -38,24 +38,8 @@ MAKERS = {"zeros", "ones", "empty", "full", "zeros_like", "ones_like", "empty_li
 VIEWS = {"reshape", "transpose", "swapaxes", "ravel", "view", "broadcast_to"}
 ELEMENTWISE = {"where", "clip"}
 METHODS = {
-    *VIEWS,
-    "astype",
-    "copy",
-    "sum",
-    "prod",
-    "mean",
-    "std",
-    "var",
-    "max",
-    "min",
-    "argmax",
-    "argmin",
-    "any",
-    "all",
-    "cumsum",
-    "clip",
-    "take",
-}
+    *VIEWS, "astype", "copy", "sum", "prod", "mean", "std", "var", "max", "min", "argmax", "argmin", "any", "all", "cumsum", "clip", "take",
+}  # fmt: skip
 
 
 class ShapeArray:

@@ -73,7 +73,7 @@ def time_command(
     shapes: Annotated[
         str,
         typer.Option(
-            metavar="NAME|FILE.json", help="resnet20, lstm650, or a file of names and sizes, as the README shows."
+            metavar="NAME|FILE.json", help="resnet20, lstm650, or a JSON object of tensors' names and lists of sizes."
         ),
     ] = "resnet20",
     workers: Annotated[

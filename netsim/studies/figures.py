@@ -21,7 +21,7 @@ _LOOKS = {
     }.items()
 }
 _INDEX: dict[str, tuple[str, Any]] = {"equations": ("#2f80c0", "-"), "listing": ("#b5123b", "--")}
-_GOSSIP = (("#1a1a1a", "o"), ("#2f80c0", "s"), ("#f28e2b", "^"))
+_GOSSIP = (("#1a1a1a", "o"), ("#2f80c0", "s"), ("#7b3294", "D"), ("#f28e2b", "^"))
 _SHADES = ("#1a1a1a", "#5b2c86", "#2f80c0", "#f28e2b", "#98d98a")  # from dark to light
 
 
