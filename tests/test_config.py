@@ -239,7 +239,28 @@ def test_a_truncated_data_file_is_named(tmp_path: Path) -> None:
         config.load("tang2018-mnist", data=tmp_path)
 
 
-@pytest.mark.parametrize("name", [name for name in config.presets() if not name.endswith("-consensus")])
+REAL_MODELS = {
+    "resnet20-cifar10": (8, 14700, 49),
+    "resnet20-cifar10-short": (8, 112, 16),
+    "lstm-wikitext2-short": (8, 210, 42),
+    "lstm-wikitext2": (8, 6300, 70),
+}
+
+
+@pytest.mark.parametrize("name", REAL_MODELS)
+def test_presets_of_the_real_models_load(name: str) -> None:
+    if not DATA.is_dir():
+        pytest.skip(f"no data in {DATA}; set NETSIM_DATA")
+    if name == "lstm-wikitext2":
+        pytest.importorskip("spacy")
+    plan = config.load(name, data=DATA)
+    rows, steps, per_epoch = REAL_MODELS[name]
+    assert (len(plan.experiments), plan.experiments[0].steps) == (rows, steps)
+    assert plan.experiments[0].task.bind(plan.experiments[0].topology.n, 0).steps_per_epoch == per_epoch
+    assert all(re.search(r"\((ours|paper)\b|as the program", said) for said in plan.assumptions.values())
+
+
+@pytest.mark.parametrize("name", sorted(set(config.presets()) - {*REAL_MODELS, "powergossip-consensus"}))
 def test_every_preset_loads(name: str) -> None:
     data = DATA if name.endswith(("mnist", "cifar10")) else None
     if data is not None and not data.is_dir():
