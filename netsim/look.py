@@ -46,6 +46,14 @@ _KNOWN = {
     "PowerGossip": ("#b5123b", "P"),
     "Moniqua": ("#e377c2", ">"),
 }  # of those without a family, the ones that meet in a figure
+_BY_EXCHANGES = (
+    "#b5123b",
+    "#e4687f",
+    "#7d0b27",
+    "#f2919f",
+    "#c2185b",
+    "#4a0414",
+)  # PowerGossip with 1, 2, 4, … of them
 _GOSSIP_RATE = ("ChocoSGD", "DeepSqueeze")  # their second field
 _ORDINAL = re.compile(r" \((\d+)\)$")
 _SVG = threading.Lock()  # the salt of a file's identifiers can only be set for the whole process
@@ -97,7 +105,19 @@ def label(name: str) -> str:
         The algorithm's ``repr``, as on a results Dataset's ``experiment``. Other names than those of this project's algorithms come back as they are.
     """
     parsed = _parse(name)
-    return name if parsed is None else ", ".join((_FAMILIES[parsed.family][0], *parsed.words))
+    if parsed is not None:
+        return ", ".join((_FAMILIES[parsed.family][0], *parsed.words))
+    if family(name) != "PowerGossip" or "rank" in name or "apply" in name:
+        return name
+    count, rate = _exchanges(name), re.search(r"gamma=([\d.]+)", name)
+    words = ["PowerGossip", f"{count} iteration{'s' * (count > 1)}", *([f"gamma {rate[1]}"] if rate else [])]
+    return ", ".join([*words, *(["random projections"] if "warm_start=False" in name else [])])
+
+
+def _exchanges(name: str) -> int:
+    """Return how many exchanges a round has by a method's name."""
+    found = re.search(r"iterations=(\d+)", name)
+    return int(found[1]) if found else 1
 
 
 def bits(name: str) -> int | None:
@@ -117,7 +137,11 @@ def style(name: str) -> Style:
     if parsed is None:
         other = _OTHERS[zlib.crc32(family(name).encode()) % len(_OTHERS)]
         colour, marker = _KNOWN.get(family(name), other)
-        return Style(colour, marker, (0, (6, 1, 1, 1)), colour)
+        repeats = _exchanges(name).bit_length() - 1  # the more exchanges, the more dots between two dashes
+        if family(name) == "PowerGossip":
+            colour = _BY_EXCHANGES[min(repeats, len(_BY_EXCHANGES) - 1)]
+        random = "warm_start=False" in name
+        return Style(colour, marker, (0, (6, 1) + (1, 1) * (1 + repeats)), "white" if random else colour)
     _, full, compressed, marker = _FAMILIES[parsed.family]
     shift = 2 * list(_FAMILIES).index(parsed.family)  # dashes of lines that coincide fall into each other's gaps
     colour = full if parsed.bits == FULL_PRECISION else compressed

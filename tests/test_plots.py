@@ -26,6 +26,7 @@ from algorithms import (
     NaiveCompressedDPSGD,
     NearestQuantizer,
     ParameterServerSGD,
+    PowerGossip,
     RandomSparsifier,
     Sign,
     StochasticQuantizer,
@@ -124,11 +125,22 @@ def words(figure: Figure) -> str:
         ("DCDPSGD(StochasticQuantizer(8)) (2)", "DCD-PSGD, 8 bits, run 2"),
         ("DCDPSGD(TopK(0.1))", "DCD-PSGD, top 10 %"),
         ("MyGossip(rank=2)", "MyGossip(rank=2)"),
+        (PowerGossip(), "PowerGossip, 1 iteration"),
+        (PowerGossip(iterations=2, gamma=1.308), "PowerGossip, 2 iterations, gamma 1.308"),
+        (PowerGossip(iterations=32, warm_start=False), "PowerGossip, 32 iterations, random projections"),
+        (PowerGossip(2), "PowerGossip(rank=2)"),
         ("my own method", "my own method"),
     ],
 )
 def test_label(algorithm: object, expected: str) -> None:
     assert plots.label(algorithm if isinstance(algorithm, str) else repr(algorithm)) == expected
+
+
+def test_rows_of_one_method_are_told_apart() -> None:
+    rows = [PowerGossip(iterations=count) for count in (1, 2, 8, 16, 32)] + [
+        PowerGossip(iterations=32, warm_start=False)
+    ]
+    assert len({str(style(repr(row))) for row in rows}) == len(rows)
 
 
 def test_bits() -> None:
