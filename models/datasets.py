@@ -23,7 +23,13 @@ NAMES = ("digits", "mnist", "cifar10", "a9a", "w8a")
 _MARKS = {"mnist": "train-images-idx3-ubyte", "cifar10": "data_batch_1", "a9a": "a9a", "w8a": "w8a"}
 
 
-def load(name: str, path: str | Path | None = None, train: int | None = None, download: bool = False) -> Dataset:
+def load(
+    name: str,
+    path: str | Path | None = None,
+    train: int | None = None,
+    download: bool = False,
+    test: int | None = None,
+) -> Dataset:
     """Load a data set by name.
 
     Parameters
@@ -37,19 +43,33 @@ def load(name: str, path: str | Path | None = None, train: int | None = None, do
         Take only so many training examples: the first of the order that the loader states.
     download
         Allow a download (all but the digits) where no path is given.
+    test
+        Keep only so many test examples: the first. The name then says how many.
 
     Raises
     ------
     ValueError
-        The name is unknown, or the loader refuses.
+        The name is unknown, ``test`` is not between 1 and the number there is, or the loader refuses.
     """
     if name not in NAMES:
         near = difflib.get_close_matches(str(name).lower(), NAMES, 1)
         meant = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"data set {name!r} is unknown{meant} (known: {', '.join(NAMES)})")
+    if name == "digits" and path is not None:
+        return load(recognise(path), path, train, test=test)
     if name == "digits":
-        return digits(train) if path is None else load(recognise(path), path, train)
-    return {"mnist": mnist, "cifar10": cifar10, "a9a": a9a, "w8a": w8a}[name](path, train, download)
+        return _tested(digits(train), test)
+    return _tested({"mnist": mnist, "cifar10": cifar10, "a9a": a9a, "w8a": w8a}[name](path, train, download), test)
+
+
+def _tested(data: Dataset, test: int | None) -> Dataset:
+    whole = len(data.test_y)
+    if test is None or test == whole:
+        return data
+    if not 1 <= test < whole:
+        raise ValueError(f"test = {test}: write a number of test examples from 1 to {whole:,}")
+    named = f"{data.name[:-1]}; {test} test]" if data.name.endswith("]") else f"{data.name}[{test} test]"
+    return data._replace(name=named, test_x=data.test_x[:test], test_y=data.test_y[:test])
 
 
 def recognise(path: str | Path) -> str:

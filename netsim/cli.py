@@ -7,14 +7,12 @@ import json
 import os
 import signal
 import sys
-import tomllib
 import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import xarray as xr
 from rich.table import Table
 
 from netsim import config, results
@@ -23,6 +21,7 @@ from netsim.commands.accounting import bytes_command, time_command
 from netsim.commands.check import check_command
 from netsim.commands.consensus import consensus_command
 from netsim.commands.plan import CannotFit, check_fits, plan_command
+from netsim.commands.plot import draw, plot_command
 from netsim.commands.tune import pick, tune_command
 from netsim.console import check_folder, out, publish, show_sweep, training
 from netsim.errors import NetsimError
@@ -119,7 +118,7 @@ def sweep_command(
     def write(fresh: Path) -> None:
         results.save(ds, fresh / "results.nc")
         try:
-            _draw(ds, fresh / "figures")
+            draw(ds, fresh / "figures")
         except Exception as error:  # whatever is wrong with a figure, the results are not lost with it
             failed.append(error)
 
@@ -197,29 +196,13 @@ def presets_command(
         return
     if name not in known:
         raise NetsimError(f"{name}: no preset of this name; {hint(name, known)}")
-    text = (config.PRESETS / f"{name}.toml").read_text("utf-8")
-    print(text)
+    print((config.PRESETS / f"{name}.toml").read_text("utf-8"))
     print(f"What {name} assumes, and whose assumption it is:")
-    for what, said in tomllib.loads(text)["assumptions"].items():
+    for what, said in config.read(name)[2]["assumptions"].items():
         print(f"  {what}: {said}")
 
 
-@app.command("plot")
-def plot_command(
-    results_file: Annotated[Path, typer.Argument(metavar="RESULTS.nc", help="What netsim sweep wrote.")],
-    out_folder: Annotated[
-        Path | None,
-        typer.Option("--out", help="Folder for the figures. Default: figures/ beside the file.", metavar="DIR"),
-    ] = None,
-) -> None:
-    """Draw the figures of a sweep again."""
-    folder = out_folder or results_file.parent / "figures"
-    ds = results.load(results_file)
-    check_folder(folder)
-    publish(folder, lambda fresh: _draw(ds, fresh))
-    out().print(f"wrote {folder} (PNG and SVG)", markup=False)
-
-
+app.command("plot")(plot_command)
 app.command("tune")(tune_command)
 app.command("consensus")(consensus_command)
 app.command("bytes")(bytes_command)
@@ -272,17 +255,6 @@ def _say(line: str) -> None:
 
 def _print_json(value: Any) -> None:
     print(json.dumps(results.plain(value), indent=2, ensure_ascii=False))
-
-
-def _draw(ds: xr.Dataset, folder: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from netsim import plots
-
-    folder.mkdir(exist_ok=True)
-    for name, figure in plots.all_figures(ds).items():
-        plots.save(figure, folder / name)
 
 
 def _show_run(summary: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import tomli_w
 from pydantic import ValidationError
 
 from netsim import topology as topologies
@@ -172,11 +173,51 @@ def load(
 def read(source: str | Path) -> tuple[Path, str, dict[str, Any]]:
     """Return where a preset or a TOML file lies, its text, and its keys.
 
+    A file with ``base = "tang2018"``, or the path of another file, relative to it, has from there all that it leaves out
+    (:func:`built_on`); its text is then that of the whole. Paths of data are relative to the file that is named here.
+
     Raises
     ------
     NetsimError
-        It cannot be read, or is not valid TOML.
+        It, or its base, cannot be read or is not valid TOML; or bases go round in a circle.
     """
+    path, text, table = _read(source)
+    passed = [path]  # each the base of the one before
+    while "base" in table:
+        name = table.pop("base")
+        if not isinstance(name, str):
+            raise NetsimError(
+                f"{source}: base = {json.dumps(name, default=str)}: write a preset's name or a file's path"
+            )
+        try:
+            beneath, _, others = _read(passed[-1].parent / name if Path(name).suffix else name)
+        except NetsimError as error:
+            raise NetsimError(f"{source}: base: {error}") from None
+        if beneath in passed:
+            raise NetsimError(f'{source}: base = "{name}": leads back to {beneath.name}; name another file')
+        passed.append(beneath)
+        table = built_on(others, table)
+        text = tomli_w.dumps(table)
+    return path, text, table
+
+
+def built_on(base: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a file's keys over those of its base.
+
+    Tables are merged key by key, but one that says what it is (``kind``, ``model`` or ``name``) replaces the base's, for
+    the keys of another kind would not fit it. Anything else, lists such as ``[[algorithm]]`` included, replaces the base's.
+    """
+    merged = dict(base)
+    for key, value in table.items():
+        old = base.get(key)
+        whole = (
+            not (isinstance(old, Mapping) and isinstance(value, Mapping)) or {"kind", "model", "name"} & value.keys()
+        )
+        merged[key] = value if whole else built_on(old, value)  # type: ignore[arg-type]
+    return merged
+
+
+def _read(source: str | Path) -> tuple[Path, str, dict[str, Any]]:
     path = Path(source).expanduser()
     preset = PRESETS / f"{source}.toml"
     if not path.suffix and preset.name in {p.name for p in PRESETS.glob("*.toml")}:

@@ -77,6 +77,7 @@ class TaskSection(Section):
     path: str | None = Field(None, description="folder of the data files; relative to the file; --data overrides it")
     download: bool = Field(False, description="without a path: download the files once, checked")
     train: int | None = Field(None, description="take only so many training images, or words")
+    test: int | None = Field(None, description="take only so many test images: the first")
     vocabulary: int | None = Field(None, description="wikitext2: keep only so many words")
     lower: bool | None = Field(None, description="wikitext2: read capitals as small letters")
     tokens: str | None = Field(None, description="wikitext2: file, or spacy (words cut as the published runs cut them)")
@@ -140,6 +141,7 @@ class ConditionSection(Section):
 class File(Section):
     """A configuration file."""
 
+    base: str | None = Field(None, description="a preset or a file that has all that is not written here")
     title: str = Field("", description="one line about it")
     task: TaskSection = Field(default_factory=TaskSection.model_construct, description="what is learned")
     training: TrainingSection = Field(description="for how long, and at what rate")

@@ -84,11 +84,13 @@ def _load(section: TaskSection, folder: Path, data: str | Path | None, download:
                 f'"{section.data}" comes from files: add --data PATH (the folder that holds them), or --download to fetch them once'
             )
         if section.data == TEXT:
+            if section.test is not None:
+                raise NetsimError(f'task.test: not a key of data = "{TEXT}"; leave it out')
             return wikitext2(path, train=section.train, download=download, **of_text)
         for key in of_text:
             raise NetsimError(f'task.{key}: not a key of data = "{section.data}"; leave it out')
-        return datasets.load(section.data, path, section.train, download)
+        return datasets.load(section.data, path, section.train, download, section.test)
     except ValueError as error:
         said = str(error)
-        own = said.startswith(("train = ", "vocabulary = ", "tokens = "))
+        own = said.startswith(("train = ", "test = ", "vocabulary = ", "tokens = "))
         raise NetsimError(said if said.startswith("task.") else f"task.{said}" if own else f"{key}: {said}") from None
