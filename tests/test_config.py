@@ -242,6 +242,14 @@ def test_a_truncated_data_file_is_named(tmp_path: Path) -> None:
 REAL_MODELS = {
     "resnet20-cifar10": (8, 14700, 49),
     "resnet20-cifar10-short": (8, 112, 16),
+    "tang2018-resnet20": (9, 39000, 390),
+    "tang2018-resnet20-short": (9, 155, 31),
+    "tang2018-resnet20-16": (6, 39000, 390),
+    "tang2018-resnet20-16-short": (6, 155, 31),
+    "deepsqueeze-resnet20": (4, 39000, 390),
+    "deepsqueeze-resnet20-short": (4, 155, 31),
+    "doublesqueeze-resnet18": (5, 39000, 390),
+    "doublesqueeze-resnet18-short": (5, 45, 15),
     "lstm-wikitext2-short": (8, 210, 42),
     "lstm-wikitext2": (8, 6300, 70),
 }
@@ -257,6 +265,7 @@ def test_presets_of_the_real_models_load(name: str) -> None:
     rows, steps, per_epoch = REAL_MODELS[name]
     assert (len(plan.experiments), plan.experiments[0].steps) == (rows, steps)
     assert plan.experiments[0].task.bind(plan.experiments[0].topology.n, 0).steps_per_epoch == per_epoch
+    assert plan.assumptions.get("steps per epoch", f"{per_epoch},").startswith(f"{per_epoch},")
     assert all(re.search(r"\((ours|paper)\b|as the program", said) for said in plan.assumptions.values())
 
 
