@@ -5,7 +5,7 @@ import time
 import numpy as np
 import simpy
 
-from benchmarks.harness import main
+from benchmarks.harness import Figures, Variant, main
 from netsim.clock import run
 from netsim.network import Network
 from netsim.topology import ring
@@ -14,7 +14,7 @@ from netsim.trace import Operation, Trace
 MESSAGES = 160_000
 
 
-def exchange(n: int) -> dict[str, float]:
+def exchange(n: int) -> Figures:
     rounds = MESSAGES // (2 * n)
     graph = ring(n)
     sizes = (np.array([[1_000_000]]), np.zeros((0, 0), dtype=int))
@@ -25,7 +25,7 @@ def exchange(n: int) -> dict[str, float]:
     return {"messages_per_s": ticks.messages / (time.perf_counter() - start)}
 
 
-def noisy(n: int) -> dict[str, float]:
+def noisy(n: int) -> Figures:
     """Every message at an instant of its own: random gradient times of 10 ms."""
     rounds = MESSAGES // (2 * n)
     graph = ring(n)
@@ -38,7 +38,7 @@ def noisy(n: int) -> dict[str, float]:
     return {"messages_per_s": ticks.messages / (time.perf_counter() - start)}
 
 
-def bare_simpy(pending: int) -> dict[str, float]:
+def bare_simpy(pending: int) -> Figures:
     clock, count = simpy.Environment(), 0
 
     def again(event: simpy.Event) -> None:
@@ -55,12 +55,12 @@ def bare_simpy(pending: int) -> dict[str, float]:
 
 
 VARIANTS = {
-    "ring exchange, n = 8": lambda: exchange(8),
-    "ring exchange, n = 64": lambda: exchange(64),
-    "ring exchange, n = 1024": lambda: exchange(1024),
-    "ring exchange with random gradient times, n = 8": lambda: noisy(8),
-    "bare SimPy timeouts, 16 pending": lambda: bare_simpy(16),
-    "bare SimPy timeouts, 2048 pending": lambda: bare_simpy(2048),
+    "ring exchange, n = 8": Variant(lambda: exchange(8), one_thread=True),
+    "ring exchange, n = 64": Variant(lambda: exchange(64), one_thread=True),
+    "ring exchange, n = 1024": Variant(lambda: exchange(1024), one_thread=True),
+    "ring exchange with random gradient times, n = 8": Variant(lambda: noisy(8), one_thread=True),
+    "bare SimPy timeouts, 16 pending": Variant(lambda: bare_simpy(16), one_thread=True),
+    "bare SimPy timeouts, 2048 pending": Variant(lambda: bare_simpy(2048), one_thread=True),
 }
 
 if __name__ == "__main__":

@@ -4,16 +4,19 @@ The traces are those of real trainings of 25 rounds, their rounds repeated to 1,
 """
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from algorithms import DCDPSGD, DPSGD, ECDPSGD, AllReduceSGD, StochasticQuantizer
-from benchmarks.harness import main
+from benchmarks.harness import Figures, Variant, main
 from models import MLP, digits
 from netsim import Experiment, Network, sweep, topology, train
 from netsim.compute import LogNormal
+from netsim.network import NetworkGrid
+from netsim.training import Run
 
 ROUNDS = 1000
 ALGORITHMS = (
@@ -26,25 +29,24 @@ ALGORITHMS = (
 COMPUTE = 0.05
 
 
-def grid(**fixed):
+def grid(**fixed: Any) -> NetworkGrid:
     return Network.grid(np.geomspace(1e-4, 0.1, 20).tolist(), np.geomspace(1e6, 1e10, 20).tolist(), **fixed)
 
 
-def runs():
+def runs() -> Iterator[Run]:
     task = MLP(digits(), batch=16)
     for algorithm in ALGORITHMS:
-        run = train(Experiment(task, algorithm, topology.ring(8), steps=25, target=1.0))
+        run = train(Experiment(task, algorithm, topology.ring(8), steps=25, target=1.0, device="cpu"))
         last = run.trace.program_of[-1]
         longer = np.concatenate([run.trace.program_of, np.full(ROUNDS - 25, last)])
         yield replace(run, trace=replace(run.trace, program_of=longer))
 
 
-def measure(**fixed) -> dict[str, float]:
-    with threadpool_limits(1):
-        done = list(runs())
-        start = time.perf_counter()
-        result = sweep(done, grid(**fixed))
-        seconds = time.perf_counter() - start
+def measure(**fixed: Any) -> Figures:
+    done = list(runs())
+    start = time.perf_counter()
+    result = sweep(done, grid(**fixed))
+    seconds = time.perf_counter() - start
     total = result.attrs["by_recurrence"] + result.attrs["by_simpy"]
     messages = 400 * sum(run.trace.messages for run in done)
     return {
@@ -55,11 +57,15 @@ def measure(**fixed) -> dict[str, float]:
 
 
 VARIANTS = {
-    "fifo": lambda: measure(compute=COMPUTE),
-    "none": lambda: measure(compute=COMPUTE, sharing="none"),
-    "fifo, gradient times with 1 % noise per round": lambda: measure(compute=LogNormal(COMPUTE, 0.01)),
-    "fifo, gradient times with 10 % noise per round": lambda: measure(compute=LogNormal(COMPUTE, 0.1)),
+    "fifo": Variant(lambda: measure(compute=COMPUTE), one_thread=True),
+    "none": Variant(lambda: measure(compute=COMPUTE, sharing="none"), one_thread=True),
+    "fifo, gradient times with 1 % noise per round": Variant(
+        lambda: measure(compute=LogNormal(COMPUTE, 0.01)), one_thread=True
+    ),
+    "fifo, gradient times with 10 % noise per round": Variant(
+        lambda: measure(compute=LogNormal(COMPUTE, 0.1)), one_thread=True
+    ),
 }
 
 if __name__ == "__main__":
-    main("replay_grid", VARIANTS, repeats=3)
+    main("replay_grid", VARIANTS)

@@ -1,69 +1,71 @@
-"""How the cost grows with the number of workers: MLP 64-32-10, batch 32, 8 to 1,024 workers on one device.
+"""How the cost grows with the number of workers: MLP 64-32-10, batch 32, 8 to 1,024 workers on one device, on one thread.
 
-``gradient``: gradients alone. ``dpsgd``: training steps of D-PSGD on a ring, whose mixing is a product with the (n, n) matrix. ``share_of_peak``: the
-gradients' arithmetic (three products a layer, but two in the first) over the GEMM peak on one thread, measured in the same process.
+``gradient``: gradients alone. ``dpsgd``: training steps of D-PSGD on a ring, whose mixing is a product with the (n, n) matrix; its arithmetic in
+``share_of_peak`` is that of the gradients alone. The ratios are times of one worker-step, beside n = 8.
 """
 
-import resource
 import time
+from functools import partial
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from algorithms import DPSGD
-from benchmarks.harness import gemm_peak, main
+from benchmarks import arithmetic
+from benchmarks.harness import Figures, Variant, device, figures, main, memory_MiB, rate
 from models import MLP, digits
 from netsim import Experiment, topology, train
 
-HIDDEN, BATCH, SECONDS = 32, 32, 2.0
-FLOP = 2 * BATCH * (2 * 64 * HIDDEN + 3 * HIDDEN * 10)  # of one worker's gradient
+WIDTHS, BATCH, SECONDS = (64, 32, 10), 32, 0.5
+FLOP = arithmetic.mlp(WIDTHS)
 
 
-def measured(n: int, whole: bool) -> dict[str, float]:
-    with threadpool_limits(1):
-        peak = gemm_peak(1)
-        data = digits()
-        copies = -(-n * BATCH // len(data.train_y))
-        data = data._replace(train_x=np.tile(data.train_x, (copies, 1)), train_y=np.tile(data.train_y, copies))
-        task = MLP(data, hidden=(HIDDEN,), batch=BATCH)
-        seconds = of_training(task, n) if whole else of_gradients(task, n)
-        return {
-            "worker_steps_per_s": n / seconds,
-            "share_of_peak": n * FLOP / seconds / 1e9 / peak,
-            "peak_MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        }
+def task_of(n: int) -> MLP:
+    data = digits()
+    copies = -(-n * BATCH // len(data.train_y))
+    data = data._replace(train_x=np.tile(data.train_x, (copies, 1)), train_y=np.tile(data.train_y, copies))
+    return MLP(data, WIDTHS[1:-1], BATCH)
 
 
-def of_gradients(task: MLP, n: int) -> float:
-    """Return the seconds of one gradient of all workers."""
-    bound = task.bind(n, 0)
-    x = np.tile(bound.initial(0), (n, 1))
-    bound.gradient(x, 0)
-    steps, start = 0, time.perf_counter()
-    while time.perf_counter() - start < SECONDS:
-        bound.gradient(x, steps)
-        steps += 1
-    return (time.perf_counter() - start) / steps
+def gradient(n: int) -> Figures:
+    xp, task = device(), task_of(n)
+    before, step = memory_MiB(), 0
+    bound = task.bind(n, 0, xp)
+    x = xp.tile(bound.initial(0), (n, 1))
+
+    def once() -> None:
+        nonlocal step
+        bound.gradient(x, step)
+        step += 1
+
+    return rate(once, n, BATCH, FLOP, SECONDS, before)
 
 
-def of_training(task: MLP, n: int) -> float:
-    """Return the seconds of one step: what twice as many steps take longer."""
-    graph = topology.ring(n)
+def dpsgd(n: int) -> Figures:
+    """Measure what twice as many steps take longer: setting up and evaluating is not counted."""
+    task, graph = task_of(n), topology.ring(n)
+    before = memory_MiB()
 
-    def seconds(steps: int) -> float:
-        start = time.perf_counter()
-        train(Experiment(task, DPSGD(), graph, steps, lr=0.01, device="cpu", evaluate_every=steps))
-        return time.perf_counter() - start
+    def seconds(steps: int) -> tuple[float, float]:
+        start, cpu = time.perf_counter(), time.process_time()
+        train(Experiment(task, DPSGD(), graph, steps, lr=0.01, device=device(), evaluate_every=steps))
+        return time.perf_counter() - start, time.process_time() - cpu
 
     steps = max(4, 16384 // n)
-    return (seconds(2 * steps) - seconds(steps)) / steps
+    (once, cpu), (twice, cpu_twice) = seconds(steps), seconds(2 * steps)
+    return figures(n * steps, twice - once, BATCH, FLOP, before, cpu_twice - cpu)
 
 
+WORKERS = (8, 16, 64, 256, 1024)
 VARIANTS = {
-    f"{'dpsgd' if whole else 'gradient'}, n = {n}": (lambda n=n, whole=whole: measured(n, whole))
-    for whole in (False, True)
-    for n in (8, 16, 64, 256, 1024)
+    f"{measure.__name__}, n = {n}": Variant(partial(measure, n), one_thread=True)
+    for measure in (gradient, dpsgd)
+    for n in WORKERS
+}
+RATIOS = {
+    f"time of a worker-step, {what}, n = {n} / n = 8": (f"{what}, n = 8", f"{what}, n = {n}", "worker_steps_per_s")
+    for what in ("gradient", "dpsgd")
+    for n in WORKERS[1:]
 }
 
 if __name__ == "__main__":
-    main("scale", VARIANTS, repeats=3)
+    main("scale", VARIANTS, RATIOS)
