@@ -4,10 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import pooch
 
 from models.dataset import Dataset, standardised, taken
-from models.files import fetch, find_file, find_folder, read_verified
+from models.files import fetch, find_file, find_folder, read_verified, untar
 from models.pickles import read_pickle
 
 _URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
@@ -57,7 +56,7 @@ def cifar10(path: str | Path | None = None, train: int | None = None, download: 
     if path is None:
         if not download:
             raise ValueError(f"cifar10: no path was given; name the folder of data_batch_1 to test_batch, or {remedy}")
-        path = fetch(_URL, _MD5, processor=pooch.Untar())
+        path = fetch(_URL, _MD5, processor=untar)
     folder = find_folder(path, _FOLDERS, [f"{name}{end}" for name in _FILES for end in _ENDINGS], remedy)
     names = [*list(_FILES)[: -(-take // _BATCH)], "test_batch"]
     files = [find_file(folder, [f"{name}{end}" for end in _ENDINGS], remedy) for name in names]

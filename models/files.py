@@ -3,6 +3,12 @@
 import gzip
 import hashlib
 import lzma
+import os
+import re
+import shutil
+import sys
+import tarfile
+import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -116,7 +122,7 @@ def read_verified(path: Path, checksum: str, size: int, remedy: str) -> bytes:
     return data
 
 
-def fetch(url: str, checksum: str, name: str | None = None, processor: pooch.Untar | None = None) -> Path:
+def fetch(url: str, checksum: str, name: str | None = None, processor: Callable[..., Any] | None = None) -> Path:
     """Download a file once, into pooch's cache, check it, unpack it if asked to, and return the folder it is in.
 
     Parameters
@@ -128,23 +134,56 @@ def fetch(url: str, checksum: str, name: str | None = None, processor: pooch.Unt
     name
         What to call it; None: as it is called at the end of the address.
     processor
-        What unpacks it; the folder is then that of its first file.
+        What unpacks it, such as :func:`untar`; the folder is then that of its first file.
 
     Raises
     ------
     ValueError
         The download failed, or brought another file.
     """
-    known = f"{_kind(checksum)}:{checksum}"
+    kind, name, before = _kind(checksum), name or url.rsplit("/", 1)[1], sys.exc_info()[1]
     try:
-        got = pooch.retrieve(
-            url, known, name or url.rsplit("/", 1)[1], pooch.os_cache("netsim"), processor, progressbar=False
-        )
+        got = pooch.retrieve(url, f"{kind}:{checksum}", name, pooch.os_cache("netsim"), processor, progressbar=False)
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"{url}: the download failed ({str(error).splitlines()[0]}); fetch it by hand and give its folder"
+            f"{url}: the download failed ({_why(error, before, kind)}); expected {name}, {kind} {checksum}; "
+            "fetch it by hand and name its folder (--data PATH)"
         ) from None
     return Path(got if isinstance(got, str) else got[0]).parent
+
+
+def untar(archive: str, action: str, _: Any) -> list[str]:
+    """Unpack an archive into a folder beside it, which is there whole or not at all: a processor, as pooch calls it.
+
+    Parameters
+    ----------
+    archive
+        Path of the archive.
+    action
+        ``"fetch"``: it was there before; else it is new.
+
+    Returns
+    -------
+    list of str
+        Paths of the files.
+    """
+    folder = Path(f"{archive}.untar")
+    if action != "fetch" or not folder.is_dir():
+        with tempfile.TemporaryDirectory(dir=folder.parent) as aside, tarfile.open(archive) as packed:
+            packed.extraction_filter = getattr(tarfile, "data_filter", lambda member, path: member)
+            packed.extractall(f"{aside}/whole")
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(f"{aside}/whole", folder)
+    return sorted(str(path) for path in folder.rglob("*") if path.is_file())
+
+
+def _why(error: BaseException, before: BaseException | None, kind: str) -> str:
+    """Return why a download failed, by what happened first after ``before``: a broken connection comes wrapped in several errors."""
+    while error.__context__ not in (None, before):
+        error = error.__context__
+    said = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+    found = re.search(r" does not match .* but got (\w+)", said)
+    return f"another file: its {kind} is {found[1]}" if found else said
 
 
 def _kind(checksum: str) -> str:

@@ -313,30 +313,58 @@ class BoundLanguageModel:
         derivatives of the gates and of what came in. A CPU computes as many workers at once as there are threads, and keeps the derivatives of every
         layer apart; another device computes a chunk, makes them anew for every layer, and copies what a product wants transposed.
         """
-        task, vocabulary = self._task, len(self._task.data.words)
-        tokens = task.window * task.batch
-        matrix, one = vocabulary * task.width, tokens * task.width
-        layer = 7 * one + 2 * task.batch * task.width  # the cells and the output have the time before too
+        task = self._task
+        one, layers, logits = self._sizes()
         masked = 2 * (task.layers + 1) if task.dropout else 1
-        kept, logits, back = task.layers * layer + masked * one, tokens * vocabulary, 5 * one
+        kept, back, matrix = layers + masked * one, 5 * one, len(task.data.words) * task.width
         if self._xp is np:
             together, each = threads(), kept + logits + task.layers * back + one
         else:
             together, each = task.chunk or workers, kept + max(2 * logits + matrix, back + 3 * matrix) + one
         return min(workers, together) * each * self._dtype.itemsize
 
+    def evaluation_bytes(self) -> int:
+        """Return the bytes of activations, logits and scratch that are held at once while a model is evaluated.
+
+        That is a window of one model at a time, of ``batch`` streams: what every layer computes, then the logits. A CPU keeps both.
+        """
+        task, (one, layers, logits) = self._task, self._sizes()
+        state, weights = task.batch * task.width, 3 * 4 * task.width**2
+        largest = layers + max(one + weights, logits) if self._xp is np else max(layers + one + weights, one + logits)
+        return (largest + (2 * task.layers + 5) * state) * self._dtype.itemsize
+
+    def lasting_bytes(self, workers: int) -> tuple[int, int]:
+        """Return the bytes of scratch that stay from step to step: of what gradients take, and of what an evaluation takes.
+
+        On a CPU every thread keeps its own, and the thread that evaluates is none of those that compute gradients, but where there is only one.
+        """
+        if self._xp is not np:
+            return 0, 0
+        together, (one, layers, logits) = min(workers, threads()), self._sizes()
+        gradients = together * (layers + logits + self._task.layers * 5 * one)
+        return gradients * self._dtype.itemsize, layers * self._dtype.itemsize * (together > 1)
+
+    def _sizes(self) -> tuple[int, int, int]:
+        """Return, of one worker's window, the numbers of a layer's output, of all that the layers compute, and of the logits."""
+        task, tokens = self._task, self._task.window * self._task.batch
+        one = tokens * task.width  # in a layer the cells and the output have the time before too
+        return one, task.layers * (7 * one + 2 * task.batch * task.width), tokens * len(task.data.words)
+
     def _mean_loss(self, x: Array, text: Array) -> float:
         xp, window, length = self._xp, self._task.window, len(text) - 1
         model = named(self.tensors, x)
         state, total = self.initial_buffers(1), xp.zeros(1, dtype="float64")
         for first in range(0, length, window):
-            self._scratch.restart()
             words = text[None, first : min(first + window, length) + 1]
-            y, _ = self._forward(model, words[:, :-1], state, state, None)
-            logits = xp.matmul(y.reshape(1, -1, self._task.width), model["embedding.weight"].swapaxes(1, 2))
-            loss, _ = word_loss(logits, model["decoder.bias"], words[:, 1:].reshape(1, -1))
-            total += loss * (words.shape[1] - 1)
+            total += self._window_loss(model, words, state) * (words.shape[1] - 1)
         return float(total[0]) / length
+
+    def _window_loss(self, model: dict[str, Array], words: Array, state: Array) -> Array:
+        """Return the mean loss (1,) of a model's next window, without dropout; the hidden state goes on in place."""
+        self._scratch.restart()
+        y = self._forward(model, words[:, :-1], state, state, None)[0]
+        logits = self._xp.matmul(y.reshape(1, -1, self._task.width), model["embedding.weight"].swapaxes(1, 2))
+        return word_loss(logits, model["decoder.bias"], words[:, 1:].reshape(1, -1))[0]
 
 
 def _layer(layer: int) -> tuple[str, str, str, str]:

@@ -45,12 +45,11 @@ class History:
             return self.task.evaluate(model) if own is None else self.task.evaluate(model, own)
 
         average = x.mean(axis=0)
-        apart = x - average
         row: dict[str, Any] = {
             "step": step,
             "lr": lr,
             "batch_loss": batch_loss,
-            "consensus": float(to_host((apart * apart).sum())) / len(x),
+            "consensus": float(to_host(squares_apart(x, average))) / len(x),
         }
         if self.experiment.evaluate in ("each", "both"):
             each = [of_one(x[i], None if buffers is None else buffers[i]) for i in range(len(x))]
@@ -74,6 +73,13 @@ class History:
                 values = np.array([row[name] for row in self.rows])
                 data[name] = (("step", "worker")[: values.ndim], values)
         return xr.Dataset(data, {"step": steps, "worker": np.arange(trace.n)}, attributes)
+
+
+def squares_apart(x: Array, average: Array) -> Array:
+    """Return the sum of the squared distances of models (n, P) from their average, a scalar; it takes the memory of the models once."""
+    apart = x - average
+    apart *= apart
+    return apart.sum()
 
 
 def provenance(experiment: Experiment, xp: Any) -> dict[str, Any]:

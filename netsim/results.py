@@ -329,25 +329,50 @@ def flush(path: Path) -> None:
 
 
 def load(path: str | Path) -> xr.Dataset:
-    """Read a Dataset that :func:`save` wrote.
+    """Read what ``netsim sweep`` wrote.
 
     Raises
     ------
     NetsimError
-        The file is missing, damaged, or not one of ours.
+        The file is missing, damaged, or not of a sweep.
+    """
+    ds = read(path)
+    check(ds, path)
+    return ds
+
+
+def check(ds: xr.Dataset, path: str | Path) -> None:
+    """Refuse results, read from a file, that are not of a sweep.
+
+    Raises
+    ------
+    NetsimError
+        They are not.
+    """
+    missing = [name for name in ("loss", *_TIMED, "sharing", "condition") if name not in ds.variables]
+    if missing:
+        held = ", ".join(map(str, [*ds.variables][:5])) or "nothing"
+        raise NetsimError(
+            f"{path}: not results of netsim (no {missing[0]!r} in it, but {held}); write them with `netsim sweep`"
+        )
+
+
+def read(path: str | Path) -> xr.Dataset:
+    """Read a Dataset that :func:`save` wrote, whatever is in it.
+
+    Raises
+    ------
+    NetsimError
+        The file is missing or damaged.
     """
     path = Path(path)
     if not path.is_file():
         what = "is a folder; name the results.nc in it" if path.is_dir() else "no such file"
         raise NetsimError(f"{path}: {what}; `netsim sweep` writes results.nc")
     try:
-        ds = xr.load_dataset(path, engine="h5netcdf")
+        return xr.load_dataset(path, engine="h5netcdf")
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise NetsimError(
             f"{path}: not a whole netCDF file, perhaps cut short ({said}); write it again with `netsim sweep`"
         ) from None
-    missing = [name for name in ("loss", *_TIMED, "sharing", "condition") if name not in ds.variables]
-    if missing:
-        raise NetsimError(f"{path}: not results of netsim (no {missing[0]!r} in it); write them with `netsim sweep`")
-    return ds

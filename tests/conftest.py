@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from models import MLP, LeastSquares, digits
+from netsim import device
 
 # A change is judged by the change: there the cases are the same every time; everywhere else hypothesis draws new ones.
 settings.register_profile("ci", derandomize=True)
@@ -38,3 +39,10 @@ def plain_floating_point():
     """Tests see NumPy's own defaults, whatever ran before."""
     with np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
         yield
+
+
+@pytest.fixture
+def no_streams_kept():
+    """The counters of random streams are kept from run to run: here nobody has made them before."""
+    device._counters.cache_clear()
+    device._base_words.cache_clear()

@@ -15,6 +15,7 @@ import pytest
 
 from models import cifar10
 from models.datasets import images
+from models.files import untar
 from models.pickles import read_pickle
 
 DATA = Path(os.environ.get("NETSIM_DATA", Path(__file__).parents[1].parent / "shared" / "data")) / "cifar10"
@@ -210,13 +211,13 @@ def test_a_download_is_asked_for_and_found(small, tmp_path, monkeypatch):
     asked = []
 
     def retrieve(url, known_hash, fname, path, processor, progressbar):
-        asked.append((url, known_hash, fname, type(processor)))
+        asked.append((url, known_hash, fname, processor))
         return [str(folder / "readme.html"), str(folder / "data_batch_1")]
 
     monkeypatch.setattr(pooch, "retrieve", retrieve)
     np.testing.assert_array_equal(cifar10(train=3, download=True).train_y, labels.ravel()[:3])
     url, name = "https://www.cs.toronto.edu/~kriz/", "cifar-10-python.tar.gz"
-    assert asked == [(url + name, "md5:c58f30108f718f92721af3b95e74349a", name, pooch.Untar)]
+    assert asked == [(url + name, "md5:c58f30108f718f92721af3b95e74349a", name, untar)]
 
 
 # --- the real files --------------------------------------------------------------------------------------------------

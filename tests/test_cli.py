@@ -65,7 +65,7 @@ def test_without_a_terminal_progress_is_lines_on_stderr(swept: Path) -> None:
 
 
 def test_sweep_prints_the_table_and_what_timed_it(netsim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_draw", lambda ds, folder: folder.mkdir())  # figures are drawn elsewhere, and take long
+    monkeypatch.setattr(cli, "draw", lambda ds, folder: folder.mkdir())  # figures are drawn elsewhere, and take long
     wild = '\n[[algorithm]]\nname = "DPSGD"\nlr = 1e6\n[network]'
     path = write(tmp_path, ("[network]", wild), ("target = 0.5", "target = 1e-9"))
     code, out, _ = netsim("sweep", path, "--out", tmp_path / "out", "--engine", "simpy", "--jobs", 2)
@@ -89,6 +89,9 @@ def test_run_tells_of_one_algorithm_on_one_network(netsim, tmp_path: Path) -> No
     ):
         assert words in out
     assert "time" in results.xr.load_dataset(tmp_path / "out" / "run.nc")
+    code, out, err = netsim("plot", tmp_path / "out" / "run.nc")
+    assert (code, out, err.count("\n")) == (2, "", 1) and not (tmp_path / "out" / "figures").exists()
+    assert "run.nc: one training on one network, which netsim run wrote: there is no figure of that; draw" in err
     code, out, _ = netsim("run", path, "--algorithm", 1, *where, "--json")
     said = json.loads(out)
     assert (code, said["algorithm"], said["engine"], said["noise"]) == (0, "AllReduceSGD()", "recurrence", None)

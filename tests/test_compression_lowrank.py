@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from compressing import SIZES, TENSORS, rows, same
 from oracles import compression_biased as oracle
-from test_compression import SIZES, TENSORS, rows, same
 
 from algorithms import LowRank
 from algorithms.matrices import standard_normal

@@ -65,6 +65,17 @@ def write(folder, *changes):
     return path
 
 
+def files_in(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def drawn_again(netsim, file):
+    """Return what ``netsim plot`` makes of a file, by name."""
+    code, out, err = netsim("plot", file, "--out", file.parent / "again")
+    assert (code, err) == (0, "") and "again (PNG and SVG)" in out.replace("\n", "")
+    return files_in(file.parent / "again")
+
+
 @pytest.fixture
 def netsim(capsys):
     """Run a command here; return (exit code, stdout, stderr)."""
@@ -93,6 +104,7 @@ def test_consensus_writes_everything_and_says_what_is_left_out(netsim, tmp_path)
     ds = xr.load_dataset(tmp_path / "out" / "results.nc", engine="h5netcdf")
     assert ds.attrs["title"] == "small" and ds.attrs["left_out"].startswith("faces")
     assert ds.attrs["config"] == SMALL
+    assert drawn_again(netsim, tmp_path / "out" / "results.nc") == files_in(tmp_path / "out" / "figures")
 
 
 def test_json_is_all_of_stdout(netsim, tmp_path):
@@ -232,6 +244,9 @@ def test_tune_draws_the_sensitivity_of_every_method(netsim, tmp_path):
     assert ds["experiment"].values.tolist() == ["full"] and ds.sizes["gamma"] == 20
     sent = ds["megabytes_to_target"].sel(experiment="full").values
     assert sent[-1] == sent.min() and np.isinf(sent[0])
+    written = files_in(tmp_path / "out")
+    del written["sensitivity.nc"]
+    assert drawn_again(netsim, tmp_path / "out" / "sensitivity.nc") == written
 
 
 def test_tune_takes_the_tensors_of_a_training(netsim, tmp_path):

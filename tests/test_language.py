@@ -1,11 +1,8 @@
-"""The language model and its text: the published size, PyTorch's gradients, every word read, each worker on its own."""
+"""The language model: the published size, PyTorch's gradients, every word read, each worker on its own."""
 
 import math
-import os
-import sys
 import tracemalloc
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +11,9 @@ from guard import allow_sync, guard
 from models.language import BoundLanguageModel, HostKey, LanguageModel
 from models.layers.dropout import dropout_mask
 from models.parallel import threads
-from models.wikitext import Corpus, corpus, wikitext2
+from models.wikitext import Corpus
 from netsim.accounting.shapes import lstm650
 from netsim.device import make_key
-
-DATA = Path(os.environ.get("NETSIM_DATA", Path(__file__).parents[1].parent / "shared" / "data"))
 
 
 def text_of(words=11, train=400, seed=0):
@@ -276,6 +271,21 @@ def test_the_memory_of_a_gradient_is_what_is_said(fields):
     assert bound.activation_bytes(99) == threads() * bound.activation_bytes(1)
 
 
+@pytest.mark.parametrize("fields", [{}, {"data": text_of(words=2000, train=1000)}, {"width": 200, "batch": 2}])
+@pytest.mark.parametrize("xp", [np, guard], ids=["numpy", "guard"])
+def test_the_memory_of_an_evaluation_is_what_is_said(fields, xp):
+    task = tiny(**{"data": text_of(train=1000), "width": 40, "batch": 16, "window": 20, "layers": 3, **fields})
+    bound, used = task.bind(1, 0, xp), task.bind(1, 0, xp)
+    x = bound.initial(0)
+    with allow_sync():
+        used.evaluate(x)  # what is loaded once is no part of it
+        tracemalloc.start()
+        bound.evaluate(x)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.9 * peak < bound.evaluation_bytes() < 1.1 * peak
+
+
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 
@@ -307,84 +317,3 @@ def test_a_text_too_short_is_refused():
     with pytest.raises(ValueError, match=r"x has shape \(1, 3\)"):
         bound.gradient(np.zeros((1, 3)), 0, bound.initial_buffers(2))
     assert isinstance(bound, BoundLanguageModel)
-
-
-# --- the text --------------------------------------------------------------------------------------------------------
-
-TRAIN, VALID, TEST = " = A b = \n \n a b <unk> b a \n", " A a c \n", " b \n"
-
-
-def test_a_text_is_its_words_with_an_end_for_every_line():
-    text = corpus("small", TRAIN, VALID, TEST)
-    said = [[text.words[k] for k in part] for part in (text.train, text.valid, text.test)]
-    assert said[0] == ["=", "A", "b", "=", "<eos>", "<eos>", "a", "b", "<unk>", "b", "a", "<eos>"]
-    assert said[1:] == [["A", "a", "<unk>", "<eos>"], ["b", "<eos>"]]
-    assert text.words == ("<unk>", "b", "<eos>", "=", "a", "A")  # by frequency, then by first occurrence
-    assert text.train.dtype == np.int32 and repr(text) == "small"
-
-
-def test_a_vocabulary_is_cut_to_the_most_frequent_words():
-    text = corpus("small", TRAIN, VALID, TEST, vocabulary=3, lower=True)
-    assert text.words == ("<unk>", "b", "a") or text.words == ("<unk>", "a", "b")
-    assert len(text.train) == 12 and (text.train == 0).sum() == 6 and repr(text) == "small[3 words, lower]"
-    assert len(corpus("small", TRAIN, VALID, TEST, lower=True).words) == 5
-    short = corpus("small", TRAIN, VALID, TEST, train=4)
-    assert short.words == ("<unk>", "=", "A", "b") and repr(short) == "small[4 tokens]"
-    for wrong in ({"vocabulary": 1}, {"vocabulary": 7}, {"train": 0}, {"train": 13}, {"tokens": "bytes"}):
-        with pytest.raises(ValueError, match=next(iter(wrong))):
-            corpus("small", TRAIN, VALID, TEST, **wrong)
-
-
-def test_a_missing_or_damaged_file_is_named_with_its_remedy(tmp_path):
-    with pytest.raises(ValueError, match=r"nowhere: does not exist.*pytorch/examples"):
-        wikitext2(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match=r"train.txt: missing; expected train.txt .* wiki.train.tokens"):
-        wikitext2(tmp_path)
-    (tmp_path / "wiki.train.tokens").write_text(" cut short \n")
-    with pytest.raises(ValueError, match=r"wiki.train.tokens: truncated: 12 bytes, expected 10,797,148"):
-        wikitext2(tmp_path)
-    (tmp_path / "wiki.train.tokens").write_bytes(bytes(10_797_148))
-    with pytest.raises(ValueError, match=r"wiki.train.tokens: .*sha256"):
-        wikitext2(tmp_path)
-
-
-def test_a_download_is_asked_for_and_checked(monkeypatch, tmp_path):
-    with pytest.raises(ValueError, match="no path was given"):
-        wikitext2()
-    fetched = []
-
-    def fetch(url, checksum, name):
-        fetched.append((url.rsplit("/", 1)[1], len(checksum), name))
-        return tmp_path
-
-    monkeypatch.setattr("models.wikitext.fetch", fetch)
-    with pytest.raises(ValueError, match="missing"):
-        wikitext2(download=True)
-    assert fetched == [(f"{part}.txt", 64, f"wiki.{part}.tokens") for part in ("train", "valid", "test")]
-
-
-@pytest.mark.skipif(
-    not (DATA / "wikitext-2" / "train.txt").is_file(), reason=f"no wikitext-2/train.txt in {DATA}; set NETSIM_DATA"
-)
-def test_wikitext2_has_its_published_figures():
-    text = wikitext2(DATA)
-    assert len(text.words) == 33_278
-    unknown = text.words.index("<unk>")
-    figures = [(len(p), len(np.unique(p)), int((p == unknown).sum())) for p in (text.train, text.valid, text.test)]
-    assert figures == [(2_088_628, 33_278, 54_625), (217_646, 13_777, 11_718), (245_569, 14_143, 15_218)]
-    ends = [int((p == text.words.index("<eos>")).sum()) for p in (text.train, text.valid, text.test)]
-    assert ends == [36_718, 3_760, 4_358]
-    assert LanguageModel(text, width=2, layers=1).bind(16, 0).steps_per_epoch == 68
-
-
-def test_spacy_is_asked_for_by_name_where_it_is_missing(monkeypatch):
-    monkeypatch.setitem(sys.modules, "spacy", None)
-    with pytest.raises(ValueError, match="pip install spacy"):
-        corpus("small", TRAIN, VALID, TEST, tokens="spacy")
-
-
-def test_spacy_cuts_again_in_small_letters():
-    pytest.importorskip("spacy")
-    text = corpus("small", " It's <unk> \n", VALID, TEST, tokens="spacy")
-    assert [text.words[k] for k in text.train] == [" ", "it", "'s", "<unk>", "<eos>"]
-    assert text.words[:2] == ("<unk>", "<pad>") and repr(text) == "small[spacy]"

@@ -1,32 +1,13 @@
-"""What a message costs, one rule at a time, and all together against an exact reference."""
-
-from fractions import Fraction
+"""What a message costs, one rule at a time: latency, bandwidth, ports; and bad networks."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sending import BITS, A, B, T, exactly, finish, recv, send
 
-from netsim import NetsimError, Network, Trace, replay, topology
-from netsim.compute import Exponential, LogNormal, Uniform, compute_seconds
+from netsim import NetsimError, Network, topology
 from netsim.network import links
-from netsim.trace import Operation
-from tests.oracles.network import Exact
-
-A, B, BITS = 0.25, 1000.0, 100.0  # latency s, bandwidth bit/s, bits of a message
-T = BITS / B
-
-
-def finish(network: Network, *programs: list) -> list[float]:
-    return replay(Trace.from_programs(programs), network).finish[0].tolist()
-
-
-def send(to: int, bits: float = BITS, tag: object = 0) -> tuple:
-    return ("send", to, bits, tag)
-
-
-def recv(sender: int, tag: object = 0) -> tuple:
-    return ("recv", sender, tag)
 
 
 def exchange(neighbours: list[list[int]], bits: float = BITS) -> list[list]:
@@ -36,10 +17,6 @@ def exchange(neighbours: list[list[int]], bits: float = BITS) -> list[list]:
 
 def posting_order(n: int) -> list[list[int]]:
     return [list(topology.ring(n).neighbours(i)) for i in range(n)]
-
-
-def exactly(value: float) -> object:
-    return pytest.approx(value, rel=1e-12, abs=0)
 
 
 # One message, and what slows it down
@@ -193,206 +170,6 @@ def test_a_slow_link_delays_its_message_and_holds_no_port():
     assert only_fast[1] == exactly(T + A + T)  # nor does it hold the receiver's port
 
 
-def test_messages_of_a_pair_are_delivered_in_order():
-    bandwidth = np.full((3, 3), B)
-    bandwidth[0, 1] = B / 100
-    network = Network(A, bandwidth)
-    times = finish(network, [send(1, tag="large"), send(1, 1.0, tag="small")], [recv(0, "small")], [])
-    assert times[1] == exactly(A + 100 * T)
-    same_tag = finish(network, [send(1), send(1, 1.0)], [recv(0), recv(0)], [])
-    assert same_tag[1] == exactly(A + 100 * T)
-
-
-# Workers
-
-
-def test_a_send_does_not_block():
-    assert finish(Network(A, B), [send(1), send(1, tag=1), ("compute", 0.01)], [])[0] == 0.01
-
-
-def test_a_message_travels_while_its_receiver_computes():
-    for seconds in (0.1, 0.9):
-        assert finish(Network(A, B), [send(1)], [("compute", seconds), recv(0)])[1] == exactly(max(seconds, A + T))
-
-
-def test_flush_waits_for_the_last_bit_to_leave():
-    program = [send(1), send(2), ("flush",)]
-    assert finish(Network(A, B), program, [], [])[0] == exactly(2 * T)
-    assert finish(Network(A, B, overhead=0.5, handshakes=2), program, [], [])[0] == exactly(2 * A + 1 + 2 * T)
-    assert finish(Network(A, B, sharing="none"), program, [], [])[0] == exactly(T)
-    assert finish(Network(A, B), [*program, ("compute", 1.0), ("flush",)], [], [])[0] == exactly(2 * T + 1)
-    busy = finish(Network(A, B, duplex="half"), [("compute", A), send(2), ("flush",)], [send(0)], [])[0]
-    assert busy == exactly(A + 2 * T)  # worker 1's message came in at A, posted earlier
-    assert finish(Network(A, B), [("flush",)], [])[0] == 0.0
-
-
-def test_seconds_of_a_trace_by_hand_are_literal():
-    assert finish(Network(A, B, compute=7.0), [("compute", 0.5)], []) == [0.5, 0.0]
-
-
-def test_numpy_numbers_are_numbers():
-    """Times ahead of the clock are reached exactly, though now + (time - now) is not always time."""
-    n, random = 4, np.random.default_rng(9)
-    trace = gossip(n, (Operation("post"), Operation("compute"), Operation("wait", 0, 0, 0)), rounds=20, bits=1000)
-    for _ in range(20):
-        latency, bandwidth = random.uniform(0, 0.01, (n, n)), random.uniform(1e5, 1e7, (n, n))
-        times = [
-            replay(
-                trace,
-                Network(
-                    latency,
-                    bandwidth,
-                    compute=LogNormal(2e-3, 1.0, 9),
-                    duplex="half",
-                    handshakes=1,
-                    overhead=number(1e-5),
-                ),
-                "simpy",
-            ).finish
-            for number in (float, np.float64)
-        ]
-        np.testing.assert_array_equal(*times)
-
-
-def test_tags_tell_messages_apart():
-    programs = [send(1, tag="a"), send(1, tag=("b", 1))], [recv(0, ("b", 1)), ("compute", 1.0), recv(0, "a")]
-    assert finish(Network(A, B), *programs)[1] == exactly(A + 2 * T + 1)
-
-
-def test_an_unmatched_recv_names_worker_and_tag():
-    with pytest.raises(NetsimError, match=r"worker 1 .*'x'.* worker 0"):
-        Trace.from_programs([[send(1, tag="y")], [recv(0, "x")]])
-    with pytest.raises(NetsimError, match=r"worker 1 .*message 2 .*'y'.* worker 0"):
-        Trace.from_programs([[send(1, tag="y")], [recv(0, "y"), recv(0, "y")]])
-
-
-@pytest.mark.parametrize("sharing", ["fifo", "none"])
-def test_a_cyclic_wait_names_worker_and_tag(sharing):
-    trace = Trace.from_programs([[recv(1, "b"), send(1, tag="a")], [recv(0, "a"), send(0, tag="b")], []])
-    with pytest.raises(NetsimError, match=r"worker 0 .*'b'.* worker 1"):
-        replay(trace, Network(A, B, sharing=sharing))
-
-
-@pytest.mark.parametrize(
-    ("instruction", "says"),
-    [
-        (("wait", 1), "begin with one of"),
-        ((), "begin with one of"),
-        (("send", 1, 5.0), "to, bits, tag"),
-        (("recv", 1), "from, tag"),
-        (("flush", 1), "flush"),
-        (("send", 0, 5.0, 0), "not another worker"),
-        (("send", 2, 5.0, 0), "not another worker"),
-        (("recv", -1, 0), "not another worker"),
-        (("send", 1, -5.0, 0), "at least 0"),
-        (("send", 1, float("nan"), 0), "finite"),
-        (("compute", -1.0), "at least 0"),
-        (("compute", float("inf")), "finite"),
-        (("compute", "long"), "compute"),
-        (("send", 1, "many", 0), "send"),
-    ],
-    ids=repr,
-)
-def test_a_malformed_instruction_is_named(instruction, says):
-    with pytest.raises(NetsimError, match=says) as raised:
-        Trace.from_programs([[("compute", 1.0), instruction], []])
-    line = str(raised.value)
-    assert "\n" not in line and line.startswith("worker 0, instruction 1")
-
-
-# What else a round costs
-
-
-def gossip(n: int, *programs: tuple[Operation, ...], rounds: int = 1, bits: int = int(BITS)) -> Trace:
-    sizes = tuple(
-        tuple(
-            np.full((1, 1), bits) if one.kind not in ("compute", "wait") else np.zeros((0, 0), int) for one in program
-        )
-        for program in programs
-    )
-    near = tuple(topology.ring(n).neighbours(i) for i in range(n))
-    return Trace(n, near, programs, np.zeros(rounds, dtype=int), sizes)
-
-
-@pytest.mark.parametrize("engine", ["simpy", "recurrence"])
-def test_codec_seconds(engine):
-    """Encoding is once a message, before it is posted; decoding is once for every message received."""
-    numbers, codec = 10, (0.01, 0.03)
-    posted = gossip(4, (Operation("post", numbers), Operation("wait", numbers, 0, 0)))
-    gathered = gossip(4, (Operation("all_gather", numbers),))
-    plain = gossip(4, (Operation("post"), Operation("wait")))
-    network = Network(A, B, codec=codec)
-    assert replay(posted, network, engine).round_end[0] == exactly(0.1 + A + 2 * T + 2 * 0.3)
-    assert replay(gathered, network, engine).round_end[0] == exactly(0.1 + 3 * (A + T) + 3 * 0.3)
-    assert replay(plain, network, engine).round_end[0] == exactly(A + 2 * T)
-    assert replay(posted, Network(A, B, codec=0.01), engine).round_end[0] == exactly(0.1 + A + 2 * T + 2 * 0.1)
-
-
-@pytest.mark.parametrize("engine", ["simpy", "recurrence"])
-def test_compute_is_charged_per_gradient_worker_and_round(engine):
-    trace = gossip(3, (Operation("compute"),), rounds=4)
-    own = [1.0, 2.0, 4.0]
-    np.testing.assert_array_equal(replay(trace, Network(A, B, compute=own), engine).finish, np.outer([1, 2, 3, 4], own))
-    model = LogNormal(0.5, 1.0, seed=4)
-    timeline = replay(trace, Network(A, B, compute=model), engine)
-    np.testing.assert_array_equal(timeline.finish, np.cumsum(model.draw(4, 3), axis=0))
-    np.testing.assert_array_equal(timeline.round_end, timeline.finish.max(axis=1))
-    assert timeline.messages == 0
-
-
-def test_a_straggler_spreads_at_one_hop_a_round():
-    n, slow = 9, 5.0
-    seconds = [slow if i == 0 else 0.1 for i in range(n)]
-
-    class OnceSlow:
-        def draw(self, rounds, n):
-            table = np.full((rounds, n), 0.1)
-            table[0] = seconds
-            return table
-
-    trace = gossip(n, (Operation("post"), Operation("compute"), Operation("wait", 0, 0, 0)), rounds=6)
-    late = replay(trace, Network(1e-3, 1e9, compute=OnceSlow())).finish >= slow
-    hops = np.minimum(np.arange(n), n - np.arange(n))
-    # a message of round r is posted before the gradient: the delay of round 0 is seen one hop away in round 1
-    np.testing.assert_array_equal(late, hops[None, :] <= np.arange(6)[:, None])
-
-
-# Compute models
-
-
-MODELS = (LogNormal(0.1, 0.5, seed=3), Exponential(0.1, seed=3), Uniform(0.1, 0.2, seed=3))
-
-
-@pytest.mark.parametrize("model", MODELS, ids=repr)
-def test_a_draw_is_a_function_of_seed_worker_and_round(model):
-    table = model.draw(50, 6)
-    np.testing.assert_array_equal(model.draw(20, 6), table[:20])  # not of how many rounds there are
-    np.testing.assert_array_equal(model.draw(50, 4), table[:, :4])  # nor of how many workers
-    np.testing.assert_array_equal(model.draw(50, 6), table)
-    other = type(model)(**{**model.__dict__, "seed": 4}).draw(50, 6)
-    assert not (other == table).any() and len(np.unique(table)) == table.size
-
-
-@pytest.mark.parametrize("model", MODELS, ids=repr)
-def test_a_compute_model_has_its_mean_and_spread(model):
-    draws = model.draw(20000, 2)
-    mean, deviation = {LogNormal: (0.1, 0.05), Exponential: (0.1, 0.1), Uniform: (0.15, 0.1 / 12**0.5)}[type(model)]
-    assert (draws >= 0).all()
-    np.testing.assert_allclose(draws.mean(axis=0), mean, atol=5 * deviation / 20000**0.5)
-    np.testing.assert_allclose(draws.std(axis=0), deviation, rtol=0.1)
-
-
-def test_a_compute_model_can_have_a_mean_per_worker():
-    own = [0.1, 0.2, 0.4]
-    np.testing.assert_allclose(Exponential(own, 1).draw(5, 3), Exponential(1.0, 1).draw(5, 3) * own, rtol=1e-15)
-
-
-@pytest.mark.parametrize("compute", [[1.0, 2.0], -1.0 * np.ones(3), [1.0, np.nan, 1.0]], ids=repr)
-def test_compute_times_that_do_not_fit(compute):
-    with pytest.raises(NetsimError, match="compute"):
-        compute_seconds(compute, 5, 3)
-
-
 # Bad input
 
 
@@ -461,106 +238,6 @@ def test_a_grid_is_latency_by_bandwidth():
     assert len({one.name for one in networks}) == 6
 
 
-# All together, against the exact reference
-
-
-def build(n: int, steps: list[tuple], grain: float) -> list[list[tuple]]:
-    """Programs in which everybody that waits is sent what it waits for before, in one order of all steps: no circles."""
-    programs: list[list[tuple]] = [[] for _ in range(n)]
-    pending: list[tuple[int, int, int]] = []
-    for kind, a, b, size in steps:
-        i = a % n
-        j = (i + 1 + b % (n - 1)) % n
-        if kind == "compute":
-            programs[i].append(("compute", size * grain))
-        elif kind == "flush":
-            programs[i].append(("flush",))
-        elif kind == "send":
-            programs[i].append(("send", j, size, b % 2))
-            pending.append((j, i, b % 2))
-        elif pending:
-            receiver, sender, tag = pending.pop(a % len(pending))
-            programs[receiver].append(("recv", sender, tag))
-    return programs
-
-
-STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(["send", "send", "send", "recv", "recv", "compute", "flush"]),
-        st.integers(0, 99),
-        st.integers(0, 99),
-        st.integers(0, 4),
-    ),
-    min_size=4,
-    max_size=36,
-)
-FIXED = {
-    "duplex": st.sampled_from(["full", "half"]),
-    "sharing": st.sampled_from(["fifo", "fifo", "fifo", "none"]),
-    "handshakes": st.integers(0, 2),
-}
-
-
-@settings(deadline=None, max_examples=200)
-@given(n=st.integers(2, 5), steps=STEPS, data=st.data(), fixed=st.fixed_dictionaries(FIXED))
-def test_equals_the_exact_reference_where_ties_abound(n, steps, data, fixed):
-    """All numbers are small multiples of a quarter or an eighth, so floats are exact, and many things happen at once."""
-    latency = st.sampled_from([0.0, 0.5, 1.0, 2.0])
-    speed = st.sampled_from([0.5, 1.0, 2.0, 4.0, np.inf])
-
-    def table(element, shape):
-        return np.array(data.draw(st.lists(element, min_size=shape, max_size=shape)))
-
-    network = Network(
-        data.draw(st.one_of(latency, st.builds(lambda: table(latency, n * n).reshape(n, n)))),
-        data.draw(st.one_of(speed, st.builds(lambda: table(speed, n * n).reshape(n, n)))),
-        overhead=data.draw(st.sampled_from([0.0, 0.0, 0.5])),
-        framing=data.draw(st.sampled_from([1.0, 1.5])),
-        egress=data.draw(st.one_of(st.none(), speed, st.builds(lambda: table(speed, n)))),
-        ingress=data.draw(st.one_of(st.none(), speed, st.builds(lambda: table(speed, n)))),
-        **fixed,
-    )
-    programs = build(n, steps, 0.5)
-    times = finish(network, *programs)
-    assert [Fraction(time) for time in times] == Exact(programs, network).finish()
-
-
-@settings(deadline=None, max_examples=100)
-@given(n=st.integers(2, 5), steps=STEPS, seed=st.integers(0, 10**6), fixed=st.fixed_dictionaries(FIXED))
-def test_equals_the_exact_reference_on_any_numbers(n, steps, seed, fixed):
-    random = np.random.default_rng(seed)
-    network = Network(
-        random.uniform(0, 2, (n, n)),
-        random.uniform(0.3, 4, (n, n)),
-        overhead=random.choice([0.0, 0.3]),
-        framing=1.0456,
-        egress=None if seed % 2 else random.uniform(0.3, 4, n),
-        ingress=None if seed % 3 else random.uniform(0.3, 4, n),
-        **fixed,
-    )
-    programs = [
-        [("compute", random.uniform(0, 3)) if one[0] == "compute" else one for one in program]
-        for program in build(n, [(*step[:3], random.uniform(0.1, 4)) for step in steps], 1.0)
-    ]
-    exact = [float(time) for time in Exact(programs, network).finish()]
-    np.testing.assert_allclose(finish(network, *programs), exact, rtol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("make", "field"),
-    [
-        (lambda: LogNormal(-0.05, 0.3), "mean"),
-        (lambda: LogNormal(0.05, -1), "cv"),
-        (lambda: Exponential(-1), "mean"),
-        (lambda: Uniform(2, 1), "high"),
-        (lambda: Uniform(-1, 1), "low"),
-    ],
-)
-def test_a_compute_model_out_of_range_is_named(make, field):
-    with pytest.raises(NetsimError, match=f"^{field} = "):
-        make()
-
-
 def test_arrays_are_not_stretched():
     for wrong in ({"bandwidth": np.full(4, 1e6)}, {"egress": [1e6]}, {"latency": np.zeros((1, 4))}):
         with pytest.raises(NetsimError, match=f"{next(iter(wrong))} has shape"):
@@ -568,10 +245,3 @@ def test_arrays_are_not_stretched():
     with pytest.raises(NetsimError, match="handshakes"):
         Network(1e-3, 1e6, handshakes=True)
     assert Network.alpha_beta(1e-3, 1e-9, sharing="fifo").sharing == "fifo"
-
-
-def test_traces_by_hand_that_cannot_be():
-    with pytest.raises(NetsimError, match="programs"):
-        Trace.from_programs([])
-    with pytest.raises(NetsimError, match="the tag must be"):
-        Trace.from_programs([[("send", 1, 8, ["x"])], [("recv", 0, ["x"])]])

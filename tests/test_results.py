@@ -111,7 +111,7 @@ def test_a_file_that_is_not_results_is_refused_in_one_line(ds: xr.Dataset, tmp_p
         "gone.nc": "no such file",
         "short.nc": "cut short",
         "text.nc": "not a whole netCDF file",
-        "other.nc": "not results of netsim",
+        "other.nc": "not results of netsim .no 'time' in it, but loss.;",
         ".": "is a folder",
     }.items():
         with pytest.raises(NetsimError, match=said) as caught:

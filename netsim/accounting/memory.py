@@ -8,8 +8,6 @@ go (:mod:`netsim.accounting.shape_array`). The task is bound to such arrays too,
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +20,7 @@ from netsim.communicator import Communicator, Recorder
 from netsim.device import device_namespace
 from netsim.errors import NetsimError
 from netsim.experiment import Experiment
+from netsim.history import squares_apart
 from netsim.topology import Topology
 from netsim.training import bound_task, finished_update
 
@@ -212,24 +211,10 @@ def memory_of(experiment: Experiment) -> Memory:
     )
 
 
-def needed(found: Sequence[Memory], jobs: int, on_cpu: bool) -> int:
-    """Return the bytes of trainings of which so many run at a time, the largest together; a CPU keeps the models of those that are done."""
+def needed(found: Sequence[Memory], jobs: int, kept: bool) -> int:
+    """Return the bytes of trainings of which so many run at a time, the largest together; ``kept``: the models of those that are done stay."""
     largest = sorted(found, key=lambda one: one.total, reverse=True)
-    return sum(one.total for one in largest[:jobs]) + on_cpu * sum(one.models for one in largest[jobs:])
-
-
-def free_bytes(xp: ModuleType) -> int | None:
-    """Return the memory of a device that is free, in bytes: of a CPU what Linux calls available; None where nobody says."""
-    if xp is not np:
-        try:
-            return int(xp.cuda.runtime.memGetInfo()[0]) + int(xp.get_default_memory_pool().free_bytes())
-        except AttributeError:
-            return None
-    try:
-        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+    return sum(one.total for one in largest[:jobs]) + kept * sum(one.models for one in largest[jobs:])
 
 
 def _task_bytes(experiment: Experiment, on_cpu: bool) -> TaskBytes:
@@ -251,16 +236,16 @@ def _task_bytes(experiment: Experiment, on_cpu: bool) -> TaskBytes:
     lasting = max(0, made - gradients) + 2 * buffers  # a step makes new buffers beside the old
     if on_cpu:  # what a step takes depends on the device
         bound = task.bind(1, experiment.seed, np, experiment.dtype)
-    activations = bound.activation_bytes(n) + 2 * buffers if hasattr(bound, "activation_bytes") else None
-    evaluation = bound.evaluation_bytes() if hasattr(bound, "evaluation_bytes") else 0
-    return TaskBytes(activations, lasting, evaluation, copied)
+    kept, evaluated = bound.lasting_bytes(n) if hasattr(bound, "lasting_bytes") else (0, 0)
+    activations = bound.activation_bytes(n) + 2 * buffers + evaluated if hasattr(bound, "activation_bytes") else None
+    evaluation = bound.evaluation_bytes() - evaluated if hasattr(bound, "evaluation_bytes") else 0
+    return TaskBytes(activations, lasting + kept + evaluated, evaluation, copied)
 
 
 def _evaluate(x: ShapeArray, space: ShapeSpace, task: int) -> None:
     """Take what the evaluation of the average model takes (:meth:`netsim.history.History.evaluate`)."""
     average = x.mean(axis=0)
-    apart = x - average
-    (apart * apart).sum()
+    squares_apart(x, average)
     space.empty(task, dtype="uint8")
 
 

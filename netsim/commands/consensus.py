@@ -12,6 +12,7 @@ import xarray as xr
 from rich.table import Table
 
 from netsim import results
+from netsim.commands.plot import draw
 from netsim.console import check_folder, out, publish, training
 from netsim.gossip import file as gossip_file
 from netsim.gossip import results as gossip_results
@@ -117,12 +118,5 @@ def _say(line: str) -> None:
 
 
 def _write(ds: xr.Dataset, fresh: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from netsim import look
-    from netsim.gossip import plots as gossip_plots
-
     results.save(ds, fresh / "results.nc")
-    (fresh / "figures").mkdir()
-    look.save(gossip_plots.figure1(ds), fresh / "figures" / "consensus")
+    draw(ds, fresh / "figures")

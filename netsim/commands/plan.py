@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from netsim import config, topology
-from netsim.accounting.memory import Memory, free_bytes, memory, memory_of, needed
+from netsim.accounting.free import free_bytes
+from netsim.accounting.memory import Memory, memory, memory_of, needed
 from netsim.accounting.shapes import load_shapes, parameters
 from netsim.accounting.times import methods
 from netsim.console import out
@@ -108,7 +109,7 @@ def plan_command(
     )
 
 
-def check_fits(experiments: Sequence[Experiment], jobs: int) -> None:
+def check_fits(experiments: Sequence[Experiment], jobs: int, rates: int | None = None) -> None:
     """Refuse trainings that cannot fit the memory that their device has free.
 
     Parameters
@@ -117,6 +118,9 @@ def check_fits(experiments: Sequence[Experiment], jobs: int) -> None:
         What is to be trained, all on one device.
     jobs
         How many at a time.
+    rates
+        Of a search: every experiment is trained with so many learning rates, and no models are kept. None: each once, and a CPU keeps the models
+        of those that are done.
 
     Raises
     ------
@@ -133,22 +137,22 @@ def check_fits(experiments: Sequence[Experiment], jobs: int) -> None:
         except NetsimError:  # not known from shapes; if it is a mistake, training names it
             continue
     on_cpu = xp is np
-    need = needed(found, jobs, on_cpu)
+    trained, kept = found * (rates or 1), on_cpu and rates is None
+    need = needed(trained, jobs, kept)
     if need <= free:
         return
     table = io.StringIO()
     Console(file=table, width=WIDTH).print(_device_table(found))
-    many = f"{min(jobs, len(found))} trainings at a time need" if min(jobs, len(found)) > 1 else "the training needs"
+    together = min(jobs, len(trained))
+    many = f"{together} trainings at a time need" if together > 1 else "the training needs"
     remedies = ["fewer workers", "a smaller batch"]
     if not on_cpu:
         remedies.append("chunk, so that fewer workers are computed at a time")
     if any(experiment.dtype == "float64" for experiment in experiments):
         remedies.append('dtype = "float32"')
-    fitting = next(
-        (fewer for fewer in range(min(jobs, len(found)) - 1, 0, -1) if needed(found, fewer, on_cpu) <= free), None
-    )
+    fitting = next((fewer for fewer in range(together - 1, 0, -1) if needed(trained, fewer, kept) <= free), None)
     if fitting:
-        remedies.insert(0, f"--jobs {fitting} ({format_bytes(needed(found, fitting, on_cpu))})")
+        remedies.insert(0, f"--jobs {fitting} ({format_bytes(needed(trained, fitting, kept))})")
     said = f"{many} {format_bytes(need)} of memory, and {device_name(xp)} has {format_bytes(free)} free:"
     raise CannotFit(f"{said}\n{table.getvalue()}what helps: {', '.join(remedies)}")
 

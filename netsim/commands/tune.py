@@ -13,6 +13,7 @@ from rich.table import Table
 
 from netsim import config, results
 from netsim.commands.consensus import AsJson, Jobs, OnDevice, print_json
+from netsim.commands.plan import check_fits
 from netsim.config import Plan
 from netsim.console import check_folder, out, publish, show_tuning, training
 from netsim.errors import NetsimError
@@ -123,6 +124,7 @@ def pick(names: Sequence[str], classes: Sequence[str], wanted: str, source: str)
 def _tune_rates(plan: Plan, algorithm: str | None, source: str, command: str, jobs: int, as_json: bool) -> None:
     experiments = _picked(plan, algorithm, source)
     names = results.labels(experiments)
+    check_fits(experiments, jobs, len(GRID))
     with training(jobs) as (executor, progress):
         found = tune(experiments, names, plan.target, executor, progress)
     if as_json:
@@ -274,7 +276,7 @@ def _write(problems: Mapping[str, Problem], found: Races, fresh: Path) -> None:
     from netsim.gossip import plots as gossip_plots
 
     for start, methods in found.items():
-        ds = gossip_results.sensitivity_of(problems[start], methods)
+        ds = gossip_results.sensitivity_of(problems[start], methods).assign_attrs(start=start)
         stem = "sensitivity" if len(found) == 1 else f"sensitivity-{start}"
         results.save(ds, fresh / f"{stem}.nc")
         look.save(gossip_plots.sensitivity(ds, start), fresh / stem)

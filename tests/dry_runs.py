@@ -1,0 +1,20 @@
+"""A graph, tensors and methods whose memory is counted."""
+
+from algorithms import DCDPSGD, DPSGD, ECDPSGD, LowRank, StochasticQuantizer
+from algorithms.protocol import Models
+from netsim import topology
+from netsim.accounting.shapes import parameters
+from netsim.accounting.times import methods
+
+GRAPH = topology.ring(6)
+TENSORS = {"weight1": (40, 600), "bias1": (40,), "weight2": (60, 400), "bias2": (60,)}
+STACK = 4 * GRAPH.n * parameters(TENSORS)  # bytes of all models
+METHODS = [*methods(), DCDPSGD(LowRank(2)), ECDPSGD(StochasticQuantizer(4, "minmax")), DPSGD(overlap=False)]
+
+
+class Strange:
+    def init(self, x, comm):
+        return Models(x)
+
+    def step(self, state, gradient, lr, comm):
+        raise KeyError("what shapes have not")
