@@ -1,8 +1,10 @@
 """Work on many workers: one after the other on the threads of a CPU, together on any other device."""
 
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from contextvars import copy_context
 from functools import cache
 from types import ModuleType
@@ -12,12 +14,13 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 Result = TypeVar("Result")
+BUFFER = 256  # numbers
 
 
 def over_workers(work: Callable[[slice], Result], n: int, xp: ModuleType, chunk: int | None = None) -> list[Result]:
     """Call ``work(rows)`` for slices that hold every one of n workers once, and return the results in order.
 
-    With NumPy every slice is one worker, and the slices are spread over as many threads as the machine has cores, each
+    With NumPy every slice is one worker, and the slices are spread over as many threads as the process has cores, each
     with a single-threaded BLAS: one worker's numbers fit the cache, and are the same whoever else is there.
 
     Parameters
@@ -35,16 +38,54 @@ def over_workers(work: Callable[[slice], Result], n: int, xp: ModuleType, chunk:
     slices = [slice(first, min(first + size, n)) for first in range(0, n, size)]
     if xp is not np:
         return [work(rows) for rows in slices]
-    with _libraries().limit(limits=1, user_api="blas"):
+    with _ONE_THREAD:
         if len(slices) == 1 or threads() == 1:
-            return [work(rows) for rows in slices]
-        waiting = [_pool(os.getpid()).submit(copy_context().run, work, rows) for rows in slices]
+            return [copy_context().run(_unbuffered, work, rows) for rows in slices]
+        waiting = [_pool(os.getpid()).submit(copy_context().run, _unbuffered, work, rows) for rows in slices]
         return [one.result() for one in waiting]
 
 
+def _unbuffered(work: Callable[[slice], Result], rows: slice) -> Result:
+    """Work with a small buffer in NumPy's loops, within the context of the call.
+
+    Into the usual buffer of 8,192 numbers NumPy copies the operands of an addition whose rows are shorter, such as the
+    rows of an image, to join them; the addition then takes up to three times as long.
+    """
+    np.setbufsize(BUFFER)
+    return work(rows)
+
+
 def threads() -> int:
-    """Return how many workers a CPU computes at once."""
-    return os.cpu_count() or 1
+    """Return how many workers a CPU computes at once: the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _SingleThreadedBlas:
+    """Limits BLAS to one thread, in the whole process, until the last of those who are inside at the same time is out."""
+
+    def __init__(self) -> None:
+        self._lock, self._limit = threading.Lock(), ExitStack()
+        self._inside, self._setter = 0, threading.current_thread()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._limit.enter_context(_libraries().limit(limits=1, user_api="blas"))
+                self._setter = threading.current_thread()
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside:
+                return
+            if self._setter is not threading.current_thread():
+                for library in _libraries().lib_controllers:  # threadpoolctl 3.8 lets only the setter set it again
+                    getattr(library, "clear_controlling_thread", lambda force: None)(force=True)
+            self._limit.close()
+
+
+_ONE_THREAD = _SingleThreadedBlas()
 
 
 @cache

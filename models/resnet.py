@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from array_api_compat import array_namespace
 
 from models.datasets import Dataset
 from models.draws import generator
@@ -17,7 +18,6 @@ from models.layers.conv import conv1x1, conv1x1_back, conv3x3, conv3x3_back
 from models.layers.linear import linear, linear_back
 from models.layers.norm import batch_norm, batch_norm_back, batch_norm_fixed
 from models.layers.pool import average_pool, average_pool_back
-from models.layers.relu import relu, relu_back
 
 Array = Any
 Named = Mapping[str, Array]
@@ -118,7 +118,7 @@ class ResNet(ImageTask):
     def forward(self, p: Named, x: Array, running: Named, training: bool) -> tuple[Array, list]:
         """As :meth:`models.images.ImageTask.forward`."""
         kept: list = [p]
-        x = relu(_conv_norm("conv1", "bn1", p, x, 1, running, training, kept))
+        x = _conv_norm("conv1", "bn1", p, x, 1, running, training, kept, rectify=True)
         kept.append(x)
         for block in self._blocks():
             x = self._block(block, p, x, running, training, kept)
@@ -135,40 +135,32 @@ class ResNet(ImageTask):
         dx = average_pool_back(dpooled[:, :, None, None], side)
         for block in reversed(list(self._blocks())):
             dx = self._block_back(block, dx, kept, gradient)
-        dx = relu_back(dx, kept.pop())
-        _conv_norm_back("conv1", "bn1", dx, kept, gradient, want_dx=False)
+        _conv_norm_back("conv1", "bn1", dx, kept, gradient, kept.pop(), want_dx=False)
 
     def _block(self, block: Block, p: Named, x: Array, running: Named, training: bool, kept: list) -> Array:
-        name = block.name
-        y = relu(_conv_norm(f"{name}.conv1", f"{name}.bn1", p, x, block.stride, running, training, kept))
+        name, stride = block.name, block.stride
+        y = _conv_norm(f"{name}.conv1", f"{name}.bn1", p, x, stride, running, training, kept, rectify=True)
         kept.append(y)
-        z = _conv_norm(f"{name}.conv2", f"{name}.bn2", p, y, 1, running, training, kept)
         if self._projects(block):
-            z += _conv_norm(f"{name}.shortcut.0", f"{name}.shortcut.1", p, x, block.stride, running, training, kept)
-        elif block.stride > 1 or block.inputs != block.outputs:
-            aside = (block.outputs - block.inputs) // 2
-            z[..., aside : aside + block.inputs] += x[:, :, :: block.stride, :: block.stride]
-        else:
-            z += x
-        kept.append(relu(z))
+            x = _conv_norm(f"{name}.shortcut.0", f"{name}.shortcut.1", p, x, stride, running, training, kept)
+        elif stride > 1 or block.inputs != block.outputs:
+            x = _widened(x[:, :, ::stride, ::stride], block.outputs)
+        z = _conv_norm(f"{name}.conv2", f"{name}.bn2", p, y, 1, running, training, kept, x, rectify=True)
+        kept.append(z)
         return z
 
     def _block_back(self, block: Block, dz: Array, kept: list, gradient: Named) -> Array:
-        name = block.name
-        dz = relu_back(dz, kept.pop())
+        name, stride = block.name, block.stride
+        dy = _conv_norm_back(f"{name}.conv2", f"{name}.bn2", dz, kept, gradient, kept.pop())
         if self._projects(block):
-            dx = _conv_norm_back(f"{name}.shortcut.0", f"{name}.shortcut.1", dz, kept, gradient)
-        dy = _conv_norm_back(f"{name}.conv2", f"{name}.bn2", dz, kept, gradient)
-        dy = relu_back(dy, kept.pop())
-        straight = _conv_norm_back(f"{name}.conv1", f"{name}.bn1", dy, kept, gradient)
-        if self._projects(block):
-            straight += dx
-        elif block.stride > 1 or block.inputs != block.outputs:
+            dz = _conv_norm_back(f"{name}.shortcut.0", f"{name}.shortcut.1", dz, kept, gradient)
+        dx = _conv_norm_back(f"{name}.conv1", f"{name}.bn1", dy, kept, gradient, kept.pop())
+        if not self._projects(block) and (stride > 1 or block.inputs != block.outputs):
             aside = (block.outputs - block.inputs) // 2
-            straight[:, :, :: block.stride, :: block.stride] += dz[..., aside : aside + block.inputs]
+            dx[:, :, ::stride, ::stride] += dz[..., aside : aside + block.inputs]
         else:
-            straight += dz
-        return straight
+            dx += dz
+        return dx
 
     @property
     def kept_numbers(self) -> int:
@@ -222,8 +214,26 @@ def _norm_shapes(name: str, channels: int) -> dict[str, tuple[int, ...]]:
     return {f"{name}.weight": (channels,), f"{name}.bias": (channels,)}
 
 
+def _widened(x: Array, channels: int) -> Array:
+    """Return x with channels of zeros on both sides."""
+    xp = array_namespace(x)
+    aside = (channels - x.shape[-1]) // 2
+    wide = xp.zeros((*x.shape[:-1], channels), dtype=x.dtype)
+    wide[..., aside : aside + x.shape[-1]] = x
+    return wide
+
+
 def _conv_norm(
-    conv: str, norm: str, p: Named, x: Array, stride: int, running: Named, training: bool, kept: list
+    conv: str,
+    norm: str,
+    p: Named,
+    x: Array,
+    stride: int,
+    running: Named,
+    training: bool,
+    kept: list,
+    more: Array | None = None,
+    rectify: bool = False,
 ) -> Array:
     """Convolve and normalise: by the batch in training, which moves the running statistics, else by these."""
     weight = p[f"{conv}.weight"]
@@ -231,9 +241,9 @@ def _conv_norm(
     weight, bias = p[f"{norm}.weight"], p[f"{norm}.bias"]
     old_mean, old_variance = running[f"{norm}.running_mean"], running[f"{norm}.running_var"]
     if not training:
-        return batch_norm_fixed(y, weight, bias, old_mean, old_variance)
+        return batch_norm_fixed(y, weight, bias, old_mean, old_variance, more, rectify)
     count = y.size // (len(y) * y.shape[-1])
-    y, mean, variance, kept_norm = batch_norm(y, weight, bias)
+    y, mean, variance, kept_norm = batch_norm(y, weight, bias, more, rectify)
     for old, new in ((old_mean, mean), (old_variance, variance * (count / max(1, count - 1)))):  # unbiased
         old *= 1 - MOMENTUM
         old += MOMENTUM * new
@@ -241,9 +251,12 @@ def _conv_norm(
     return y
 
 
-def _conv_norm_back(conv: str, norm: str, dy: Array, kept: list, gradient: Named, want_dx: bool = True) -> Array:
+def _conv_norm_back(
+    conv: str, norm: str, dy: Array, kept: list, gradient: Named, y: Array | None = None, want_dx: bool = True
+) -> Array:
+    """Return dx, given dy and, where it was rectified, y; dy is masked then."""
     kept_conv, kept_norm = kept.pop()
-    dy, gradient[f"{norm}.weight"][...], gradient[f"{norm}.bias"][...] = batch_norm_back(dy, kept_norm)
+    dy, gradient[f"{norm}.weight"][...], gradient[f"{norm}.bias"][...] = batch_norm_back(dy, kept_norm, y)
     weight = gradient[f"{conv}.weight"]
     if weight.shape[-1] == 1:
         dx, weight[...] = conv1x1_back(dy, kept_conv)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from models.layers import conv as conv_module
 from models.layers import norm as norm_module
+from models.layers import winograd
 from models.layers.conv import conv1x1, conv1x1_back, conv3x3, conv3x3_back
 from models.layers.cross_entropy import cross_entropy, cross_entropy_back
 from models.layers.linear import linear, linear_back
@@ -202,6 +203,29 @@ def test_batch_statistics_are_those_of_the_batch():
     np.testing.assert_allclose(batch_norm_fixed(x.copy(), one, zero, mean, variance), y, rtol=1e-9, atol=1e-12)
 
 
+def test_batch_norm_adds_and_rectifies_as_the_operations_one_by_one():
+    random = np.random.default_rng(0)
+    x, more, dz = (random.standard_normal((2, 4, 3, 2, 5)) for _ in range(3))
+    weight, bias = random.standard_normal((2, 2, 5))
+    y, _, _, kept = batch_norm(x.copy(), weight, bias)
+    expected = relu(y + more)
+    z, mean, variance, kept_too = batch_norm(x.copy(), weight, bias, more, rectify=True)
+    np.testing.assert_allclose(z, expected, rtol=1e-13)
+    np.testing.assert_allclose(batch_norm_fixed(x.copy(), weight, bias, mean, variance, more, True), z, atol=1e-12)
+    dy = relu_back(dz.copy(), expected)
+    for ours, theirs in zip(batch_norm_back(dz, kept_too, z), batch_norm_back(dy, kept), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-13)
+    np.testing.assert_array_equal(dz, dy)
+
+
+def test_batch_norm_with_a_sample_apart_keeps_its_digits():
+    x = np.random.default_rng(0).standard_normal((1, 32, 4, 4, 2)).astype(np.float32)
+    x[:, 0] += 1000  # the first, whose mean is taken off before the sums
+    _, mean, variance, _ = batch_norm(x.copy(), np.ones((1, 2), np.float32), np.zeros((1, 2), np.float32))
+    np.testing.assert_allclose(mean, x.astype(float).mean(axis=(1, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(variance, x.astype(float).var(axis=(1, 2, 3)), rtol=1e-4)
+
+
 def test_batch_norm_far_from_zero_keeps_its_digits():
     x = (1000 + np.random.default_rng(0).standard_normal((1, 8, 8, 8, 2))).astype(np.float32)
     _, _, variance, _ = batch_norm(x.copy(), np.ones((1, 2), np.float32), np.zeros((1, 2), np.float32))
@@ -212,7 +236,7 @@ def test_batch_norm_far_from_zero_keeps_its_digits():
 @given(
     workers=st.integers(1, 3),
     samples=st.integers(1, 5),
-    height=st.integers(1, 7),
+    height=st.integers(1, 14),
     width=st.integers(1, 7),
     channels=st.integers(1, 4),
     outputs=st.integers(1, 4),
@@ -225,6 +249,7 @@ def test_blocks_do_not_change_a_convolution(workers, samples, height, width, cha
     weight = random.standard_normal((workers, outputs, channels, 3, 3))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(conv_module, "CACHE", cache)
+        patch.setattr(winograd, "CACHE", cache)
         patch.setattr(norm_module, "CACHE", cache)
         y, kept = conv3x3(x, weight, stride)
         dx, dweight = conv3x3_back(y, kept)

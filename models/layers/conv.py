@@ -4,9 +4,7 @@ A convolution is one matrix product on columns: the 3x3 neighbourhoods of the pi
 the columns are made for as many samples of one worker as fit the level-2 cache, and are made again in the derivative;
 elsewhere for all workers at once. Each worker's result is the same, bit for bit, whoever else is in the stack.
 
-With stride 1 a CPU does better with a third of the copying: columns of three pixels side by side, in which the three
-rows of a kernel find theirs by a shift of one image row, with one product each. These products are made image by image:
-those of a ResNet-20 stay below the million multiplications up to which OpenBLAS multiplies without packing.
+With stride 1 a CPU does better with half the multiplications, and without columns: :mod:`models.layers.winograd`.
 """
 
 import math
@@ -17,6 +15,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
+from models.layers import winograd
 from models.layers.memory import empty
 
 Array = Any
@@ -45,7 +44,7 @@ def conv3x3(x: Array, weight: Array, stride: int = 1) -> tuple[Array, tuple]:
     workers, samples, height, width, _ = x.shape
     outputs = weight.shape[1]
     if stride == 1 and isinstance(x, np.ndarray):
-        return _convolve_rows(x, weight.transpose(0, 3, 4, 2, 1)), (x, weight, stride)
+        return winograd.convolve(x, weight.transpose(0, 3, 4, 2, 1)), (x, weight, stride)
     y = empty(xp, (workers, samples, -(-height // stride), -(-width // stride), outputs), x.dtype)
     matrix = weight.transpose(0, 3, 4, 2, 1).reshape(workers, -1, outputs)
     for part, columns in _columns(xp, x, 3, stride, (1, 1)):
@@ -63,7 +62,8 @@ def conv3x3_back(dy: Array, kept: tuple, want_dx: bool = True) -> tuple[Array | 
     workers, outputs, inputs = weight.shape[:3]
     if stride == 1 and isinstance(x, np.ndarray):
         turned = weight[..., ::-1, ::-1].transpose(0, 3, 4, 1, 2)
-        return _convolve_rows(dy, turned) if want_dx else None, _correlate_rows(dy, x)
+        dweight = winograd.correlate(dy, x).transpose(0, 2, 4, 1, 3)
+        return winograd.convolve(dy, turned) if want_dx else None, dweight
     matrix = xp.zeros((workers, outputs, 9 * inputs), dtype=x.dtype)
     for part, columns in _columns(xp, x, 3, stride, (1, 1)):
         flat = dy[part].reshape(*columns.shape[:2], outputs)
@@ -104,55 +104,6 @@ def _spread(xp: ModuleType, dy: Array, weight: Array, shape: tuple[int, ...]) ->
         dx[part] = patches.transpose(0, 1, 2, 4, 3, 5, 6)
     dx = dx.reshape(workers, samples, 2 * rows, 2 * cols, inputs)
     return xp.ascontiguousarray(dx[:, :, : shape[2], : shape[3]])
-
-
-def _convolve_rows(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Return the convolution of x with kernels (w, 3, 3, C, out), stride 1."""
-    workers, _, height, width, channels = x.shape
-    outputs = kernel.shape[-1]
-    matrices = kernel.reshape(workers, 3, 3 * channels, outputs)
-    y = empty(np, (*x.shape[:4], outputs), x.dtype)
-    for worker, part, lines in _rows(x, outputs):
-        out = y[worker, part].reshape(len(lines), height * width, outputs)
-        np.matmul(_shifted(lines, 0), matrices[worker, 0], out=out)
-        product = _scratch(np, out.shape, x.dtype)
-        for k in (1, 2):
-            out += np.matmul(_shifted(lines, k), matrices[worker, k], out=product)
-    return y
-
-
-def _correlate_rows(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Return the derivative (w, out, C, 3, 3) with respect to the kernels, stride 1."""
-    workers, _, height, width, outputs = dy.shape
-    matrices = np.zeros((workers, 3, outputs, 3 * x.shape[-1]), dtype=x.dtype)
-    for worker, part, lines in _rows(x, outputs):
-        flat = dy[worker, part].reshape(len(lines), height * width, outputs).swapaxes(1, 2)
-        for k in range(3):
-            matrices[worker, k] += np.matmul(flat, _shifted(lines, k)).sum(axis=0)
-    return matrices.reshape(workers, 3, outputs, 3, -1).transpose(0, 2, 4, 1, 3)
-
-
-def _rows(x: np.ndarray, outputs: int) -> Iterator[tuple[int, slice, np.ndarray]]:
-    """Yield (worker, samples, lines): three pixels side by side in a line, (k, H + 2, W, 3 C), a row of zeros at both ends."""
-    workers, samples, height, width, channels = x.shape
-    each = min(samples, max(1, CACHE // ((height + 2) * width * max(3 * channels, outputs) * x.itemsize)))
-    padded = np.zeros((each, height + 2, width + 2, channels), dtype=x.dtype)
-    shape = each, height + 2, width, 3 * channels
-    windows = np.lib.stride_tricks.as_strided(padded, shape, padded.strides)
-    lines = _scratch(np, shape, x.dtype)
-    for worker in range(workers):
-        for start in range(0, samples, each):
-            part = slice(start, min(start + each, samples))
-            count = part.stop - start
-            padded[:count, 1:-1, 1:-1] = x[worker, part]
-            lines[:count] = windows[:count]
-            yield worker, part, lines[:count]
-
-
-def _shifted(lines: np.ndarray, k: int) -> np.ndarray:
-    """Return what row k of the kernels meets: (samples, H W, 3 C)."""
-    samples, height, width, three = lines.shape
-    return lines[:, k : k + height - 2].reshape(samples, (height - 2) * width, three)
 
 
 def conv1x1(x: Array, weight: Array, stride: int = 1) -> tuple[Array, tuple]:
