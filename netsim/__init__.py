@@ -10,7 +10,7 @@ from netsim.errors import NetsimError
 from netsim.experiment import Experiment, Task
 from netsim.network import Network
 from netsim.replay import Timeline, replay
-from netsim.sweep import sweep
+from netsim.sweep import at_target, sweep
 from netsim.topology import Topology
 from netsim.trace import Trace
 from netsim.training import Run, train
@@ -24,6 +24,7 @@ __all__ = [
     "Timeline",
     "Topology",
     "Trace",
+    "at_target",
     "consensus",
     "replay",
     "sweep",

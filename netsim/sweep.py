@@ -121,6 +121,45 @@ def sweep(
     return data.assign_attrs(_attributes(runs, points, goal, target, timed))
 
 
+def at_target(ds: xr.Dataset, target: float) -> xr.Dataset:
+    """Return the results of a sweep for another target loss: nothing is trained or timed again.
+
+    Parameters
+    ----------
+    ds
+        What :func:`sweep` returned, or a file of results of ``netsim sweep``.
+    target
+        Training loss to be reached.
+
+    Returns
+    -------
+    xarray.Dataset
+        With its ``steps_to_target``, ``time_to_target``, ``speedup`` and attribute ``target``; without ``closed_form``.
+
+    Raises
+    ------
+    NetsimError
+        The target is no finite number.
+    """
+    if not np.isfinite(target):
+        raise NetsimError(f"target = {target}: write the training loss to be reached")
+    reached = ds["loss"] <= target
+    ever, first = reached.any("step"), reached.argmax("step")
+    seconds = ds["time"].isel(step=first).drop_vars("step").where(ever, np.inf).transpose(*ds["time_to_target"].dims)
+    baseline = seconds.sel(experiment=ds.attrs["baseline"], drop=True)
+    speedup = xr.where(np.isfinite(seconds), baseline / seconds, 0.0).transpose(*seconds.dims)
+    steps = ds["step"][first].drop_vars("step").where(ever, -1)
+    return (
+        ds.drop_vars("closed_form", errors="ignore")
+        .assign(
+            steps_to_target=steps.astype(ds["steps_to_target"].dtype),
+            time_to_target=seconds.assign_attrs(ds["time_to_target"].attrs),
+            speedup=speedup.assign_attrs(ds["speedup"].attrs),
+        )
+        .assign_attrs(target=float(target))
+    )
+
+
 def _trained(
     experiments: Sequence[Experiment | Run], executor: Executor | None, progress: Callable[[str, int, int], None]
 ) -> list[Run]:

@@ -116,6 +116,10 @@ def test_plot_draws_the_same_figures_again(netsim, swept: Path, tmp_path: Path) 
     code, out, _ = netsim("plot", swept / "out" / "results.nc", "--out", tmp_path / "again")
     assert code == 0 and str(tmp_path / "again") in out.replace("\n", "")
     assert {p.name for p in (tmp_path / "again").iterdir()} == {p.name for p in (swept / "out" / "figures").iterdir()}
+    code, _, _ = netsim("plot", swept / "out" / "results.nc", "--target", 2.2, "--out", tmp_path / "for 2.2")
+    names = [sorted(p.name for p in (tmp_path / folder).glob("*.svg")) for folder in ("again", "for 2.2")]
+    assert code == 0 and names[0] == names[1]
+    assert "target loss 2.2" in (tmp_path / "for 2.2" / "winner-map.svg").read_text()
 
 
 def test_tune_prints_the_grid_and_the_rates(netsim, tmp_path: Path) -> None:

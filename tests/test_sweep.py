@@ -5,11 +5,13 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from algorithms import DCDPSGD, DPSGD, ECDPSGD, AllReduceSGD, Identity, StochasticQuantizer
 from algorithms.protocol import Models
 from netsim import Experiment, NetsimError, Network, replay, sweep, topology, train
 from netsim.compute import LogNormal
+from netsim.sweep import at_target
 from netsim.theory import closed_form_seconds, overlaps
 
 EIGHT = StochasticQuantizer(8)
@@ -55,6 +57,15 @@ def test_default_target_is_five_percent_above_the_best_of_all_reduce(runs):
 def test_what_is_not_reached_is_infinite(runs):
     ds = sweep(runs, PLANE, target=-1.0)
     assert np.isinf(ds.time_to_target).all() and (ds.speedup == 0).all() and (ds.steps_to_target == -1).all()
+
+
+@pytest.mark.parametrize("target", [1.6, 1.75, 2.1, -1.0])
+@pytest.mark.parametrize("networks", [PLANE, [Network(1e-3, 1e7, compute=5e-3)]], ids=["grid", "list"])
+def test_another_target_is_a_sweep_for_it(runs, networks, target):
+    found, expected = at_target(sweep(runs, networks, target=TARGET), target), sweep(runs, networks, target=target)
+    xr.testing.assert_identical(found, expected.drop_vars("closed_form"))
+    with pytest.raises(NetsimError, match=r"target = nan: write the training loss"):
+        at_target(expected, float("nan"))
 
 
 def test_engines_agree_and_are_reported(runs):

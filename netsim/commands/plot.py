@@ -9,6 +9,7 @@ import xarray as xr
 from netsim import results
 from netsim.console import check_folder, out, publish
 from netsim.errors import NetsimError
+from netsim.sweep import at_target
 
 
 def plot_command(
@@ -18,6 +19,9 @@ def plot_command(
     out_folder: Annotated[
         Path | None,
         typer.Option("--out", help="Folder for the figures. Default: figures/ beside the file.", metavar="DIR"),
+    ] = None,
+    target: Annotated[
+        float | None, typer.Option(help="Of a sweep: another training loss to be reached.", metavar="LOSS")
     ] = None,
 ) -> None:
     """Draw the figures of a file of results again."""
@@ -30,6 +34,10 @@ def plot_command(
         )
     if kind_of(ds) == "sweep":
         results.check(ds, results_file)
+    elif target is not None:
+        raise NetsimError(f"{results_file}: no sweep, so it has no target; leave out --target")
+    if target is not None:
+        ds = at_target(ds, target)
     check_folder(folder)
     publish(folder, lambda fresh: draw(ds, fresh))
     out().print(f"wrote {folder} (PNG and SVG)", markup=False)
