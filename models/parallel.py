@@ -26,7 +26,8 @@ def over_workers(work: Callable[[slice], Result], n: int, xp: ModuleType, chunk:
     Parameters
     ----------
     work
-        What to do for the workers of a slice. It may write to its own rows of arrays that it shares.
+        What to do for the workers of a slice. It may write to its own rows of arrays that it shares, and must not call
+        this function for many workers: it would wait for threads that wait for it.
     n
         Number of workers.
     xp

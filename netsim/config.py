@@ -182,7 +182,7 @@ def read(source: str | Path) -> tuple[Path, str, dict[str, Any]]:
         It, or its base, cannot be read or is not valid TOML; or bases go round in a circle.
     """
     path, text, table = _read(source)
-    passed = [path]  # each the base of the one before
+    passed = [path.resolve()]  # each the base of the one before
     while "base" in table:
         name = table.pop("base")
         if not isinstance(name, str):
@@ -193,9 +193,9 @@ def read(source: str | Path) -> tuple[Path, str, dict[str, Any]]:
             beneath, _, others = _read(passed[-1].parent / name if Path(name).suffix else name)
         except NetsimError as error:
             raise NetsimError(f"{source}: base: {error}") from None
-        if beneath in passed:
+        if beneath.resolve() in passed:
             raise NetsimError(f'{source}: base = "{name}": leads back to {beneath.name}; name another file')
-        passed.append(beneath)
+        passed.append(beneath.resolve())
         table = built_on(others, table)
         text = tomli_w.dumps(table)
     return path, text, table

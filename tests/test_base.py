@@ -69,10 +69,12 @@ def test_the_text_that_results_keep_is_the_whole(tmp_path: Path) -> None:
         ('base = "tang201"\n', r'mine.toml: base: tang201: no such file.*did you mean "tang2018"'),
         ('base = "other.toml"\n', r"mine.toml: base: .*other.toml: no such file"),
         ('base = "mine.toml"\n', r'mine.toml: base = "mine.toml": leads back to mine.toml'),
+        ('base = "below/../mine.toml"\n', r'mine.toml: base = "below/../mine.toml": leads back to mine.toml'),
         ('base = "tang2018"\n[training]\nstep = 3\n', r'training.step: unknown key; did you mean "steps"'),
     ],
 )
 def test_what_is_wrong_with_a_base_is_said(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "below").mkdir()
     with pytest.raises(NetsimError, match=said):
         config.load(written(tmp_path, "mine.toml", text))
 
