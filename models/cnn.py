@@ -1,6 +1,7 @@
 """A small convolutional network for laptops."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from models.draws import generator
+from models.image_bytes import Convolution
 from models.images import ImageTask
 from models.layers.conv import conv3x3, conv3x3_back
 from models.layers.linear import linear, linear_back
@@ -106,7 +108,23 @@ class CNN(ImageTask):
         return sum(5 * width * pixels // 4 ** (k + 1) for k, width in enumerate(self.channels))
 
     @property
-    def largest_activation(self) -> int:
-        """Of the convolution whose output is largest."""
-        pixels = self.image_shape[1] ** 2
-        return max(width * pixels // 4**k for k, width in enumerate(self.channels))
+    def convolutions(self) -> list[Convolution]:
+        """As :attr:`models.images.ImageTask.convolutions`."""
+        inputs = (self.image_shape[0], *self.channels)
+        side = self.image_shape[1]
+        return [Convolution(inputs[k], outputs, side >> k) for k, outputs in enumerate(self.channels)]
+
+    def arrays(self, training: bool) -> tuple[dict[int, int], int]:
+        """As :meth:`models.images.ImageTask.arrays`.
+
+        Every convolution's output is kept, and there is a derivative of its input. What is pooled is NumPy's, and so
+        are derivatives of two outputs, or of one and of the linear layer's input.
+        """
+        sizes = [one.size for one in self.convolutions]
+        found, pooled = Counter(sizes), sum(sizes) // 4
+        if not training:
+            return dict(found), pooled
+        found.update(size // 4 for size in sizes[:-1])
+        return dict(found), pooled + max(
+            5 * a // 4 + b for a, b in zip(sizes, [*sizes[1:], sizes[-1] // 4], strict=True)
+        )

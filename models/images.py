@@ -2,6 +2,7 @@
 
 import math
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
@@ -13,7 +14,7 @@ from models.batches import Batches
 from models.datasets import Dataset
 from models.dense import check_batch, evaluated_subset
 from models.draws import generator
-from models.layers.conv import CACHE
+from models.image_bytes import Convolution, Sizes, elsewhere, kept, passing, times, total
 from models.layers.cross_entropy import cross_entropy, cross_entropy_back
 from models.layers.memory import forget
 from models.parallel import over_workers, threads
@@ -122,8 +123,16 @@ class ImageTask:
 
     @property
     @abstractmethod
-    def largest_activation(self) -> int:
-        """Numbers that come out of the layer where they are most, for one image."""
+    def convolutions(self) -> list[Convolution]:
+        """The 3x3 convolutions, in order."""
+
+    @abstractmethod
+    def arrays(self, training: bool) -> tuple[dict[int, int], int]:
+        """Return what one image takes on a CPU: {numbers: count} of :mod:`models.layers.memory`, and other numbers.
+
+        Counts are of arrays alive at once, in training for :meth:`backward`; the other numbers are those of NumPy's
+        arrays when they are most. Scratch of 3x3 convolutions is in neither.
+        """
 
     def bind(
         self, n: int, seed: int, xp: ModuleType = np, dtype: Any = "float32", keys: Callable[..., Any] | None = None
@@ -263,25 +272,56 @@ class ImageClassifier:
         return {"loss": loss, "accuracy": accuracy, "test_loss": test_loss}
 
     def activation_bytes(self, workers: int) -> int:
-        """Return the bytes of images, activations and columns that are alive at once while a gradient is computed.
+        """Return the bytes of images, activations and scratch that are alive at once while a gradient is computed.
 
-        That is per worker the minibatch, what the layers keep of it, two derivatives as large as the largest activation,
-        and columns: on a CPU, where only as many workers are computed at once as there are threads, of a cacheful of
-        images twice, elsewhere of all.
+        A CPU computes only as many workers at once as there are threads. How they are counted: :mod:`models.image_bytes`.
         """
-        task, batch = self._task, self._task.batch
-        each = batch * (math.prod(task.image_shape) + task.kept_numbers + 2 * task.largest_activation)
+        task, itemsize = self._task, self._dtype.itemsize
         if self._xp is np:
-            columns = 2 * max(9 * task.largest_activation, CACHE // self._dtype.itemsize)
-            return min(workers, threads()) * (each + columns) * self._dtype.itemsize
-        columns = 9 * batch * task.largest_activation
-        return min(workers, task.chunk or workers) * (each + columns) * self._dtype.itemsize
+            taken = min(workers, threads()) * passing(task, task.batch, itemsize, True)
+            return total(self._kept_by_gradients(workers)) + taken
+        return min(workers, task.chunk or workers) * elsewhere(task, task.batch, itemsize, True)
 
     def evaluation_bytes(self) -> int:
-        """Return the bytes of images, activations and columns that are alive at once while a model is evaluated."""
-        task, cpu = self._task, self._xp is np
-        each = math.prod(task.image_shape) + task.kept_numbers + (2 + 9) * task.largest_activation
-        return (threads() if cpu else 1) * _at_once(self._xp) * each * self._dtype.itemsize
+        """Return the bytes of images, activations and scratch that are alive at once while a model is evaluated."""
+        task, at_once, itemsize = self._task, _at_once(self._xp), self._dtype.itemsize
+        if self._xp is np:
+            return total(self._kept_by_evaluation()) + threads() * passing(task, at_once, itemsize, False)
+        most = max(len(self._seen[0]), len(self._test[0]))
+        return elsewhere(task, min(at_once, most), itemsize, False)
+
+    def lasting_bytes(self, workers: int) -> tuple[int, int, int]:
+        """Return the bytes that stay from step to step: of what gradients take, of what an evaluation takes, of both.
+
+        On a CPU that is the memory that :mod:`models.layers.memory` keeps; an evaluation uses that of a gradient again
+        where arrays have the same size.
+        """
+        if self._xp is not np:
+            return 0, 0, 0
+        gradients, evaluation = self._kept_by_gradients(workers), self._kept_by_evaluation()
+        return total(gradients), total(evaluation), total(gradients | evaluation)
+
+    def _kept_by_gradients(self, workers: int) -> Sizes:
+        """Return the memory that is kept after an epoch: also for its last minibatch, where that is smaller."""
+        task, itemsize, together = self._task, self._dtype.itemsize, min(workers, threads())
+        found = times(kept(task, task.batch, itemsize, True), together)
+        if task.partial:
+            shards = split(task.partition, task.data.train_y, workers, self._seed, task.alpha)
+            last = min(map(len, shards)) % task.batch
+            found |= times(kept(task, last, itemsize, True), together)
+        return found
+
+    def _kept_by_evaluation(self) -> Sizes:
+        """Return the memory that is kept after an evaluation: of all parts, and of a smaller one beside others."""
+        at_once, itemsize, found = _at_once(np), self._dtype.itemsize, Counter[int]()
+        part = kept(self._task, at_once, itemsize, False)
+        for images in (len(self._seen[0]), len(self._test[0])):
+            whole, rest = divmod(images, at_once)
+            found |= times(part, min(whole, threads()))
+            if rest:
+                last = kept(self._task, rest, itemsize, False)
+                found |= times(part, min(whole, threads() - 1)) + last
+        return found
 
     def _draw(self, step: int, batch: int) -> Array:
         """Return (n, 3 batch) uint32: for every image where it is cropped, and whether it is mirrored."""

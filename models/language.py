@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from models.draws import generator
+from models.draws import HostKey, generator
 from models.images import named
 from models.layers.dropout import dropout, dropout_back, dropout_mask
 from models.layers.embedding import embedding, embedding_back
@@ -311,38 +311,51 @@ class BoundLanguageModel:
 
         Of a worker that is a layer's gates, cells, their tanh and its output, the masks and what they made, the logits, and on the way back the
         derivatives of the gates and of what came in. A CPU computes as many workers at once as there are threads, and keeps the derivatives of every
-        layer apart; another device computes a chunk, makes them anew for every layer, and copies what a product wants transposed.
+        layer apart; another device computes a chunk, and takes what is most: CuPy copies every operand of a stack of products that does not lie in
+        the order of its indices, and makes a result apart where its place does not, which NumPy does not do.
         """
-        task = self._task
+        task, words = self._task, len(self._task.data.words)
         one, layers, logits = self._sizes()
-        masked = 2 * (task.layers + 1) if task.dropout else 1
-        kept, back, matrix = layers + masked * one, 5 * one, len(task.data.words) * task.width
+        kept = layers + (2 * (task.layers + 1) if task.dropout else 1) * one
         if self._xp is np:
-            together, each = threads(), kept + logits + task.layers * back + one
+            together, each = threads(), kept + logits + task.layers * 5 * one + one
         else:
-            together, each = task.chunk or workers, kept + max(2 * logits + matrix, back + 3 * matrix) + one
+            together, weights, matrix = task.chunk or workers, 4 * task.width**2, words * task.width
+            each = max(
+                kept + 3 * weights,  # a layer, with what it makes of its weights
+                kept + one + 2 * logits + matrix,  # the decoder's derivative: its error's copy, and a result
+                kept
+                + 11 * one
+                + weights,  # a layer's: of what came out and in, of the gates, these once more, the output
+                layers // task.layers
+                + 6 * one
+                + 2 * matrix
+                + 6 * words,  # the embedding's, when other layers are done with
+            )
         return min(workers, together) * each * self._dtype.itemsize
 
     def evaluation_bytes(self) -> int:
         """Return the bytes of activations, logits and scratch that are held at once while a model is evaluated.
 
-        That is a window of one model at a time, of ``batch`` streams: what every layer computes, then the logits. A CPU keeps both.
+        That is a window of one model at a time, of ``batch`` streams: what every layer computes, then the logits. A CPU keeps both; CuPy copies the
+        decoder's matrix.
         """
         task, (one, layers, logits) = self._task, self._sizes()
-        state, weights = task.batch * task.width, 3 * 4 * task.width**2
-        largest = layers + max(one + weights, logits) if self._xp is np else max(layers + one + weights, one + logits)
-        return (largest + (2 * task.layers + 5) * state) * self._dtype.itemsize
+        state, weights, matrix = task.batch * task.width, 3 * 4 * task.width**2, len(task.data.words) * task.width
+        here, there = layers + max(one + weights, logits), max(layers + one + weights, one + logits + matrix)
+        return ((here if self._xp is np else there) + (2 * task.layers + 5) * state) * self._dtype.itemsize
 
-    def lasting_bytes(self, workers: int) -> tuple[int, int]:
-        """Return the bytes of scratch that stay from step to step: of what gradients take, and of what an evaluation takes.
+    def lasting_bytes(self, workers: int) -> tuple[int, int, int]:
+        """Return the bytes of scratch that stay from step to step: of what gradients take, of what an evaluation takes, of both.
 
         On a CPU every thread keeps its own, and the thread that evaluates is none of those that compute gradients, but where there is only one.
         """
         if self._xp is not np:
-            return 0, 0
+            return 0, 0, 0
         together, (one, layers, logits) = min(workers, threads()), self._sizes()
-        gradients = together * (layers + logits + self._task.layers * 5 * one)
-        return gradients * self._dtype.itemsize, layers * self._dtype.itemsize * (together > 1)
+        gradients = together * (layers + logits + self._task.layers * 5 * one) * self._dtype.itemsize
+        evaluation = layers * self._dtype.itemsize
+        return gradients, evaluation, gradients + evaluation * (together > 1)
 
     def _sizes(self) -> tuple[int, int, int]:
         """Return, of one worker's window, the numbers of a layer's output, of all that the layers compute, and of the logits."""
@@ -371,32 +384,3 @@ def _layer(layer: int) -> tuple[str, str, str, str]:
     """Return the names of a layer's tensors, in the order of :func:`models.layers.lstm.lstm`."""
     w, b = "lstm.weight", "lstm.bias"
     return f"{w}_ih_l{layer}", f"{w}_hh_l{layer}", f"{b}_ih_l{layer}", f"{b}_hh_l{layer}"
-
-
-@dataclass(frozen=True)
-class HostKey:
-    """Random streams of workers, drawn by NumPy: for a task that is used on its own, without netsim's keys."""
-
-    seed: int
-    purpose: str
-    workers: range
-    round: int
-    xp: ModuleType
-
-    @classmethod
-    def make(cls, seed: int, purpose: str, rows: int, round: int = 0, xp: ModuleType = np) -> "HostKey":
-        """Make the key of (seed, purpose, worker, round) for so many workers."""
-        return cls(seed, purpose, range(rows), round, xp)
-
-    def __getitem__(self, rows: slice) -> "HostKey":
-        return replace(self, workers=self.workers[rows])
-
-    def bits(self, size: int, start: int = 0, draw: int = 0) -> Array:
-        """Return words ``start .. start + size`` of each worker's stream, (workers, size) uint32, of one of several draws."""
-        words = [
-            generator(self.seed, f"{self.purpose} {draw}", worker, self.round).integers(
-                2**32, size=start + size, dtype=np.uint32
-            )
-            for worker in self.workers
-        ]
-        return self.xp.asarray(np.stack(words)[:, start:])

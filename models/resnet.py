@@ -4,6 +4,7 @@ The tensors have the names and shapes of PyTorch's.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from array_api_compat import array_namespace
 
 from models.datasets import Dataset
 from models.draws import generator
+from models.image_bytes import Convolution
 from models.images import ImageTask
 from models.layers.conv import conv1x1, conv1x1_back, conv3x3, conv3x3_back
 from models.layers.linear import linear, linear_back
@@ -175,10 +177,36 @@ class ResNet(ImageTask):
         return total
 
     @property
-    def largest_activation(self) -> int:
-        """Of the first convolution, or of one that widens more than it shrinks."""
-        side = self.image_shape[1]
-        return max(self.widths[0] * side**2, *(b.outputs * (-(-b.side // b.stride)) ** 2 for b in self._blocks()))
+    def convolutions(self) -> list[Convolution]:
+        """Two of each block, after the first; as :attr:`models.images.ImageTask.convolutions`."""
+        found = [Convolution(self.image_shape[0], self.widths[0], self.image_shape[1])]
+        for block in self._blocks():
+            first = Convolution(block.inputs, block.outputs, block.side, block.stride)
+            found += [first, Convolution(block.outputs, block.outputs, -(-block.side // block.stride))]
+        return found
+
+    def arrays(self, training: bool) -> tuple[dict[int, int], int]:
+        """As :meth:`models.images.ImageTask.arrays`.
+
+        Of every 3x3 convolution there is the final output, in training the normalised one too, and a derivative or two;
+        what 1x1 convolutions take, what they return, and derivatives of pooling and of shortcuts are NumPy's.
+        """
+        found = Counter[int]()
+        for one in self.convolutions:
+            found[one.size] += 1 + training
+        last = self.convolutions[-1].size
+        if training:
+            found.update({size: 1 if size == last else 2 for size in found})
+        others, most = 0, training * last
+        for block in self._blocks():
+            pixels = (-(-block.side // block.stride)) ** 2
+            if self._projects(block):
+                made = (block.outputs + (block.inputs if block.stride > 1 else 0)) * pixels
+                others += training * made
+                most = max(most, block.inputs * (block.side**2 + pixels) if training else made)
+            elif block.stride > 1 or block.inputs != block.outputs:
+                most = max(most, block.outputs * pixels)
+        return dict(found), others + most
 
     def _blocks(self) -> Iterator[Block]:
         inputs, side = self.widths[0], self.image_shape[1]

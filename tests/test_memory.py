@@ -11,8 +11,10 @@ from guard import allow_sync, guard
 
 from algorithms import DCDPSGD, DPSGD, ChocoSGD, DoubleSqueeze, PowerGossip, Sign, TopK
 from models import MLP, digits
+from models.cnn import CNN
 from models.dataset import Dataset
 from models.language import LanguageModel
+from models.layers import memory as pool
 from models.resnet import ResNet
 from models.wikitext import Corpus
 from netsim import Experiment, device, topology, train
@@ -225,10 +227,80 @@ def test_what_other_tasks_say():
     bound = task.bind(1, 0)
     for on, loaded in (("cpu", images.nbytes + images[:8].nbytes + labels.nbytes + 8), (guard, 0)):
         found = memory_of(Experiment(task, DPSGD(), topology.ring(8), 1, device=on))
-        buffers = 2 * bound.initial_buffers(8).nbytes
         wanted = bound if on == "cpu" else task.bind(8, 0, guard)
-        assert found.activations == wanted.activation_bytes(8) + buffers
-        assert found.data + loaded == 2 * images.nbytes + images[:8].nbytes + 2 * labels.nbytes + 8
+        gradients, _, both = wanted.lasting_bytes(8)  # what an evaluation adds to it stays too
+        buffers = 2 * bound.initial_buffers(8).nbytes
+        assert found.activations == wanted.activation_bytes(8) + both - gradients + buffers
+        copied = 2 * images.nbytes + images[:8].nbytes + 2 * labels.nbytes + 8
+        assert 0 <= found.data + loaded - copied <= 8 * len(images)  # indices of an epoch
+
+
+def pictures(side, seed=0):
+    """Return a data set of random images; 120 and 75 are no whole number of the parts that are evaluated."""
+    random = np.random.default_rng(seed)
+    images, labels = random.standard_normal((120, 3 * side**2)).astype(np.float32), np.arange(120, dtype=np.uint8) % 10
+    return Dataset("noise", images, labels, images[:75].copy(), labels[:75].copy(), 10, (3, side, side))
+
+
+NETWORKS = {
+    "narrow": ResNet(pictures(32), widths=(8, 16, 32), blocks=1, batch=16),
+    "shortcut A": ResNet(pictures(32), widths=(8, 16, 32), blocks=2, shortcut="A", batch=8),
+    "wide": ResNet(pictures(8), widths=(32, 128), blocks=1, batch=8),  # kernels take more than images
+    "small batch": ResNet(pictures(32), widths=(16, 32), blocks=1, batch=4),  # an evaluation takes more than a gradient
+    "the evaluation's batch": ResNet(pictures(32), widths=(16, 32), blocks=1, batch=32),
+    "a smaller last one": ResNet(pictures(32), widths=(16, 32), blocks=1, batch=16, partial=True, reshuffle=True),
+    "moved": ResNet(pictures(32), widths=(8, 16), blocks=1, batch=16, augment=True),
+    "cnn": CNN(pictures(32), batch=16),
+    "cnn of one": CNN(pictures(16), channels=(24,), batch=30),
+}
+
+
+def on_one_thread(monkeypatch):
+    for module in ("parallel", "language", "images"):
+        monkeypatch.setattr(f"models.{module}.threads", lambda: 1)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_what_images_keep_on_a_cpu(network, monkeypatch):
+    """The memory that is kept is foretold array by array: after an epoch, after an evaluation, and after both."""
+    on_one_thread(monkeypatch)
+    bound, found = NETWORKS[network].bind(3, 0), []
+    x, buffers = np.tile(bound.initial(0), (3, 1)), bound.initial_buffers(3)
+    for steps, evaluations in ((bound.steps_per_epoch, 0), (0, 1), (bound.steps_per_epoch, 1)):
+        pool.forget()
+        for step in range(steps):
+            bound.gradient(x, step, buffers)
+        for _ in range(evaluations):
+            bound.evaluate(x[0], buffers[0])
+        found.append(pool.free_bytes())
+    for real, said in zip(found, bound.lasting_bytes(3), strict=True):
+        assert real - 1e5 < said < 1.1 * real + 1e6  # small arrays are not kept; scratch may take an array's place
+
+
+@pytest.mark.parametrize("network", ["narrow", "wide", "small batch", "cnn of one"])
+def test_what_a_network_for_images_takes_on_a_cpu(network, monkeypatch):
+    on_one_thread(monkeypatch)
+    experiment = Experiment(NETWORKS[network], DPSGD(), topology.ring(3), 4, device="cpu", evaluate_every=2)
+    found = memory_of(experiment)
+    train(experiment)
+    peak = peak_of(lambda: train(experiment)) + pool.free_bytes()  # NumPy's own, and what was mapped
+    assert 0.85 * found.total < peak < 1.02 * found.total
+
+
+@pytest.mark.parametrize("network", ["shortcut A", "wide", "small batch", "cnn", "cnn of one"])
+def test_what_a_network_for_images_takes_on_another_device_is_bounded(network):
+    bound = NETWORKS[network].bind(3, 0, guard)
+    x, buffers = (
+        guard.asarray(np.tile(NETWORKS[network].initial(0).astype(np.float32), (3, 1))),
+        bound.initial_buffers(3),
+    )
+    with allow_sync():
+        bound.gradient(x, 0, buffers)  # what is loaded once is no part of it
+        gradient = peak_of(lambda: bound.gradient(x, 1, buffers))
+        evaluation = peak_of(lambda: bound.evaluate(x[0], buffers[0]))
+    assert bound.lasting_bytes(3) == (0, 0, 0)
+    assert gradient < bound.activation_bytes(3) < 1.5 * gradient
+    assert evaluation < bound.evaluation_bytes() < 1.6 * evaluation
 
 
 @pytest.mark.parametrize("several", [False, True], ids=["one thread", "threads"])
@@ -236,8 +308,7 @@ def test_what_other_tasks_say():
 def test_what_a_language_model_takes_on_a_cpu(algorithm, several, monkeypatch):
     """Its scratch stays while the algorithm works and while a model is evaluated. How many threads get work is up to the machine."""
     if not several:
-        monkeypatch.setattr("models.parallel.threads", lambda: 1)
-        monkeypatch.setattr("models.language.threads", lambda: 1)
+        on_one_thread(monkeypatch)
     train_text, other = np.arange(8_000, dtype=np.int32) % 2000, np.arange(700, dtype=np.int32)
     text = Corpus("numbers", tuple(map(str, range(2000))), train_text, other, other)
     task = LanguageModel(text, width=40, layers=2, batch=32, window=20)

@@ -236,10 +236,10 @@ def _task_bytes(experiment: Experiment, on_cpu: bool) -> TaskBytes:
     lasting = max(0, made - gradients) + 2 * buffers  # a step makes new buffers beside the old
     if on_cpu:  # what a step takes depends on the device
         bound = task.bind(1, experiment.seed, np, experiment.dtype)
-    kept, evaluated = bound.lasting_bytes(n) if hasattr(bound, "lasting_bytes") else (0, 0)
-    activations = bound.activation_bytes(n) + 2 * buffers + evaluated if hasattr(bound, "activation_bytes") else None
+    kept, evaluated, both = bound.lasting_bytes(n) if hasattr(bound, "lasting_bytes") else (0, 0, 0)
+    activations = bound.activation_bytes(n) + both - kept + 2 * buffers if hasattr(bound, "activation_bytes") else None
     evaluation = bound.evaluation_bytes() - evaluated if hasattr(bound, "evaluation_bytes") else 0
-    return TaskBytes(activations, lasting + kept + evaluated, evaluation, copied)
+    return TaskBytes(activations, lasting + both, evaluation, copied)
 
 
 def _evaluate(x: ShapeArray, space: ShapeSpace, task: int) -> None:
