@@ -34,6 +34,9 @@ class Batches:
         Deal all samples out anew in every epoch, by a shuffle drawn by (seed, "deal", epoch), as Vogels et al. 2020 did:
         of the shards only the sizes matter then.
 
+    An epoch's orders are copied to the device at once, those of the first when this is made, those of the next one in the
+    last step of an epoch: before the step that reads them, unless steps are skipped.
+
     Attributes
     ----------
     steps_per_epoch
@@ -63,17 +66,21 @@ class Batches:
         self._read = smallest if partial else smallest - smallest % batch  # samples of one worker in an epoch
         self.steps_per_epoch = -(-self._read // batch)
         self._shards, self._batch, self._seed, self._xp, self._reshuffle = shards, batch, seed, xp, reshuffle
-        self._epoch = -1
-        self._plan: list[Array] = []
+        self._orders: dict[int, Array] = {0: self._order(0)}  # of this epoch, and from its last step on of the next
 
     def indices(self, step: int) -> Array:
         """Return the (n, batch) sample indices of step number ``step`` (from 0), on the device."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        if epoch != self._epoch:  # one copy to the device an epoch
-            self._epoch, self._plan = epoch, [self._xp.asarray(part) for part in self._order(epoch)]
-        return self._plan[position]
+        if epoch not in self._orders:  # steps were skipped
+            self._orders = {epoch: self._order(epoch)}
+        order = self._orders[epoch]
+        if position == self.steps_per_epoch - 1 and epoch + 1 not in self._orders:
+            self._orders = {epoch: order, epoch + 1: self._order(epoch + 1)}
+        size = len(self._shards) * self._batch
+        return order[position * size : (position + 1) * size].reshape(len(self._shards), -1)
 
-    def _order(self, epoch: int) -> list[np.ndarray]:
+    def _order(self, epoch: int) -> Array:
+        """Return an epoch's indices on the device, by one copy: step after step, each (n, batch), in a row."""
         shards = self._shards
         if self._reshuffle:
             dealt = generator(self._seed, "deal", 0, epoch).permutation(np.concatenate(shards))
@@ -83,6 +90,5 @@ class Batches:
             for worker, shard in enumerate(shards)
         ]
         rows = np.stack(orders)
-        return [
-            np.ascontiguousarray(rows[:, start : start + self._batch]) for start in range(0, self._read, self._batch)
-        ]
+        steps = [rows[:, start : start + self._batch].ravel() for start in range(0, self._read, self._batch)]
+        return self._xp.asarray(np.concatenate(steps))

@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from models import MLP, LeastSquares, digits
 from netsim import device
+from netsim.testing.guard import guard
 
 # A change is judged by the change: there the cases are the same every time; everywhere else hypothesis draws new ones.
 settings.register_profile("ci", derandomize=True)
@@ -39,6 +40,20 @@ def plain_floating_point():
     """Tests see NumPy's own defaults, whatever ran before."""
     with np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
         yield
+
+
+@pytest.fixture
+def cupy():
+    module = pytest.importorskip("cupy", reason="CuPy is not installed")
+    if not module.cuda.is_available():
+        pytest.skip("CuPy sees no GPU")
+    return module
+
+
+@pytest.fixture(params=["guard", "cupy"])
+def elsewhere(request):
+    """Array modules of other devices than a CPU: one that refuses NumPy, everywhere; CuPy's, where there is a GPU."""
+    return guard if request.param == "guard" else request.getfixturevalue("cupy")
 
 
 @pytest.fixture

@@ -130,14 +130,6 @@ def test_tasks_on_an_array_that_refuses_numpy(task, dtype):
     same(run(task, DPSGD(), guard, dtype), run(task, DPSGD(), "cpu", dtype))
 
 
-@pytest.fixture
-def cupy():
-    module = pytest.importorskip("cupy", reason="CuPy is not installed")
-    if not module.cuda.is_available():
-        pytest.skip("CuPy sees no GPU")
-    return module
-
-
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=repr)
 def test_algorithms_on_a_gpu(cupy, algorithm):
     """Sums run in another order there: close in float64, and as many bits where their number does not depend on the values."""

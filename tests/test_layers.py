@@ -11,13 +11,15 @@ from models.layers import conv as conv_module
 from models.layers import norm as norm_module
 from models.layers import winograd
 from models.layers.conv import conv1x1, conv1x1_back, conv3x3, conv3x3_back
-from models.layers.cross_entropy import cross_entropy, cross_entropy_back
+from models.layers.dropout import dropout, dropout_back, dropout_mask
+from models.layers.embedding import embedding, embedding_back
 from models.layers.linear import linear, linear_back
 from models.layers.norm import batch_norm, batch_norm_back, batch_norm_fixed
 from models.layers.pool import average_pool, average_pool_back
 from models.layers.relu import relu, relu_back
 
-LABELS = np.random.default_rng(8).integers(5, size=(3, 4))
+WORDS = np.random.default_rng(9).integers(7, size=(5, 4))  # some of seven words, some of them more than once
+BITS, RATE = np.random.default_rng(10).integers(2**32, size=(4, 6), dtype=np.uint32), 0.4
 
 
 def copied(x):
@@ -34,6 +36,15 @@ def convolution(size, stride, height, width):
 def apart(x):
     """Keep away from the kink of the ReLU."""
     return x + 0.1 * array_namespace(x).sign(x)
+
+
+def of_each(one, x):
+    """Return an array for every worker of x, on x's device."""
+    return array_namespace(x).asarray(np.tile(one, (len(x), 1, 1)))
+
+
+def mask(x):
+    return dropout_mask(of_each(BITS, x), RATE, x.dtype)
 
 
 LAYERS = {
@@ -61,6 +72,16 @@ LAYERS = {
         ((4, 3), (5, 3), (5,)),
         lambda x, w, b: linear(x, w, b)[0],
         lambda dy, x, w, b: linear_back(dy, linear(x, w, b)[1]),
+    ),
+    "embedding": (
+        ((7, 3),),
+        lambda weight: embedding(weight, of_each(WORDS, weight))[0],
+        lambda dy, weight: (embedding_back(dy, embedding(weight, of_each(WORDS, weight))[1]),),
+    ),
+    "dropout": (
+        (BITS.shape,),
+        lambda x: dropout(x, mask(x))[0],
+        lambda dy, x: (dropout_back(copied(dy), dropout(x, mask(x))[1]),),
     ),
 }
 names = pytest.mark.parametrize("name", LAYERS)
@@ -108,14 +129,44 @@ def test_workers_equal_single_runs_bit_for_bit(name):
 
 
 @names
-def test_a_device_without_numpy_gives_the_same(name):
+def test_a_device_without_numpy_gives_the_same(name, elsewhere):
     _, forward, back = LAYERS[name]
     given = arguments(name, 2)
     dy = some_dy(forward(*given))
-    on_device = [guard.asarray(argument) for argument in given]
+    on_device = [elsewhere.asarray(argument) for argument in given]
     np.testing.assert_allclose(forward(*on_device).get(), forward(*given), rtol=1e-12, atol=1e-13)
-    for theirs, ours in zip(back(guard.asarray(dy), *on_device), back(dy, *given), strict=True):
+    for theirs, ours in zip(back(elsewhere.asarray(dy), *on_device), back(dy, *given), strict=True):
         np.testing.assert_allclose(theirs.get(), ours, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_kernels_derivatives_over_many_pixels_are_the_same_on_a_device(stride, elsewhere):
+    random = np.random.default_rng(0)
+    x, weight = random.standard_normal((2, 16, 32, 32, 2)), random.standard_normal((2, 3, 2, 3, 3))
+    y, kept = conv3x3(x, weight, stride)
+    there, kept_there = conv3x3(elsewhere.asarray(x), elsewhere.asarray(weight), stride)
+    assert stride > 1 or y[0, ..., 0].size >= 4 * conv_module.PIXELS  # four parts
+    for theirs, ours in zip(conv3x3_back(there, kept_there), conv3x3_back(y, kept), strict=True):
+        np.testing.assert_allclose(theirs.get(), ours, rtol=1e-11, atol=1e-9)
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    samples=st.integers(1, 6),
+    height=st.integers(1, 6),
+    width=st.integers(1, 6),
+    stride=st.sampled_from([1, 2]),
+    pixels=st.integers(1, 20),
+)
+def test_parts_do_not_change_the_derivative_by_kernels(samples, height, width, stride, pixels):
+    random = np.random.default_rng(0)
+    x, weight = random.standard_normal((2, samples, height, width, 3)), random.standard_normal((2, 4, 3, 3, 3))
+    y, kept = conv3x3(x, weight, stride)
+    there, kept_there = conv3x3(guard.asarray(x), guard.asarray(weight), stride)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conv_module, "PIXELS", pixels)
+        _, dweight = conv3x3_back(there, kept_there, want_dx=False)
+    np.testing.assert_allclose(dweight.get(), conv3x3_back(y, kept)[1], rtol=1e-11, atol=1e-12)
 
 
 @names
@@ -148,6 +199,8 @@ def theirs_of(name, torch):
         "relu": lambda x: f.relu(x + 0.1 * torch.sign(x)),
         "average": lambda x: pixels(f.avg_pool2d(planes(x), 2)),
         "linear": f.linear,
+        "embedding": lambda weight: f.embedding(torch.tensor(WORDS), weight),
+        "dropout": lambda x: x * torch.tensor(BITS >= RATE * 2**32) / (1 - RATE),
     }[kind]
 
 
@@ -169,26 +222,39 @@ def test_layers_equal_pytorch(name, dtype, tolerance):
             assert np.linalg.norm(mine[i] - expected) <= tolerance * np.linalg.norm(expected)
 
 
-def test_cross_entropy():
+def test_dropout_equals_pytorch_with_the_mask_that_pytorch_draws():
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    logits = 3 * np.random.default_rng(0).standard_normal((3, 4, 5))
-    loss, kept = cross_entropy(logits, LABELS)
-    derivative = cross_entropy_back(kept)
-    for i in range(3):
-        leaf = torch.tensor(logits[i], requires_grad=True)
-        value = torch.nn.functional.cross_entropy(leaf, torch.tensor(LABELS[i]))
-        value.backward()
-        assert loss[i] == pytest.approx(value.item(), rel=1e-13)
-        np.testing.assert_allclose(derivative[i], leaf.grad.numpy(), rtol=1e-12, atol=1e-15)
-    there, kept = cross_entropy(guard.asarray(logits), guard.asarray(LABELS))
-    np.testing.assert_allclose(there.get(), loss, rtol=1e-13)
-    np.testing.assert_allclose(cross_entropy_back(kept).get(), derivative, rtol=1e-13)
+    x = np.random.default_rng(0).standard_normal((2, 50, 6))
+    leaf, rate = torch.tensor(x, requires_grad=True), 0.3
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        kept_there = torch.nn.functional.dropout(torch.ones_like(leaf), rate).detach().numpy() > 0
+        torch.manual_seed(1)
+        theirs = torch.nn.functional.dropout(leaf, rate)
+    dy = np.random.default_rng(2).standard_normal(x.shape)
+    theirs.backward(torch.tensor(dy))
+    y, kept = dropout(x, dropout_mask(np.where(kept_there, np.uint32(2**32 - 1), np.uint32(0)), rate, x.dtype))
+    np.testing.assert_allclose(y, theirs.detach().numpy(), rtol=1e-14)
+    np.testing.assert_allclose(dropout_back(dy, kept), leaf.grad.numpy(), rtol=1e-14)
+    assert 0.2 < (y == 0).mean() < 0.4
 
 
-def test_cross_entropy_of_large_logits_is_finite():
-    loss, kept = cross_entropy(np.array([[[1e4, 0.0], [0.0, 1e4]]]), np.array([[0, 0]]))
-    assert loss[0] == pytest.approx(5e3)
-    assert np.isfinite(cross_entropy_back(kept)).all()
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_rounding_of_convolutions_of_many_channels_stays_small(stride):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    random = np.random.default_rng(0)
+    x, weight = random.standard_normal((1, 8, 16, 16, 64)), random.standard_normal((1, 64, 64, 3, 3))
+    x, weight = x.astype(np.float32), weight.astype(np.float32)
+    y, kept = conv3x3(x, weight, stride)
+    dy = some_dy(y)
+    leaves = [torch.tensor(argument[0].astype(float), requires_grad=True) for argument in (x, weight)]
+    theirs = theirs_of(f"conv3x3 stride {stride}", torch)(*leaves)
+    theirs.backward(torch.tensor(dy[0].astype(float)))
+    ours = y, *conv3x3_back(dy, kept)
+    for mine, their in zip(ours, (theirs, *(leaf.grad for leaf in leaves)), strict=True):
+        expected = their.detach().numpy()
+        assert mine.dtype == np.float32
+        assert np.linalg.norm(mine[0] - expected) < 1e-5 * np.linalg.norm(expected)
 
 
 # --- what single layers promise --------------------------------------------------------------------------------------
@@ -224,6 +290,28 @@ def test_batch_norm_with_a_sample_apart_keeps_its_digits():
     _, mean, variance, _ = batch_norm(x.copy(), np.ones((1, 2), np.float32), np.zeros((1, 2), np.float32))
     np.testing.assert_allclose(mean, x.astype(float).mean(axis=(1, 2, 3)), rtol=1e-5)
     np.testing.assert_allclose(variance, x.astype(float).var(axis=(1, 2, 3)), rtol=1e-4)
+
+
+def test_batch_norm_refuses_what_it_cannot_write_to(elsewhere):
+    wide = elsewhere.asarray(np.random.default_rng(0).standard_normal((2, 4, 3, 2, 6)))
+    apart, statistics = wide[..., ::2], elsewhere.ones((2, 3))
+    whole = elsewhere.ascontiguousarray(apart)
+    y, *_, kept = batch_norm(whole.copy(), statistics, statistics)
+    with pytest.raises(ValueError, match=r"x of shape \(2, 4, 3, 2, 3\) is not C-contiguous"):
+        batch_norm(apart, statistics, statistics)
+    with pytest.raises(ValueError, match=r"x of shape .* is not C-contiguous"):
+        batch_norm_fixed(apart, *[statistics] * 4)
+    with pytest.raises(ValueError, match=r"dy of shape .* is not C-contiguous"):
+        batch_norm_back(apart, kept, y)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_an_empty_batch_is_refused(stride, elsewhere):
+    for xp in (np, elsewhere):
+        with pytest.raises(ValueError, match="one sample or more"):
+            conv3x3(xp.zeros((2, 0, 4, 4, 3)), xp.zeros((2, 5, 3, 3, 3)), stride)
+        with pytest.raises(ValueError, match="one sample or more"):
+            batch_norm(xp.zeros((2, 0, 4, 4, 3)), xp.zeros((2, 3)), xp.zeros((2, 3)))
 
 
 def test_batch_norm_far_from_zero_keeps_its_digits():

@@ -157,16 +157,16 @@ def test_workers_equal_single_runs_bit_for_bit(name, data):
 
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("chunk", [None, 2])
-def test_a_device_without_numpy_gives_the_same(name, chunk, data):
+def test_a_device_without_numpy_gives_the_same(name, chunk, data, elsewhere):
     task = networks(data, batch=4, augment=True, chunk=chunk)[name]
     x = some_models(task, 3)
     expected = gradient(task, x, 1, keys=make_key)
-    bound = task.bind(3, 0, guard, "float64", make_key)
-    there = bound.gradient(guard.asarray(x), 1, bound.initial_buffers(3))
+    bound = task.bind(3, 0, elsewhere, "float64", make_key)
+    there = bound.gradient(elsewhere.asarray(x), 1, bound.initial_buffers(3))
     for theirs, ours in zip(there, expected, strict=True):
         np.testing.assert_allclose(theirs.get(), ours, rtol=1e-9, atol=1e-11)
     with allow_sync():
-        figures = bound.evaluate(guard.asarray(x)[0], there[2].mean(axis=0))
+        figures = bound.evaluate(elsewhere.asarray(x)[0], there[2].mean(axis=0))
     ours = task.bind(3, 0, np, "float64").evaluate(x[0], expected[2].mean(axis=0))
     assert figures == pytest.approx(ours, rel=1e-9)
 

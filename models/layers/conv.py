@@ -2,7 +2,9 @@
 
 A convolution is one matrix product on columns: the 3x3 neighbourhoods of the pixels, laid out side by side. On a CPU
 the columns are made for as many samples of one worker as fit the level-2 cache, and are made again in the derivative;
-elsewhere for all workers at once. Each worker's result is the same, bit for bit, whoever else is in the stack.
+elsewhere once for all samples of all workers in the stack, which takes w B H W 9 C numbers, nine times x (with stride 2 H
+and W are y's): a call for fewer workers takes less. On a CPU each worker's result is the same, bit for bit, whoever else is
+in the stack.
 
 With stride 1 a CPU does better with half the multiplications, and without columns: :mod:`models.layers.winograd`.
 """
@@ -20,6 +22,7 @@ from models.layers.memory import empty
 
 Array = Any
 CACHE = 1 << 20  # bytes of columns at once, on a CPU
+PIXELS = 1 << 12  # that one product of a kernels' derivative sums over, at least, elsewhere
 
 
 def conv3x3(x: Array, weight: Array, stride: int = 1) -> tuple[Array, tuple]:
@@ -39,8 +42,15 @@ def conv3x3(x: Array, weight: Array, stride: int = 1) -> tuple[Array, tuple]:
     y : (w, B, ceil(H / stride), ceil(W / stride), out)
     kept
         For :func:`conv3x3_back`.
+
+    Raises
+    ------
+    ValueError
+        There are no samples, or images have no pixels or channels.
     """
     xp = array_namespace(x)
+    if not x.size:
+        raise ValueError(f"x has shape {x.shape}: a convolution takes one sample or more, of one pixel or more")
     workers, samples, height, width, _ = x.shape
     outputs = weight.shape[1]
     if stride == 1 and isinstance(x, np.ndarray):
@@ -56,6 +66,10 @@ def conv3x3_back(dy: Array, kept: tuple, want_dx: bool = True) -> tuple[Array | 
     """Return the derivatives of :func:`conv3x3` with respect to x (None unless wanted) and weight, given that of y.
 
     That of x is a convolution of dy with the kernels turned round.
+
+    Elsewhere than on a CPU that of the weight takes the columns of x, w B H W 9 C numbers for all samples at once, a copy of
+    dy, and no more than out / 4096 of these columns beside them (see :func:`_by_kernels`); that of x then takes the columns
+    of dy, w B H W 9 out numbers with stride 1, while those of x are still there.
     """
     x, weight, stride = kept
     xp = array_namespace(x)
@@ -67,11 +81,26 @@ def conv3x3_back(dy: Array, kept: tuple, want_dx: bool = True) -> tuple[Array | 
     matrix = xp.zeros((workers, outputs, 9 * inputs), dtype=x.dtype)
     for part, columns in _columns(xp, x, 3, stride, (1, 1)):
         flat = dy[part].reshape(*columns.shape[:2], outputs)
-        matrix[part[0]] += xp.matmul(flat.swapaxes(1, 2), columns)
+        matrix[part[0]] += _by_kernels(xp, flat, columns)
     dweight = matrix.reshape(workers, outputs, 3, 3, inputs).transpose(0, 1, 4, 2, 3)
     if not want_dx:
         return None, dweight
     return (_turned if stride == 1 else _spread)(xp, dy, weight, x.shape), dweight
+
+
+def _by_kernels(xp: ModuleType, dy: Array, columns: Array) -> Array:
+    """Return dy' columns, (w, out, 9 C), of dy (w, pixels, out) and columns (w, pixels, 9 C).
+
+    That is a small matrix, each number of which is a sum over all pixels: one product of a GPU's would occupy a few of its
+    multiprocessors. So they are split into parts, of 4096 pixels or more, whose products are added up; a CPU's blocks are not.
+    """
+    workers, pixels, outputs = dy.shape
+    if isinstance(dy, np.ndarray):
+        return xp.matmul(dy.swapaxes(1, 2), columns)
+    most = 1 << max(0, (pixels // PIXELS).bit_length() - 1)
+    parts = math.gcd(pixels, most)  # the largest power of two up to ``most`` that divides the pixels
+    dy, columns = (one.reshape(workers * parts, pixels // parts, -1) for one in (dy, columns))
+    return xp.matmul(dy.swapaxes(1, 2), columns).reshape(workers, parts, outputs, -1).sum(axis=1)
 
 
 def _turned(xp: ModuleType, dy: Array, weight: Array, shape: tuple[int, ...]) -> Array:

@@ -8,10 +8,15 @@ With s the logistic function, i, f, g, o the quarters of z in this order:
 
 The part of z that depends on x alone is one matrix product for all gates and all times; so is, on the way back, every derivative but the
 recurrence's own. s(a) = (1 + tanh(a / 2)) / 2, so one call of tanh serves all four gates.
+
+CuPy copies every operand of a stack of products that does not lie in the order of its indices. So, elsewhere than on a CPU,
+what several products read is laid out for them once. The h and the derivative of the gates of one time are copied by their
+product: they lie among the other times' for the products of all times, and to write them twice would take as long.
 """
 
 from typing import Any
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from models.layers.scratch import Scratch
@@ -116,6 +121,8 @@ def lstm_back(
         dc += dstate[1]
     empty = (scratch or Scratch()).empty
     dgates, part = empty(xp, (w, T, B, 4 * h), x.dtype), xp.empty((w, B, h), dtype=x.dtype)
+    on_cpu = isinstance(dy, np.ndarray)
+    again = weight_hh if on_cpu else xp.ascontiguousarray(weight_hh)
     for t in reversed(range(T)):
         a, d, s = gates[:, t], dgates[:, t], squashed[:, t]
         i, f, g, o = _quarters(a, h)
@@ -134,16 +141,21 @@ def lstm_back(
         df *= xp.multiply(dc, cells[:, t], out=part)
         dg *= xp.multiply(dc, i, out=part)
         dc *= f
-        xp.matmul(d, weight_hh, out=dh)
+        xp.matmul(d, again, out=dh)
+    del again
     flat = dgates.reshape(w, T * B, 4 * h)
-    rows = flat.swapaxes(1, 2)
+    rows = flat.swapaxes(1, 2) if on_cpu else xp.ascontiguousarray(flat.swapaxes(1, 2))
     if out is None:
         out = tuple(xp.empty((w, 4 * h, *rest), dtype=x.dtype) for rest in ((D,), (h,), (), ()))
     dweight_ih, dweight_hh, dbias_ih, dbias_hh = out
     xp.matmul(rows, x.reshape(w, T * B, D), out=dweight_ih)
     xp.matmul(rows, ys[:, :-1].reshape(w, T * B, h), out=dweight_hh)
-    xp.matmul(rows, xp.ones((T * B, 1), dtype=x.dtype), out=dbias_ih[:, :, None])
+    if on_cpu:
+        xp.matmul(rows, xp.ones((T * B, 1), dtype=x.dtype), out=dbias_ih[:, :, None])
+    else:
+        dbias_ih[...] = xp.matmul(xp.ones((w, 1, T * B), dtype=x.dtype), flat)[:, 0]
     dbias_hh[...] = dbias_ih
+    del rows
     dx = empty(xp, x.shape, x.dtype)
     xp.matmul(flat, weight_ih, out=dx.reshape(w, T * B, D))
     return dx, dweight_ih, dweight_hh, dbias_ih, dbias_hh, (dh, dc)

@@ -41,8 +41,16 @@ def batch_norm(
         Of the batch; the variance is the biased one, by which y was divided.
     kept
         For :func:`batch_norm_back`.
+
+    Raises
+    ------
+    ValueError
+        x is not C-contiguous, or has no samples.
     """
     xp = array_namespace(x)
+    _check("x", x)
+    if not x.size:
+        raise ValueError(f"x has shape {x.shape}: a mean is taken of one sample or more")
     lines, parts = _lines(x), _parts(x)
     count = x.size // (len(x) * x.shape[-1])
     first = _by_channel(_sum(xp, _lines(x[:, :1])), x) * (x.shape[1] / count)
@@ -66,10 +74,12 @@ def batch_norm_back(dy: Array, kept: tuple, y: Array | None = None) -> tuple[Arr
     """Return the derivatives of :func:`batch_norm` with respect to x, weight and bias, given that of y.
 
     The mean and the variance, which depend on x, are accounted for. dx takes the memory of the kept x. Where y was
-    rectified it has to be given, and dy becomes the derivative with respect to what was: 0 where y is 0.
+    rectified it has to be given, and dy becomes the derivative with respect to what was: 0 where y is 0. A dy that is not
+    C-contiguous raises ValueError.
     """
     x, rest, inverse, weight = kept
     xp = array_namespace(dy)
+    _check("dy", dy)
     lines, dlines, parts = _lines(x), _lines(dy), _parts(x)
     count = x.size // (len(x) * x.shape[-1])
     total = xp.zeros((len(x), 1, lines.shape[2]), dtype=x.dtype)
@@ -105,9 +115,18 @@ def batch_norm_fixed(
 ) -> Array:
     """Normalise by given statistics (w, C), as a model is evaluated: in place, x is returned. The rest as above."""
     xp = array_namespace(x)
+    _check("x", x)
     slope = weight / xp.sqrt(variance + EPSILON)
     _affine(xp, x, slope, bias - mean * slope, x, more, rectify)
     return x
+
+
+def _check(name: str, x: Array) -> None:
+    """Refuse an array whose lines would be a copy: what is written to them would be lost."""
+    if not x.flags.c_contiguous:
+        raise ValueError(
+            f"{name} of shape {x.shape} is not C-contiguous: batch norm writes to it; pass a contiguous copy"
+        )
 
 
 def _affine(xp: ModuleType, x: Array, slope: Array, offset: Array, y: Array, more: Array | None, rectify: bool) -> None:
@@ -144,10 +163,13 @@ def _parts(x: Array) -> list[Part]:
 
 
 def _sum(xp: ModuleType, x: Array, y: Array | None = None) -> Array:
-    """Return the sums over lines of x, or of x y: (w, 1, W C). A product with ones is faster than a sum over rows."""
-    if y is None:
-        return xp.matmul(xp.ones((len(x), 1, x.shape[1]), dtype=x.dtype), x)
-    return xp.einsum("wij,wij->wj", x, y)[:, None]
+    """Return the sums over lines of x, or of x y: (w, 1, W C). A product with ones is faster than a sum over rows.
+
+    Of x y, NumPy's einsum writes nothing down; CuPy's would copy both, for as many products as there are columns.
+    """
+    if y is not None and isinstance(x, np.ndarray):
+        return xp.einsum("wij,wij->wj", x, y)[:, None]
+    return xp.matmul(xp.ones((len(x), 1, x.shape[1]), dtype=x.dtype), x if y is None else x * y)
 
 
 def _by_channel(sums: Array, x: Array) -> Array:
