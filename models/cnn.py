@@ -31,7 +31,7 @@ class CNN(ImageTask):
     ----------
     channels
         Of each convolution; every one halves the image.
-    data, batch, partition, alpha, reshuffle, partial, augment, chunk
+    data, batch, partition, alpha, reshuffle, partial, augment, chunk, samples
         As in :class:`models.images.ImageTask`.
 
     Raises

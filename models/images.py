@@ -17,7 +17,7 @@ from models.draws import generator
 from models.image_bytes import Convolution, Sizes, elsewhere, kept, passing, times, total
 from models.layers.cross_entropy import cross_entropy, cross_entropy_back
 from models.layers.memory import forget
-from models.parallel import over_workers, threads
+from models.parallel import check_at_once, over_workers, threads
 from models.partition import check_kind, split
 
 Array = Any
@@ -47,7 +47,11 @@ class ImageTask:
     augment
         Pad every training image with 4 black pixels on each side, crop it at random, and mirror every other one.
     chunk
-        Workers computed at once on a GPU; None takes all. The result is the same to rounding.
+        Workers computed at once on a GPU; None takes all. Bit-identical where each worker's product is computed alone
+        (NumPy); on a GPU the library may choose another product for another number of workers, equal to rounding.
+    samples
+        Images of a minibatch computed at once, where all of them would not fit; None takes all. The gradient is the
+        weighted sum of the parts', equal to about 1e-6 in float32. Not with batch norm.
 
     Raises
     ------
@@ -67,6 +71,7 @@ class ImageTask:
     partial: bool = False
     augment: bool = False
     chunk: int | None = None
+    samples: int | None = None
 
     def __post_init__(self) -> None:
         check_batch(self.batch)
@@ -75,8 +80,7 @@ class ImageTask:
             raise ValueError(
                 f'reshuffle deals all images out anew, whatever partition = "{self.partition}" says: leave one out'
             )
-        if self.chunk is not None and (not isinstance(self.chunk, int) or self.chunk < 1):
-            raise ValueError(f"chunk = {self.chunk!r}: write a positive whole number of workers, or leave it out")
+        check_at_once(self.chunk, self.samples, "images")
         self.image_shape  # noqa: B018 - refuses features that are no images
 
     @property
@@ -237,17 +241,36 @@ class ImageClassifier:
         task, xp = self._task, self._xp
         index = self._batches.indices(step)
         moves = self._draw(step, index.shape[1]) if task.augment else None
-        loss, buffers = xp.empty(self._n, dtype=self._dtype), buffers.copy()
+        loss, buffers = xp.zeros(self._n, dtype=self._dtype), buffers.copy()
+        batch = index.shape[1]
+        at_once = min(task.samples or batch, batch)
 
         def work(rows: slice) -> None:
-            images = self._pick(index[rows], None if moves is None else moves[rows])
-            running = named(task.statistics, buffers[rows])
-            logits, kept = task.forward(named(self.tensors, x[rows]), images, running, True)
-            loss[rows], kept_loss = cross_entropy(logits, self._labels[index[rows]])
-            task.backward(cross_entropy_back(kept_loss), kept, named(self.tensors, self._gradient[rows]))
+            gradient, running = self._gradient[rows], named(task.statistics, buffers[rows])
+            more = gradient if at_once == batch else xp.empty_like(gradient)
+            for first in range(0, batch, at_once):
+                part = slice(first, min(first + at_once, batch))
+                moved = None if moves is None else moves[rows, :, part]
+                share = (part.stop - first) / batch
+                into = more if first else gradient
+                loss[rows] += self._part(x[rows], index[rows, part], moved, running, share, into)
+                if first:
+                    gradient += more
 
         over_workers(work, self._n, xp, task.chunk)
         return loss, self._gradient, buffers
+
+    def _part(
+        self, x: Array, index: Array, moves: Array | None, running: Mapping[str, Array], share: float, gradient: Array
+    ) -> Array:
+        """Return the loss (w,) of some workers on part of their minibatch, times its share; so is what is written to ``gradient``."""
+        task = self._task
+        logits, kept = task.forward(named(self.tensors, x), self._pick(index, moves), running, True)
+        loss, kept_loss = cross_entropy(logits, self._labels[index])
+        error = cross_entropy_back(kept_loss)
+        error *= share
+        task.backward(error, kept, named(self.tensors, gradient))
+        return loss * share
 
     @np.errstate(all="ignore")  # a diverged model is a result, not a warning
     def evaluate(self, x: Array, buffers: Array) -> dict[str, float]:
@@ -277,10 +300,12 @@ class ImageClassifier:
         A CPU computes only as many workers at once as there are threads. How they are counted: :mod:`models.image_bytes`.
         """
         task, itemsize = self._task, self._dtype.itemsize
+        images = min(task.samples or task.batch, task.batch)
+        second = 0 if images == task.batch else _size(self.tensors) * itemsize  # gradient, added to the first
         if self._xp is np:
-            taken = min(workers, threads()) * passing(task, task.batch, itemsize, True)
+            taken = min(workers, threads()) * (passing(task, images, itemsize, True) + second)
             return total(self._kept_by_gradients(workers)) + taken
-        return min(workers, task.chunk or workers) * elsewhere(task, task.batch, itemsize, True)
+        return min(workers, task.chunk or workers) * (elsewhere(task, images, itemsize, True) + second)
 
     def evaluation_bytes(self) -> int:
         """Return the bytes of images, activations and scratch that are alive at once while a model is evaluated."""
@@ -302,13 +327,16 @@ class ImageClassifier:
         return total(gradients), total(evaluation), total(gradients | evaluation)
 
     def _kept_by_gradients(self, workers: int) -> Sizes:
-        """Return the memory that is kept after an epoch: also for its last minibatch, where that is smaller."""
+        """Return the memory that is kept after an epoch: also for its last minibatch, and for the last part of one, where these are smaller."""
         task, itemsize, together = self._task, self._dtype.itemsize, min(workers, threads())
-        found = times(kept(task, task.batch, itemsize, True), together)
+        minibatches, found = [task.batch], Counter[int]()
         if task.partial:
             shards = split(task.partition, task.data.train_y, workers, self._seed, task.alpha)
-            last = min(map(len, shards)) % task.batch
-            found |= times(kept(task, last, itemsize, True), together)
+            minibatches.append(min(map(len, shards)) % task.batch)
+        parts = {min(task.samples or batch, batch) for batch in minibatches}
+        parts |= {batch % task.samples for batch in minibatches if task.samples}
+        for images in parts - {0}:
+            found |= times(kept(task, images, itemsize, True), together)
         return found
 
     def _kept_by_evaluation(self) -> Sizes:
@@ -324,14 +352,15 @@ class ImageClassifier:
         return found
 
     def _draw(self, step: int, batch: int) -> Array:
-        """Return (n, 3 batch) uint32: for every image where it is cropped, and whether it is mirrored."""
+        """Return (n, 3, batch) uint32: for every image where it is cropped, and whether it is mirrored."""
         if self._keys is not None:
-            return self._keys(self._seed, "augment", self._n, step, xp=self._xp).bits(3 * batch)
+            words = self._keys(self._seed, "augment", self._n, step, xp=self._xp).bits(3 * batch)
+            return words.reshape(self._n, 3, batch)
         rows = [
             generator(self._seed, "augment", worker, step).integers(1 << 32, size=3 * batch, dtype=np.uint32)
             for worker in range(self._n)
         ]
-        return self._xp.asarray(np.stack(rows))
+        return self._xp.asarray(np.stack(rows)).reshape(self._n, 3, batch)
 
     def _pick(self, index: Array, moves: Array | None) -> Array:
         """Return the images (w, B, H, W, C) of indices (w, B), moved as drawn."""
@@ -343,7 +372,7 @@ class ImageClassifier:
         padded = xp.empty((workers, batch, height + 2 * PAD, width + 2 * PAD, channels), dtype=images.dtype)
         padded[...] = self._black
         padded[:, :, PAD:-PAD, PAD:-PAD] = images.transpose(0, 1, 3, 4, 2)
-        down, right, mirror = (moves[:, part * batch : (part + 1) * batch, None].astype("int64") for part in range(3))
+        down, right, mirror = (moves[:, part, :, None].astype("int64") for part in range(3))
         rows = down % (2 * PAD + 1) + xp.arange(height)
         columns = xp.arange(width)
         columns = right % (2 * PAD + 1) + xp.where(mirror % 2 == 1, columns[::-1], columns)
@@ -369,8 +398,8 @@ class ImageClassifier:
 
 
 def _at_once(xp: ModuleType) -> int:
-    """Return how many images are evaluated at once: on a CPU by each thread."""
-    return 32 if xp is np else 2000
+    """Return how many images are evaluated at once: on a CPU by each thread. On a GPU few enough that a gradient takes more."""
+    return 32 if xp is np else 256
 
 
 def named(tensors: Tensors, x: Array) -> dict[str, Array]:

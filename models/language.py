@@ -15,7 +15,7 @@ from models.layers.embedding import embedding, embedding_back
 from models.layers.lstm import lstm, lstm_back
 from models.layers.scratch import Scratch
 from models.layers.word_loss import word_loss, word_loss_back
-from models.parallel import over_workers, threads
+from models.parallel import check_at_once, over_workers, threads
 from models.wikitext import Corpus
 
 Array = Any
@@ -51,7 +51,11 @@ class LanguageModel:
         The layers' weights and biases start uniform in ± this. None is 1/sqrt(width), PyTorch's, which the program behind the paper leaves as it is,
         where the paper says 0.1 for all weights. The embedding starts uniform in ±0.1, the decoder's bias at 0.
     chunk
-        Workers computed at once on a GPU; None takes all. The result is the same.
+        Workers computed at once on a GPU; None takes all. Bit-identical where each worker's product is computed alone (NumPy); on a GPU the library
+        may choose another product for another number of workers, equal to rounding.
+    samples
+        Streams of a minibatch computed at once, where all of them would not fit; None takes all. The gradient is the weighted sum of the parts',
+        equal to about 1e-6 in float32; the dropout is that of the whole minibatch.
 
     Raises
     ------
@@ -72,6 +76,7 @@ class LanguageModel:
     held_out: str = "test"
     lstm_range: float | None = None
     chunk: int | None = None
+    samples: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("width", "layers", "batch", "window"):
@@ -83,8 +88,12 @@ class LanguageModel:
             raise ValueError(f'held_out = {self.held_out!r}: write "test" or "valid"')
         if self.lstm_range is not None and not 0 < self.lstm_range < math.inf:
             raise ValueError(f"lstm_range = {self.lstm_range}: write a number above 0, such as 0.1, or leave it out")
-        if self.chunk is not None and (not isinstance(self.chunk, int) or self.chunk < 1):
-            raise ValueError(f"chunk = {self.chunk!r}: write a positive whole number of workers, or leave it out")
+        check_at_once(self.chunk, self.samples, "streams")
+
+    @property
+    def at_once(self) -> int:
+        """Streams of a minibatch computed at once."""
+        return min(self.samples or self.batch, self.batch)
 
     @property
     def tensors(self) -> dict[str, tuple[int, ...]]:
@@ -222,30 +231,45 @@ class BoundLanguageModel:
         first = position * task.window
         last = min(first + task.window, self._words_per_epoch)
         before = buffers if position else xp.zeros_like(buffers)
-        after, loss = xp.empty_like(buffers), xp.empty(self._n, dtype=self._dtype)
+        after, loss = xp.empty_like(buffers), xp.zeros(self._n, dtype=self._dtype)
         key = self._keys(self._seed, "dropout", self._n, step, xp=xp) if task.dropout else None
 
         def work(rows: slice) -> None:
             words = self._text[rows, first : last + 1]
             draws = key[rows] if key is not None else None
-            loss[rows] = self._one(x[rows], words, before[rows], after[rows], draws, self._gradient[rows])
+            gradient = self._gradient[rows]
+            more = gradient if task.at_once == task.batch else xp.empty_like(gradient)
+            for begin in range(0, task.batch, task.at_once):
+                part = slice(begin, min(begin + task.at_once, task.batch))
+                into = more if begin else gradient
+                loss[rows] += self._part(x[rows], words, before[rows], after[rows], draws, part, into)
+                if begin:
+                    gradient += more
 
         over_workers(work, self._n, xp, task.chunk)
         return loss, self._gradient, after
 
-    def _one(self, x: Array, words: Array, before: Array, after: Array, draws: Any, gradient: Array) -> Array:
-        """Return the loss (w,) of some workers; their gradient and hidden state are written where they belong."""
-        xp, w = self._xp, len(x)
+    def _part(
+        self, x: Array, words: Array, before: Array, after: Array, draws: Any, part: slice, gradient: Array
+    ) -> Array:
+        """Return the loss (w,) of some workers on some of their streams, times the share of these; so is what is written to ``gradient``.
+
+        The hidden state of these streams is written to ``after``.
+        """
+        xp, w, words = self._xp, len(x), words[:, :, part]
+        share = words.shape[2] / self._task.batch
         model, to = named(self.tensors, x), named(self.tensors, gradient)
         decoder, scratch = model["embedding.weight"], self._scratch
         scratch.restart()
-        top, kept = self._forward(model, words[:, :-1], before, after, draws)
+        top, kept = self._forward(model, words[:, :-1], before, after, draws, part)
         flat = top.reshape(w, -1, self._task.width)
         logits = scratch.empty(xp, (*flat.shape[:2], len(self._task.data.words)), x.dtype)
         xp.matmul(flat, decoder.swapaxes(1, 2), out=logits)
         loss, kept_loss = word_loss(logits, model["decoder.bias"], words[:, 1:].reshape(w, -1))
 
         error = word_loss_back(kept_loss)
+        if share < 1:
+            error *= share
         xp.matmul(error.swapaxes(1, 2), flat, out=to["embedding.weight"])
         to["decoder.bias"][...] = xp.matmul(xp.ones((1, error.shape[1]), dtype=x.dtype), error)[:, 0]
         dy = xp.matmul(error, decoder).reshape(top.shape)
@@ -257,32 +281,33 @@ class BoundLanguageModel:
         kept_dropout, kept_embedding = kept.pop()
         dy = dropout_back(dy, kept_dropout) if kept_dropout else dy
         embedding_back(dy, kept_embedding, to["embedding.weight"])
-        return loss
+        return loss * share
 
     def _forward(
-        self, model: dict[str, Array], words: Array, before: Array, after: Array, draws: Any
+        self, model: dict[str, Array], words: Array, before: Array, after: Array, draws: Any, part: slice
     ) -> tuple[Array, list[tuple]]:
-        """Return the output (w, T, batch, width) and what each operation's derivative needs; the new state is written to ``after``."""
+        """Return the output (w, T, streams, width) and what each operation's derivative needs; the new state is written to ``after``."""
         task = self._task
         shape = (len(before), task.layers, 2, task.batch, task.width)
-        old, new = before.reshape(shape), after.reshape(shape)
+        old, new = before.reshape(shape)[:, :, :, part], after.reshape(shape)[:, :, :, part]
         y, kept_layer = embedding(model["embedding.weight"], words)
-        y, kept_dropout = self._dropped(y, draws, 0)
+        y, kept_dropout = self._dropped(y, draws, 0, part)
         kept = [(kept_dropout, kept_layer)]
         for layer in range(task.layers):
             weight_ih, weight_hh, bias_ih, bias_hh = (model[name] for name in _layer(layer))
             state = old[:, layer, 0], old[:, layer, 1]
             y, state, kept_layer = lstm(y, weight_ih, weight_hh, bias_ih, bias_hh, state, self._scratch)
             new[:, layer, 0], new[:, layer, 1] = state
-            y, kept_dropout = self._dropped(y, draws, layer + 1)
+            y, kept_dropout = self._dropped(y, draws, layer + 1, part)
             kept.append((kept_dropout, kept_layer))
         return y, kept
 
-    def _dropped(self, y: Array, draws: Any, draw: int) -> tuple[Array, tuple]:
+    def _dropped(self, y: Array, draws: Any, draw: int, part: slice) -> tuple[Array, tuple]:
         if draws is None:
             return y, ()
-        words = draws.bits(math.prod(y.shape[1:]), draw=draw)
-        return dropout(y, dropout_mask(words, self._task.dropout, self._dtype).reshape(y.shape))
+        task, (w, times, *_) = self._task, y.shape
+        words = draws.bits(times * task.batch * task.width, draw=draw).reshape(w, times, task.batch, task.width)
+        return dropout(y, dropout_mask(words[:, :, part], task.dropout, self._dtype))
 
     @np.errstate(all="ignore")  # a diverged model is a result, not a warning
     def evaluate(self, x: Array, buffers: Array | None = None) -> dict[str, float]:
@@ -313,14 +338,17 @@ class BoundLanguageModel:
         derivatives of the gates and of what came in. A CPU computes as many workers at once as there are threads, and keeps the derivatives of every
         layer apart; another device computes a chunk, and takes what is most: CuPy copies every operand of a stack of products that does not lie in
         the order of its indices, and makes a result apart where its place does not, which NumPy does not do.
+
+        With only some streams at once there are random words of all of them, the weights, and a second gradient.
         """
-        task, words = self._task, len(self._task.data.words)
-        one, layers, logits = self._sizes()
+        task, words, weights = self._task, len(self._task.data.words), 4 * self._task.width**2
+        one, layers, logits = self._sizes(task.at_once)
         kept = layers + (2 * (task.layers + 1) if task.dropout else 1) * one
         if self._xp is np:
-            together, each = threads(), kept + logits + task.layers * 5 * one + one
+            together, drawn, stays = threads(), 1, kept + logits + task.layers * 5 * one
+            each = stays + one
         else:
-            together, weights, matrix = task.chunk or workers, 4 * task.width**2, words * task.width
+            together, drawn, stays, matrix = task.chunk or workers, 2, kept, words * task.width
             each = max(
                 kept + 3 * weights,  # a layer, with what it makes of its weights
                 kept + one + 2 * logits + matrix,  # the decoder's derivative: its error's copy, and a result
@@ -332,6 +360,9 @@ class BoundLanguageModel:
                 + 2 * matrix
                 + 6 * words,  # the embedding's, when other layers are done with
             )
+        if task.at_once < task.batch:
+            drawn *= task.window * task.batch * task.width if task.dropout else 0
+            each = max(each, stays + max(drawn, 2 * weights)) + self._gradient.shape[1]
         return min(workers, together) * each * self._dtype.itemsize
 
     def evaluation_bytes(self) -> int:
@@ -340,7 +371,7 @@ class BoundLanguageModel:
         That is a window of one model at a time, of ``batch`` streams: what every layer computes, then the logits. A CPU keeps both; CuPy copies the
         decoder's matrix.
         """
-        task, (one, layers, logits) = self._task, self._sizes()
+        task, (one, layers, logits) = self._task, self._sizes(self._task.batch)
         state, weights, matrix = task.batch * task.width, 3 * 4 * task.width**2, len(task.data.words) * task.width
         here, there = layers + max(one + weights, logits), max(layers + one + weights, one + logits + matrix)
         return ((here if self._xp is np else there) + (2 * task.layers + 5) * state) * self._dtype.itemsize
@@ -352,16 +383,17 @@ class BoundLanguageModel:
         """
         if self._xp is not np:
             return 0, 0, 0
-        together, (one, layers, logits) = min(workers, threads()), self._sizes()
+        together, (one, layers, logits) = min(workers, threads()), self._sizes(self._task.at_once)
         gradients = together * (layers + logits + self._task.layers * 5 * one) * self._dtype.itemsize
-        evaluation = layers * self._dtype.itemsize
-        return gradients, evaluation, gradients + evaluation * (together > 1)
+        evaluation = self._sizes(self._task.batch)[1] * self._dtype.itemsize
+        used_again = 0 if together > 1 else layers * self._dtype.itemsize
+        return gradients, evaluation, gradients + evaluation - used_again
 
-    def _sizes(self) -> tuple[int, int, int]:
-        """Return, of one worker's window, the numbers of a layer's output, of all that the layers compute, and of the logits."""
-        task, tokens = self._task, self._task.window * self._task.batch
+    def _sizes(self, streams: int) -> tuple[int, int, int]:
+        """Return, of a window of some streams, the numbers of a layer's output, of all that the layers compute, and of the logits."""
+        task, tokens = self._task, self._task.window * streams
         one = tokens * task.width  # in a layer the cells and the output have the time before too
-        return one, task.layers * (7 * one + 2 * task.batch * task.width), tokens * len(task.data.words)
+        return one, task.layers * (7 * one + 2 * streams * task.width), tokens * len(task.data.words)
 
     def _mean_loss(self, x: Array, text: Array) -> float:
         xp, window, length = self._xp, self._task.window, len(text) - 1
@@ -375,7 +407,7 @@ class BoundLanguageModel:
     def _window_loss(self, model: dict[str, Array], words: Array, state: Array) -> Array:
         """Return the mean loss (1,) of a model's next window, without dropout; the hidden state goes on in place."""
         self._scratch.restart()
-        y = self._forward(model, words[:, :-1], state, state, None)[0]
+        y = self._forward(model, words[:, :-1], state, state, None, slice(None))[0]
         logits = self._xp.matmul(y.reshape(1, -1, self._task.width), model["embedding.weight"].swapaxes(1, 2))
         return word_loss(logits, model["decoder.bias"], words[:, 1:].reshape(1, -1))[0]
 

@@ -56,6 +56,19 @@ def _unbuffered(work: Callable[[slice], Result], rows: slice) -> Result:
     return work(rows)
 
 
+def check_at_once(chunk: int | None, samples: int | None, kind: str) -> None:
+    """Check how many workers, and how many samples of their minibatches, are to be computed at once; None: all.
+
+    Raises
+    ------
+    ValueError
+        One is no positive whole number; the line says what ``kind`` samples are of.
+    """
+    for name, value, what in (("chunk", chunk, "workers"), ("samples", samples, kind)):
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ValueError(f"{name} = {value!r}: write a positive whole number of {what}, or leave it out")
+
+
 def threads() -> int:
     """Return how many workers a CPU computes at once: the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

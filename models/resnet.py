@@ -53,8 +53,8 @@ class ResNet(ImageTask):
     shortcut
         Where a block changes its shape, the shortcut is ``"B"``: a 1x1 convolution with batch norm; or ``"A"``: every
         other pixel, with channels of zeros on both sides, without parameters.
-    data, batch, partition, alpha, reshuffle, partial, augment, chunk
-        As in :class:`models.images.ImageTask`.
+    data, batch, partition, alpha, reshuffle, partial, augment, chunk, samples
+        As in :class:`models.images.ImageTask`; ``samples`` is refused, for batch norm needs the whole minibatch.
 
     Raises
     ------
@@ -80,6 +80,11 @@ class ResNet(ImageTask):
             (b - a) % 2 or b < a for a, b in zip(self.widths, self.widths[1:], strict=False)
         ):
             raise ValueError(f'widths = {self.widths}: shortcut = "A" adds as many channels before as behind')
+        if self.samples is not None:
+            raise ValueError(
+                f"samples = {self.samples}: batch norm needs the whole minibatch; leave it out, and choose a smaller "
+                "batch or, on a GPU, chunk = 1"
+            )
 
     @property
     def tensors(self) -> dict[str, tuple[int, ...]]:

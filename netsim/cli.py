@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import warnings
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +21,7 @@ from netsim.checkpoint import Checkpoints, clear, remove_empty
 from netsim.commands.accounting import bytes_command, time_command
 from netsim.commands.check import check_command
 from netsim.commands.consensus import consensus_command
-from netsim.commands.plan import CannotFit, check_fits, plan_command
+from netsim.commands.plan import CannotFit, fitted, plan_command
 from netsim.commands.plot import draw, plot_command
 from netsim.commands.tune import pick, tune_command
 from netsim.console import check_folder, out, publish, show_sweep, training
@@ -104,7 +105,7 @@ def sweep_command(
     plan = config.load(source, data, steps, device, download)
     folder = out_folder or Path("results") / plan.name
     check_folder(folder)
-    check_fits(plan.experiments, _jobs(jobs))
+    plan = replace(plan, experiments=fitted(plan.experiments, _jobs(jobs)))
     _say(
         f"{plan.title}: {len(plan.experiments)} algorithms, {' and '.join(f'{len(g)} networks ({s})' for s, g in plan.grids.items())}"
     )
@@ -166,7 +167,7 @@ def run_command(
     network = config.at(plan, alpha, rate, sharing)
     kept = (out_folder or Path("results") / plan.name) / "checkpoints-run"
     check_folder(kept)
-    check_fits([experiment], 1)
+    (experiment,) = fitted([experiment], 1)
     with training(1, results.samples_per_step([experiment])) as (executor, progress):
         (run,) = results.train_all([experiment], executor, progress, Checkpoints(kept, every, resume))
         timeline = replay(run.trace, network, engine)

@@ -94,13 +94,14 @@ def resume(
     if tree is None:
         return None
     for what, now in _identity(experiment).items():
-        if tree["experiment"].get(what) != now:
+        was = tree["experiment"].get(what)
+        if was != now and (what != "task" or _unchunked(str(was)) != now):
             raise NetsimError(
-                f"{checkpoints.folder}: the checkpoint is of another experiment: {what} was {tree['experiment'].get(what)} and is {now}; "
+                f"{checkpoints.folder}: the checkpoint is of another experiment: {what} was {was} and is {now}; "
                 "restore that, or begin anew without resuming"
             )
     for what, now in _machine(experiment, xp).items():
-        if tree["machine"].get(what) != now:
+        if tree["machine"].get(what, now) != now:
             remark(
                 f"note: resumed with {what} {now} from a checkpoint with {tree['machine'].get(what)}: not bit-identical to an uninterrupted run"
             )
@@ -130,7 +131,7 @@ def _identity(experiment: Experiment) -> dict[str, str]:
         "record",
     )
     return {
-        "task": f"{_plain(experiment.task)}, tensors {tensors}",
+        "task": f"{_unchunked(_plain(experiment.task))}, tensors {tensors}",
         "algorithm": _plain(experiment.algorithm),
         "topology": f"{experiment.topology.name}, weights {_hashed(experiment.topology.weights)}",
         "learning rate": f"{rates[0]:g} at first, over all steps {_hashed(np.array(rates))}",
@@ -139,13 +140,22 @@ def _identity(experiment: Experiment) -> dict[str, str]:
 
 
 def _machine(experiment: Experiment, xp: ModuleType) -> dict[str, str]:
+    """Return what results depend on by their rounding alone."""
     recorded = provenance(experiment, xp)
-    return {what: str(recorded[what]) for what in ("device", "python", "numpy", "blas_threads")}
+    chunk = (
+        {} if xp is np else {"chunk": str(getattr(experiment.task, "chunk", None))}
+    )  # a CPU computes a worker a thread
+    return {what: str(recorded[what]) for what in ("device", "python", "numpy", "blas_threads")} | chunk
 
 
 def _plain(thing: Any) -> str:
     """Return the repr, without the address that Python puts where a class has none of its own."""
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))
+
+
+def _unchunked(task: str) -> str:
+    """Return the repr of a task, without the workers computed at once, and the samples where these are all; older checkpoints know no samples."""
+    return re.sub(r", chunk=(None|\d+)|, samples=None", "", task)
 
 
 def _hashed(array: np.ndarray) -> str:

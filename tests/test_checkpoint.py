@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from guard import guard
+from guard import allow_sync, guard
 from quadratic import Quadratic
 
 from algorithms import (
@@ -34,7 +34,7 @@ from algorithms import (
     StochasticQuantizer,
     TopK,
 )
-from models import MLP, digits
+from models import CNN, MLP, digits
 from netsim import Experiment, NetsimError, resume, topology, train
 from netsim.checkpoint import Checkpoints, checkpoints_in, read_newest, write_checkpoint
 
@@ -199,6 +199,27 @@ def test_another_machine_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(resume, "provenance", lambda *where: {**recorded(*where), "numpy": "0.1"})
     run = train(one, checkpoints=Checkpoints(tmp_path, resume=True))
     assert "resumed with numpy 0.1" in run.remarks[0] and "not bit-identical" in run.remarks[0]
+
+
+def of_images(device, **fields):
+    return Experiment(CNN(digits(80), batch=4, channels=(2,), **fields), DPSGD(), topology.ring(3), 4, device=device)
+
+
+def test_another_chunk_is_the_same_training(tmp_path):
+    interrupted(of_images("cpu"), 2, Checkpoints(tmp_path))
+    run = train(of_images("cpu", chunk=2), checkpoints=Checkpoints(tmp_path, resume=True))
+    whole = train(of_images("cpu"))
+    np.testing.assert_array_equal(run.x, whole.x)
+    assert run.history.equals(whole.history)
+    assert not run.remarks
+
+
+def test_another_chunk_is_said_where_it_may_change_the_rounding(tmp_path):
+    with allow_sync():
+        interrupted(of_images(guard), 2, Checkpoints(tmp_path))
+        run = train(of_images(guard, chunk=2), checkpoints=Checkpoints(tmp_path, resume=True))
+        np.testing.assert_allclose(run.x, train(of_images(guard)).x, rtol=1e-5, atol=1e-7)
+    assert run.remarks[0].startswith("note: resumed with chunk 2 from a checkpoint with None: not bit-identical")
 
 
 def test_buffers_and_draws_go_on(tmp_path):

@@ -252,6 +252,8 @@ NETWORKS = {
     "moved": ResNet(pictures(32), widths=(8, 16), blocks=1, batch=16, augment=True),
     "cnn": CNN(pictures(32), batch=16),
     "cnn of one": CNN(pictures(16), channels=(24,), batch=30),
+    "cnn in parts": CNN(pictures(32), batch=16, samples=6, partial=True),
+    "wide cnn in parts": CNN(pictures(8), channels=(128, 256), batch=2, samples=1),  # a second gradient
 }
 
 
@@ -277,7 +279,9 @@ def test_what_images_keep_on_a_cpu(network, monkeypatch):
         assert real - 1e5 < said < 1.1 * real + 1e6  # small arrays are not kept; scratch may take an array's place
 
 
-@pytest.mark.parametrize("network", ["narrow", "wide", "small batch", "cnn of one"])
+@pytest.mark.parametrize(
+    "network", ["narrow", "wide", "small batch", "cnn of one", "cnn in parts", "wide cnn in parts"]
+)
 def test_what_a_network_for_images_takes_on_a_cpu(network, monkeypatch):
     on_one_thread(monkeypatch)
     experiment = Experiment(NETWORKS[network], DPSGD(), topology.ring(3), 4, device="cpu", evaluate_every=2)
@@ -287,7 +291,9 @@ def test_what_a_network_for_images_takes_on_a_cpu(network, monkeypatch):
     assert 0.85 * found.total < peak < 1.02 * found.total
 
 
-@pytest.mark.parametrize("network", ["shortcut A", "wide", "small batch", "cnn", "cnn of one"])
+@pytest.mark.parametrize(
+    "network", ["shortcut A", "wide", "small batch", "cnn", "cnn of one", "cnn in parts", "wide cnn in parts"]
+)
 def test_what_a_network_for_images_takes_on_another_device_is_bounded(network):
     bound = NETWORKS[network].bind(3, 0, guard)
     x, buffers = (

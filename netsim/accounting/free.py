@@ -36,7 +36,8 @@ def container_left(root: Path = ROOT) -> int | None:
     """Return what control groups, version 2 or 1, leave to this process, in bytes; None: nothing limits it.
 
     That is the limit less what is in use, for the own group and every one around it; files that are cached and have not been read lately go when
-    memory is short, and are not counted as in use. Inside a container the mounted tree may begin at the container's own group, whatever its path is called.
+    memory is short, and are not counted as in use. Inside a container the mounted tree may begin at the container's own group,
+    whatever its path is called.
     """
     left = []
     for line in _lines(root / "proc/self/cgroup"):

@@ -3,10 +3,10 @@
 import io
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -59,13 +59,17 @@ def plan_command(
         experiments = plan.experiments
         first = experiments[0]
         xp, graph, tensors, dtype = device_namespace(first.device), first.topology, first.task.tensors, first.dtype
-        found = [memory_of(experiment) for experiment in experiments]
     else:
+        experiments = ()
         xp, graph, dtype = device_namespace(device or "auto"), topology.ring(workers or 8), "float32"
         tensors = load_shapes(str(shapes))
         found = [memory(method, tensors, graph, dtype, in_blocks=xp is np) for method in methods(str(shapes))]
         columns = tuple(name for name in COLUMNS if name not in ("activations", "data"))
-    free, need = free_bytes(xp), needed(found, together, xp is np and source is not None)
+    free, kept = free_bytes(xp), xp is np and source is not None
+    at_once = None
+    if source is not None:
+        _, found, at_once = _as_they_fit(experiments, free, lambda found: needed(found, together, kept), memory_of)
+    need = needed(found, together, kept)
     if as_json:
         known = {
             "source": source or shapes,
@@ -76,6 +80,7 @@ def plan_command(
             "device": device_name(xp),
             "free": free,
             "jobs": together,
+            "chunk": at_once,
             "needed": need,
         }
         rows = [{**asdict(one), "algorithm": repr(one.algorithm), "total": one.total} for one in found]
@@ -98,19 +103,23 @@ def plan_command(
             "the memory of some intermediate results, may need up to one stack of models less",
             soft_wrap=True,
         )
+    if at_once is not None:
+        taken = f"computed {at_once} at a time" if free is None or need <= free else "nor would those of one at a time"
+        console.print(f"activations of {graph.n} workers at once would not fit: {taken}", soft_wrap=True)
     console.print(_deployed_table(found))
     many = min(together, len(found))
     whose = f"{many} at a time, the largest, need" if many > 1 else "the largest needs"
-    kept = (
-        f", the models of the other {len(found) - many} included" if source and xp is np and len(found) > many else ""
-    )
+    others = f", the models of the other {len(found) - many} included" if kept and len(found) > many else ""
     console.print(
-        f"{whose} {format_bytes(need)}{kept}; free on {device_name(xp)}: {_said(free)}", markup=False, soft_wrap=True
+        f"{whose} {format_bytes(need)}{others}; free on {device_name(xp)}: {_said(free)}", markup=False, soft_wrap=True
     )
 
 
-def check_fits(experiments: Sequence[Experiment], jobs: int, rates: int | None = None) -> None:
-    """Refuse trainings that cannot fit the memory that their device has free.
+def fitted(experiments: Sequence[Experiment], jobs: int, rates: int | None = None) -> tuple[Experiment, ...]:
+    """Return trainings as they fit the memory that their device has free.
+
+    Where they do not as they are, off a CPU, and a task leaves its ``chunk`` open, that is set to half of the workers, or to the half of that, down
+    to 1: the first with which they fit. A line on stderr says so.
 
     Parameters
     ----------
@@ -128,33 +137,103 @@ def check_fits(experiments: Sequence[Experiment], jobs: int, rates: int | None =
         Together they need more. Where nobody knows what is free, nothing is refused; what is not known of a training is not counted.
     """
     xp = device_namespace(experiments[0].device)
-    free, found = free_bytes(xp), []
+    free = free_bytes(xp)
     if free is None:
-        return
-    for experiment in experiments:
-        try:
-            found.append(memory_of(experiment))
-        except NetsimError:  # not known from shapes; if it is a mistake, training names it
-            continue
-    on_cpu = xp is np
-    trained, kept = found * (rates or 1), on_cpu and rates is None
-    need = needed(trained, jobs, kept)
-    if need <= free:
-        return
+        return tuple(experiments)
+    kept = xp is np and rates is None
+
+    def need(found: list[Memory], together: int = jobs) -> int:
+        return needed(found * (rates or 1), together, kept)
+
+    fit = _as_they_fit(experiments, free, need, _memory_if_known)
+    if need(fit.found) > free:
+        raise CannotFit(_refusal(fit, device_name(xp), free, min(jobs, len(fit.found) * (rates or 1)), need))
+    if fit.at_once is not None:
+        n = experiments[0].topology.n
+        typer.echo(f"activations of {n} workers at once would not fit: computed {fit.at_once} at a time", err=True)
+    return fit.experiments
+
+
+class _Fit(NamedTuple):
+    experiments: tuple[Experiment, ...]
+    found: list[Memory]  # of those of which it is known
+    at_once: int | None  # workers whose activations are computed at once; None: as the tasks say
+
+
+def _as_they_fit(
+    experiments: Sequence[Experiment],
+    free: int | None,
+    need: Callable[[list[Memory]], int],
+    measure: Callable[[Experiment], Memory | None],
+) -> _Fit:
+    """Return experiments as they are, or with the largest chunk with which they fit, or with a chunk of 1."""
+
+    def measured(chosen: Sequence[Experiment], at_once: int | None) -> _Fit:
+        return _Fit(tuple(chosen), [one for each in chosen if (one := measure(each)) is not None], at_once)
+
+    fit = measured(experiments, None)
+    if free is None or device_namespace(experiments[0].device) is np:  # which computes a worker a thread
+        return fit
+    at_once = max((one.topology.n for one in experiments if _chunk_is_open(one.task)), default=1)
+    while at_once > 1 and need(fit.found) > free:
+        at_once //= 2
+        fit = measured(_in_chunks(experiments, at_once), at_once)
+    return fit
+
+
+def _chunk_is_open(task: Any) -> bool:
+    return is_dataclass(task) and getattr(task, "chunk", 0) is None
+
+
+def _in_chunks(experiments: Sequence[Experiment], at_once: int) -> list[Experiment]:
+    """Return experiments whose tasks compute so many workers at once, where these leave it open; one task stays one."""
+    tasks = {id(one.task): one.task for one in experiments}
+    chunked = {key: replace(task, chunk=at_once) if _chunk_is_open(task) else task for key, task in tasks.items()}
+    return [replace(one, task=chunked[id(one.task)]) for one in experiments]
+
+
+def _memory_if_known(experiment: Experiment) -> Memory | None:
+    try:
+        return memory_of(experiment)
+    except NetsimError:  # not known from shapes; if it is a mistake, training names it
+        return None
+
+
+def _refusal(fit: _Fit, device: str, free: int, together: int, need: Callable[..., int]) -> str:
+    """Return why trainings cannot fit, the table, and what would help."""
     table = io.StringIO()
-    Console(file=table, width=WIDTH).print(_device_table(found))
-    together = min(jobs, len(trained))
+    Console(file=table, width=WIDTH).print(_device_table(fit.found))
     many = f"{together} trainings at a time need" if together > 1 else "the training needs"
-    remedies = ["fewer workers", "a smaller batch"]
-    if not on_cpu:
-        remedies.append("chunk, so that fewer workers are computed at a time")
-    if any(experiment.dtype == "float64" for experiment in experiments):
+    alone = " even with the activations of one worker at a time" if fit.at_once == 1 else ""
+    tasks, remedies = [one.task for one in fit.experiments], ["fewer workers"]
+    if any(getattr(task, "batch", 1) != 1 for task in tasks):
+        remedies.append("a smaller batch")
+    if any((getattr(one.task, "chunk", None) or 1) > 1 and _off_cpu(one) for one in fit.experiments):
+        remedies.append("a smaller chunk, or none, so that one is chosen")
+    if any(map(_splits, tasks)):
+        remedies.append("samples, so that fewer of a minibatch are computed at a time")
+    if any(experiment.dtype == "float64" for experiment in fit.experiments):
         remedies.append('dtype = "float32"')
-    fitting = next((fewer for fewer in range(together - 1, 0, -1) if needed(trained, fewer, kept) <= free), None)
+    fitting = next((fewer for fewer in range(together - 1, 0, -1) if need(fit.found, fewer) <= free), None)
     if fitting:
-        remedies.insert(0, f"--jobs {fitting} ({format_bytes(needed(trained, fitting, kept))})")
-    said = f"{many} {format_bytes(need)} of memory, and {device_name(xp)} has {format_bytes(free)} free:"
-    raise CannotFit(f"{said}\n{table.getvalue()}what helps: {', '.join(remedies)}")
+        remedies.insert(0, f"--jobs {fitting} ({format_bytes(need(fit.found, fitting))})")
+    said = f"{many} {format_bytes(need(fit.found))} of memory{alone}, and {device} has {format_bytes(free)} free:"
+    return f"{said}\n{table.getvalue()}what helps: {', '.join(remedies)}"
+
+
+def _off_cpu(experiment: Experiment) -> bool:
+    return device_namespace(experiment.device) is not np
+
+
+def _splits(task: Any) -> bool:
+    """Return whether a task can compute fewer samples of a minibatch at once than it does."""
+    if not is_dataclass(task) or 1 in (getattr(task, "samples", 1), getattr(task, "batch", 1)):
+        return False
+    try:
+        replace(task, samples=1)  # type: ignore[type-var]
+    except ValueError:  # it has batch norm
+        return False
+    return True
 
 
 def _device_table(found: Sequence[Memory], columns: Sequence[str] = COLUMNS) -> Table:

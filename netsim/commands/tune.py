@@ -13,7 +13,7 @@ from rich.table import Table
 
 from netsim import config, results
 from netsim.commands.consensus import AsJson, Jobs, OnDevice, print_json
-from netsim.commands.plan import check_fits
+from netsim.commands.plan import fitted
 from netsim.config import Plan
 from netsim.console import check_folder, out, publish, show_tuning, training
 from netsim.errors import NetsimError
@@ -122,9 +122,8 @@ def pick(names: Sequence[str], classes: Sequence[str], wanted: str, source: str)
 
 
 def _tune_rates(plan: Plan, algorithm: str | None, source: str, command: str, jobs: int, as_json: bool) -> None:
-    experiments = _picked(plan, algorithm, source)
+    experiments = fitted(_picked(plan, algorithm, source), jobs, len(GRID))
     names = results.labels(experiments)
-    check_fits(experiments, jobs, len(GRID))
     with training(jobs) as (executor, progress):
         found = tune(experiments, names, plan.target, executor, progress)
     if as_json:
