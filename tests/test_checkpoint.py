@@ -358,9 +358,10 @@ def netsim(folder: Path, *words: str) -> list[str]:
     return [sys.executable, "-m", "netsim", *words]
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 @pytest.mark.parametrize("command", ["sweep", "run"])
-def test_a_command_that_was_stopped_goes_on(command, tmp_path):
-    """SIGTERM once the first checkpoint is there; the second call prints what a call that was left alone prints."""
+def test_a_command_that_was_stopped_goes_on(command, how, tmp_path):
+    """A signal once the first checkpoint is there; the second call prints what a call that was left alone prints."""
     network = ["--algorithm", "DPSGD", "--latency", "1 ms", "--bandwidth", "10 Mbit/s"] if command == "run" else []
     words = netsim(tmp_path, command, "small.toml", "--json", "--checkpoint-every", "40", *network)
     settings = {"cwd": tmp_path, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -369,7 +370,7 @@ def test_a_command_that_was_stopped_goes_on(command, tmp_path):
     deadline = time.monotonic() + 60
     while not list((tmp_path / "halted").rglob("step-*")) and time.monotonic() < deadline:
         time.sleep(0.01)
-    stopped.send_signal(signal.SIGTERM)
+    stopped.send_signal(how)
     _, said = stopped.communicate(timeout=60)
     assert stopped.returncode == 130 and "--resume" in said, said
     steps = [int(path.name.split("-")[1]) for path in (tmp_path / "halted").rglob("step-*")]
