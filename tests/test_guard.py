@@ -9,6 +9,7 @@ import pytest
 from guard import METHODS, MISSING_EVERYWHERE, MISSING_KEYWORDS, MISSING_NAMES, VALUES, GuardArray, allow_sync, guard
 
 from netsim import device
+from netsim.testing.guard import launches
 
 BOTH_WAYS = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow, operator.lt, operator.eq]
 
@@ -231,3 +232,48 @@ def test_random_streams_are_the_same_on_the_guard(shared, draw):
         assert isinstance(uniform, GuardArray) and uniform.dtype == dtype
         np.testing.assert_array_equal(uniform.get(), here.uniform(11, dtype, draw=draw))
     assert device.device_name(guard) == "guard"
+
+
+@pytest.mark.parametrize(
+    "compute, count",
+    [
+        (lambda x: x + 1, 1),
+        (lambda x: 2 * x @ x.T, 2),
+        (lambda x: -x > 0, 2),
+        (lambda x: guard.add(x, 1, out=x), 1),
+        (lambda x: x.sum(axis=0).max(), 2),
+        (lambda x: guard.linalg.norm(x), 1),
+        (lambda x: x[1:].T.reshape(3, 1)[None].view("int32").swapaxes(0, 1), 0),
+        (lambda x: guard.broadcast_to(x, (4, 2, 3)), 0),
+        (lambda x: guard.lib.stride_tricks.as_strided(x, (2, 2), (12, 4)), 0),
+        (lambda x: x.T.reshape(-1), 1),
+        (lambda x: guard.ascontiguousarray(x), 0),
+        (lambda x: guard.ascontiguousarray(x.T), 1),
+        (lambda x: x.astype("float32", copy=False), 0),
+        (lambda x: x[guard.arange(2)], 2),
+        (lambda x: guard.take_along_axis(x, x.astype("int64") * 0, axis=1), 3),
+        (lambda x: guard.empty((3, 4)), 0),
+        (lambda x: guard.zeros_like(x), 1),
+        (lambda x: guard.concatenate([x, x, x]), 3),
+        (lambda x: x[:, :0] + 1, 1),
+        (lambda x: guard.stack([x, x])[:, :, ::2] @ x[:, :2], 4),
+        (lambda x: guard.matmul(x, x.T, out=guard.empty((2, 2)).T), 2),
+    ],
+)
+def test_launches_are_what_computes_or_copies(x, compute, count):
+    with launches() as found:
+        compute(x)
+    assert found.total() == count, found
+    compute(x)
+    assert found.total() == count
+
+
+def test_launches_say_what_writes_and_what_they_were(x):
+    with launches() as found:
+        x[0] = 1.0
+        x[:, 1] += x[:, 2]
+        with launches() as inside:
+            guard.stack([x, x]).swapaxes(1, 2) @ x
+        x[...] += x
+    assert found == {"setitem": 1, "iadd": 2}  # Python writes back what x[:, 1] became, which CuPy sees
+    assert inside == {"stack": 2, "matmul": 1, "matmul's copy": 1}

@@ -65,6 +65,36 @@ def test_what_owns_memory(compute, made):
     assert space.live == 0
 
 
+@pytest.mark.parametrize(
+    "multiply, copied",
+    [
+        (lambda xp, x, y: x @ y, 0),
+        (lambda xp, x, y: y[0].T @ x[0].T, 0),  # two dimensions: the library is told to transpose
+        (lambda xp, x, y: x.swapaxes(1, 2) @ y[:, :40], 10 * 50 * 40 + 10 * 40 * 60),
+        (lambda xp, x, y: xp.matmul(x[:, :, ::2], y[:, ::2][:, :25]), 10 * 40 * 25 + 10 * 25 * 60),
+        (lambda xp, x, y: xp.matmul(x, y, out=xp.empty((10, 60, 40)).swapaxes(1, 2)), 10 * 40 * 60),
+    ],
+)
+def test_matrix_products_copy_on_a_device_what_is_not_in_order(multiply, copied):
+    tracemalloc.start()
+    try:
+        x, y = (guard.asarray(np.zeros(shape)) for shape in ((10, 40, 50), (10, 50, 60)))
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        result = multiply(guard, x, y)
+        most = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    made = 8 * result.size
+    assert most == pytest.approx(made + 8 * copied, abs=4000)
+    for copying in (False, True):
+        space = ShapeSpace(copying=copying)
+        x, y = space.empty((10, 40, 50)), space.empty((10, 50, 60))
+        before = space.live
+        multiply(space, x, y)
+        assert space.peak - before == made + 8 * copied * copying
+
+
 def test_operators_in_place_take_nothing_and_temporaries_go():
     space = ShapeSpace()
     x = space.ones((50, 40))

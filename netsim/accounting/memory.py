@@ -133,14 +133,15 @@ def memory(
     Returns
     -------
     Memory
-        What library functions take inside, and what an allocator keeps for later, is not in it.
+        What library functions take inside, but for the copies that matrix products make elsewhere than on a CPU, and what an allocator keeps for
+        later, is not in it.
 
     Raises
     ------
     NetsimError
         The algorithm cannot be run on shapes.
     """
-    space, recorder = ShapeSpace(), Recorder(topology)
+    space, recorder = ShapeSpace(copying=not in_blocks), Recorder(topology)
     kind = _InBlocks if in_blocks else Communicator
     comm = kind(topology, tensors, 0, space, dtype, recorder)  # type: ignore[arg-type]
     shape = (topology.n, parameters(tensors))

@@ -210,6 +210,9 @@ class ShapeSpace:
         Of the counts that are drawn.
     shared
         Arrays of the host that ``asarray`` hands on without a copy, as NumPy does; any other one is copied to the device.
+    copying
+        Matrix products copy what CuPy copies: operands of three or more dimensions that do not lie in the order of their indices, and results whose
+        place does not. False: nothing, as NumPy.
 
     Attributes
     ----------
@@ -221,9 +224,9 @@ class ShapeSpace:
 
     __name__ = "netsim.accounting.shape_array"
 
-    def __init__(self, seed: int = 0, shared: Iterable[np.ndarray] = ()) -> None:
+    def __init__(self, seed: int = 0, shared: Iterable[np.ndarray] = (), copying: bool = True) -> None:
         self.live = self.peak = self.copied = 0
-        self._shared = tuple(shared)
+        self._shared, self._copying = tuple(shared), copying
         self.draws = np.random.default_rng(seed)
         self.drew = False  # whether a count was drawn
         self.linalg = _Linalg(self)
@@ -259,7 +262,9 @@ class ShapeSpace:
         elif name in ELEMENTWISE or (isinstance(function, np.ufunc) and name != "matmul"):
             result = self._elementwise(name, function, args, new)
         elif name in RULES:
+            copies = self._copies(args, out) if name == "matmul" and self._copying else []
             result = self._by_rule(name, args, kwargs, new)
+            del copies
         else:
             raise NetsimError(
                 f"a dry run has no rule for the shape of {name}(): add one to netsim/accounting/shape_rules.py"
@@ -280,6 +285,11 @@ class ShapeSpace:
         view = bool(strides) and strides[0] is not None
         found = ShapeArray(self, shape, dtype, root=x if view else None, strides=strides[0] if view else None)
         return found._counted() if new and not view else found
+
+    def _copies(self, operands: tuple, out: ShapeArray | None) -> list[ShapeArray]:
+        places = [one for one in operands if one.ndim > 2] + ([] if out is None else [out])
+        apart = [one for one in places if one.strides != contiguous(one.shape, one.itemsize)]
+        return [ShapeArray(self, one.shape, one.dtype)._counted() for one in apart]
 
     def _make(self, name: str, function: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> ShapeArray:
         """Make an array: a large one, or one that is not yet written, only in name."""

@@ -6,10 +6,14 @@
 - names, ufunc keywords and keyword arguments that CuPy lacks do not exist (the tables below, taken from CuPy 14.2);
 - what makes the host wait for the device (bool, float, item, the number of nonzeros ...) needs ``allow_sync()``;
 - results of reductions and x[0] are arrays of no dimension, x[0] a view;
+- matrix products copy what CuPy copies: operands of three or more dimensions that do not lie in the order of their
+  indices, and results whose place does not;
+- ``launches()`` counts the operations that a device would be handed: views cost none;
 - ``guard.random`` does not exist: all draws come from keys.
 """
 
 import operator
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -85,8 +89,45 @@ VALUES = frozenset(
     {"T", "mT", "device", "dtype", "flags", "imag", "itemsize", "nbytes", "ndim", "real", "shape", "size", "strides"}
 )
 WAYS_IN = frozenset({"array", "asarray"})
+NO_LAUNCH = _words("empty empty_like broadcast_shapes result_type can_cast dtype")
+JOINING = _words("concat concatenate hstack stack vstack")
 
 _sync_allowed = False
+_launched: Counter[str] | None = None
+
+
+@contextmanager
+def launches() -> Iterator[Counter[str]]:
+    """Count by name, within the context, the operations that compute or copy.
+
+    A view, and memory without content, is none. Joining arrays is as many as there are. A matrix product is one, and one more
+    for each copy that it makes. What a function launches inside is not known here, so the number is a lower bound.
+    """
+    global _launched
+    before, _launched = _launched, Counter()
+    try:
+        yield _launched
+    finally:
+        _launched = before
+
+
+def _count(name: str, result: Any, *operands: Any) -> None:
+    if _launched is None or name in NO_LAUNCH:
+        return
+    arrays = [one for one in operands if isinstance(one, np.ndarray)]
+    if isinstance(result, np.ndarray) and (not result.size or any(np.may_share_memory(result, one) for one in arrays)):
+        return
+    _launched[name] += len(operands[0]) if name in JOINING else 1
+
+
+def _copies(operands: tuple[Any, ...], out: Any = None) -> list[np.ndarray]:
+    """Return the copies that CuPy makes for a matrix product; NumPy multiplies what it has, so that the numbers are its own."""
+    arrays = [one for one in operands if isinstance(one, np.ndarray) and one.ndim > 2]
+    arrays += [out] if isinstance(out, np.ndarray) else []
+    copied = [one.copy() for one in arrays if not one.flags.c_contiguous]
+    for _ in copied:
+        _count("matmul's copy", None)
+    return copied
 
 
 @contextmanager
@@ -151,9 +192,16 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             _refuse_sync(name)
         if name in WAYS_IN and args and isinstance(args[0], np.ndarray):
             args = (GuardArray(args[0].copy()), *args[1:])
-        result = _wrap(function(*_unwrap(args), **{key: _unwrap(value) for key, value in kwargs.items()}))
+        operands = _unwrap(args)
+        keywords = {key: _unwrap(value) for key, value in kwargs.items()}
+        copies = _copies(operands, keywords.get("out")) if name == "matmul" else []
+        found = function(*operands, **keywords)
         if isinstance(kwargs.get("out"), GuardArray):
+            _count(short, None, *operands)
             return kwargs["out"]
+        del copies
+        _count(short, found, *operands, getattr(function, "__self__", None))
+        result = _wrap(found)
         if name in ("allclose", "array_equal", "array_equiv"):
             return GuardArray(np.asarray(result))
         return result
@@ -202,11 +250,16 @@ class GuardArray:
         key = _index(key)
         if any(isinstance(part, np.ndarray) and part.dtype.kind == "b" for part in key):
             _refuse_sync("x[mask]")
-        # with an ellipsis x[0] is a view also where it has no dimension
-        return GuardArray(self._array[key if any(part is ... for part in key) else (*key, ...)])
+        found = self._array[_with_ellipsis(key)]
+        _count("getitem", found, self._array)
+        return GuardArray(found)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._array[_index(key)] = _operand(value)
+        key, value = _index(key), _operand(value)
+        place = self._array[_with_ellipsis(key)] if isinstance(value, np.ndarray) else None
+        self._array[key] = value
+        if place is None or place.__array_interface__ != value.__array_interface__:  # what x[key] += y writes back is there
+            _count("setitem", None)
 
     def __len__(self) -> int:
         return len(self._array)
@@ -244,12 +297,26 @@ def _index(key: Any) -> tuple[Any, ...]:
     return tuple(_unwrap(part) for part in (key if isinstance(key, tuple) else (key,)))
 
 
+def _with_ellipsis(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a key by which x[0] is a view also where it has no dimension."""
+    return key if any(part is ... for part in key) else (*key, ...)
+
+
 def _binary(operate: Callable[[Any, Any], Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    name = operate.__name__.strip("_")
+
+    def compute(*operands: Any) -> Any:
+        _count(name, None)
+        copies = _copies(operands) if name == "matmul" else []
+        result = operate(*operands)
+        del copies
+        return _wrap(result)
+
     def forward(self: GuardArray, other: Any) -> Any:
-        return _wrap(operate(self._array, _operand(other)))
+        return compute(self._array, _operand(other))
 
     def reflected(self: GuardArray, other: Any) -> Any:
-        return _wrap(operate(_operand(other), self._array))
+        return compute(_operand(other), self._array)
 
     return forward, reflected
 
@@ -257,17 +324,26 @@ def _binary(operate: Callable[[Any, Any], Any]) -> tuple[Callable[..., Any], Cal
 def _in_place(operate: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     def assign(self: GuardArray, other: Any) -> GuardArray:
         self._array = operate(self._array, _operand(other))
+        _count(operate.__name__.strip("_"), None)
         return self
 
     return assign
 
 
 def _unary(operate: Callable[[Any], Any]) -> Callable[[GuardArray], Any]:
-    return lambda self: _wrap(operate(self._array))
+    def apply(self: GuardArray) -> Any:
+        _count(operate.__name__.strip("_"), None)
+        return _wrap(operate(self._array))
+
+    return apply
 
 
 def _comparison(operate: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    return lambda self, other: _wrap(operate(self._array, _operand(other)))
+    def compare(self: GuardArray, other: Any) -> Any:
+        _count(operate.__name__.strip("_"), None)
+        return _wrap(operate(self._array, _operand(other)))
+
+    return compare
 
 
 for _name in _words("add sub mul truediv floordiv mod pow lshift rshift and or xor matmul"):
