@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from models import language_bytes
 from models.draws import HostKey, generator
 from models.images import named
 from models.layers.dropout import dropout, dropout_back, dropout_mask
@@ -332,68 +333,19 @@ class BoundLanguageModel:
         return {"loss": self._mean_loss(x[None], self._seen), "test_loss": test_loss, "perplexity": perplexity}
 
     def activation_bytes(self, workers: int) -> int:
-        """Return the bytes of activations, masks and scratch that are held at once while gradients are computed.
-
-        Of a worker that is a layer's gates, cells, their tanh and its output, the masks and what they made, the logits, and on the way back the
-        derivatives of the gates and of what came in. A CPU computes as many workers at once as there are threads, and keeps the derivatives of every
-        layer apart; another device computes a chunk, and takes what is most: CuPy copies every operand of a stack of products that does not lie in
-        the order of its indices, and makes a result apart where its place does not, which NumPy does not do.
-
-        With only some streams at once there are random words of all of them, the weights, and a second gradient.
-        """
-        task, words, weights = self._task, len(self._task.data.words), 4 * self._task.width**2
-        one, layers, logits = self._sizes(task.at_once)
-        kept = layers + (2 * (task.layers + 1) if task.dropout else 1) * one
-        if self._xp is np:
-            together, drawn, stays = threads(), 1, kept + logits + task.layers * 5 * one
-            each = stays + one
-        else:
-            together, drawn, stays, matrix = task.chunk or workers, 2, kept, words * task.width
-            each = max(
-                kept + 3 * weights,  # a layer, with what it makes of its weights
-                kept + one + 2 * logits + matrix,  # the decoder's derivative: its error's copy, and a result
-                kept
-                + 11 * one
-                + weights,  # a layer's: of what came out and in, of the gates, these once more, the output
-                layers // task.layers
-                + 6 * one
-                + 2 * matrix
-                + 6 * words,  # the embedding's, when other layers are done with
-            )
-        if task.at_once < task.batch:
-            drawn *= task.window * task.batch * task.width if task.dropout else 0
-            each = max(each, stays + max(drawn, 2 * weights)) + self._gradient.shape[1]
-        return min(workers, together) * each * self._dtype.itemsize
+        """Return the bytes of activations, masks and scratch that are held at once while gradients are computed: :mod:`models.language_bytes`."""
+        one = language_bytes.gradient(self._task, self._xp is np) * self._dtype.itemsize
+        return min(workers, threads() if self._xp is np else self._task.chunk or workers) * one
 
     def evaluation_bytes(self) -> int:
-        """Return the bytes of activations, logits and scratch that are held at once while a model is evaluated.
-
-        That is a window of one model at a time, of ``batch`` streams: what every layer computes, then the logits. A CPU keeps both; CuPy copies the
-        decoder's matrix.
-        """
-        task, (one, layers, logits) = self._task, self._sizes(self._task.batch)
-        state, weights, matrix = task.batch * task.width, 3 * 4 * task.width**2, len(task.data.words) * task.width
-        here, there = layers + max(one + weights, logits), max(layers + one + weights, one + logits + matrix)
-        return ((here if self._xp is np else there) + (2 * task.layers + 5) * state) * self._dtype.itemsize
+        """Return the bytes of activations, logits and scratch that are held at once while a model is evaluated: :mod:`models.language_bytes`."""
+        return language_bytes.evaluation(self._task, self._xp is np) * self._dtype.itemsize
 
     def lasting_bytes(self, workers: int) -> tuple[int, int, int]:
-        """Return the bytes of scratch that stay from step to step: of what gradients take, of what an evaluation takes, of both.
-
-        On a CPU every thread keeps its own, and the thread that evaluates is none of those that compute gradients, but where there is only one.
-        """
+        """Return the bytes of scratch that stay from step to step: of what gradients take, of what an evaluation takes, of both."""
         if self._xp is not np:
             return 0, 0, 0
-        together, (one, layers, logits) = min(workers, threads()), self._sizes(self._task.at_once)
-        gradients = together * (layers + logits + self._task.layers * 5 * one) * self._dtype.itemsize
-        evaluation = self._sizes(self._task.batch)[1] * self._dtype.itemsize
-        used_again = 0 if together > 1 else layers * self._dtype.itemsize
-        return gradients, evaluation, gradients + evaluation - used_again
-
-    def _sizes(self, streams: int) -> tuple[int, int, int]:
-        """Return, of a window of some streams, the numbers of a layer's output, of all that the layers compute, and of the logits."""
-        task, tokens = self._task, self._task.window * streams
-        one = tokens * task.width  # in a layer the cells and the output have the time before too
-        return one, task.layers * (7 * one + 2 * streams * task.width), tokens * len(task.data.words)
+        return language_bytes.lasting(self._task, min(workers, threads()), self._dtype.itemsize)
 
     def _mean_loss(self, x: Array, text: Array) -> float:
         xp, window, length = self._xp, self._task.window, len(text) - 1
