@@ -78,7 +78,7 @@ class CNN(ImageTask):
             parts.append(spread * random.standard_normal(math.prod(shape)))
         return np.concatenate(parts)
 
-    def forward(self, p: Named, x: Array, running: Named, training: bool) -> tuple[Array, list]:
+    def forward(self, p: Named, x: Array, running: Array, training: bool) -> tuple[Array, list]:
         """As :meth:`models.images.ImageTask.forward`."""
         kept: list = []
         for k in range(1, len(self.channels) + 1):
@@ -99,7 +99,7 @@ class CNN(ImageTask):
             kept_conv, y = kept.pop()
             dy = relu_back(average_pool_back(dx, 2), y)
             gradient[f"conv{k}.bias"][...] = dy.sum(axis=(1, 2, 3))
-            dx, gradient[f"conv{k}.weight"][...] = conv3x3_back(dy, kept_conv, want_dx=k > 1)
+            dx, _ = conv3x3_back(dy, kept_conv, k > 1, gradient[f"conv{k}.weight"])
 
     @property
     def kept_numbers(self) -> int:

@@ -99,8 +99,9 @@ def passing(network: Network, images: int, itemsize: int, training: bool) -> int
 def elsewhere(network: Network, images: int, itemsize: int, training: bool) -> int:
     """Return the bytes that a worker's minibatch takes on another device, where no memory is kept.
 
-    They are most at one of the 3x3 convolutions: beside what is kept of those before it and of the next one, it takes
-    columns, padded images, and what comes in and out; in training columns for both derivatives, and its weights four times.
+    They are most at one of the 3x3 convolutions: beside what is kept of those before it and of the next one, and what comes
+    in and out, it takes columns, and padded images of which they are made; in training those for one derivative, with a copy
+    of what came out and the products' parts, or for the other, with what came in; and its weights, with a stride twice.
     """
     convolutions, (sizes, others) = network.convolutions, network.arrays(False)
     outputs = sum(one.size for one in convolutions)
@@ -108,12 +109,14 @@ def elsewhere(network: Network, images: int, itemsize: int, training: bool) -> i
     most = 0
     for k, one in enumerate(convolutions):
         weights, border = 9 * one.inputs * one.outputs, (one.side + 2) ** 2
-        taken = (9 * one.inputs + (1 + 2 * training) * one.outputs) * one.pixels + one.inputs * border
+        columns = 9 * one.inputs * one.pixels + max(one.inputs * border, training * one.size)
+        columns += training * weights * one.pixels // conv.PIXELS
         if training and k:  # nobody asks for the images' derivative
-            read, every = (9, 1) if one.stride == 1 else (4, one.stride**2)
-            taken += (read * one.outputs + every * one.inputs) * one.pixels + one.outputs * border // every
+            read, every = (9, 1) if one.stride == 1 else (4, 2 * one.stride**2)
+            columns = max(columns, (read * one.outputs + every * one.inputs) * one.pixels + one.outputs * border)
+        taken = columns + (1 + 2 * training) * one.size
         taken += numbers * sum(other.size for other in convolutions[: k + 2]) // outputs
-        most = max(most, images * taken + (4 if training else 1) * weights)
+        most = max(most, images * taken + (2 if training and one.stride > 1 else 1) * weights)
     return (images * math.prod(network.image_shape) + most) * itemsize
 
 

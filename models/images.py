@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from models.augment import draw_moves, moved
 from models.batches import Batches
 from models.datasets import Dataset
 from models.dense import check_batch, evaluated_subset
-from models.draws import generator
 from models.image_bytes import Convolution, Sizes, elsewhere, kept, passing, times, total
 from models.layers.cross_entropy import cross_entropy, cross_entropy_back
 from models.layers.memory import forget
@@ -22,7 +22,6 @@ from models.partition import check_kind, split
 
 Array = Any
 Tensors = Mapping[str, tuple[int, ...]]
-PAD = 4  # pixels around an image before it is cropped at random
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,12 +107,10 @@ class ImageTask:
         """Return the (P,) float64 initial model of a seed."""
 
     @abstractmethod
-    def forward(
-        self, p: Mapping[str, Array], x: Array, running: Mapping[str, Array], training: bool
-    ) -> tuple[Array, list]:
+    def forward(self, p: Mapping[str, Array], x: Array, running: Array, training: bool) -> tuple[Array, list]:
         """Return the logits (w, B, classes) of images x (w, B, H, W, C), and what :meth:`backward` needs.
 
-        p and ``running`` are (w, …) views by name. In training, ``running`` is updated in place.
+        p are (w, …) views by name, ``running`` the (w, Q) running statistics. In training these are updated in place.
         """
 
     @abstractmethod
@@ -240,20 +237,20 @@ class ImageClassifier:
             raise ValueError(f"x has shape {x.shape}; this task is bound to (n, P) = {self._gradient.shape}")
         task, xp = self._task, self._xp
         index = self._batches.indices(step)
-        moves = self._draw(step, index.shape[1]) if task.augment else None
+        moves = draw_moves(self._n, index.shape[1], self._seed, step, xp, self._keys) if task.augment else None
         loss, buffers = xp.zeros(self._n, dtype=self._dtype), buffers.copy()
         batch = index.shape[1]
         at_once = min(task.samples or batch, batch)
 
         def work(rows: slice) -> None:
-            gradient, running = self._gradient[rows], named(task.statistics, buffers[rows])
+            gradient, running = self._gradient[rows], buffers[rows]
             more = gradient if at_once == batch else xp.empty_like(gradient)
             for first in range(0, batch, at_once):
                 part = slice(first, min(first + at_once, batch))
-                moved = None if moves is None else moves[rows, :, part]
+                own_moves = None if moves is None else moves[rows, :, part]
                 share = (part.stop - first) / batch
                 into = more if first else gradient
-                loss[rows] += self._part(x[rows], index[rows, part], moved, running, share, into)
+                loss[rows] += self._part(x[rows], index[rows, part], own_moves, running, share, into)
                 if first:
                     gradient += more
 
@@ -261,14 +258,15 @@ class ImageClassifier:
         return loss, self._gradient, buffers
 
     def _part(
-        self, x: Array, index: Array, moves: Array | None, running: Mapping[str, Array], share: float, gradient: Array
+        self, x: Array, index: Array, moves: Array | None, running: Array, share: float, gradient: Array
     ) -> Array:
         """Return the loss (w,) of some workers on part of their minibatch, times its share; so is what is written to ``gradient``."""
         task = self._task
         logits, kept = task.forward(named(self.tensors, x), self._pick(index, moves), running, True)
         loss, kept_loss = cross_entropy(logits, self._labels[index])
         error = cross_entropy_back(kept_loss)
-        error *= share
+        if share < 1:
+            error *= share
         task.backward(error, kept, named(self.tensors, gradient))
         return loss * share
 
@@ -351,38 +349,17 @@ class ImageClassifier:
                 found |= times(part, min(whole, threads() - 1)) + last
         return found
 
-    def _draw(self, step: int, batch: int) -> Array:
-        """Return (n, 3, batch) uint32: for every image where it is cropped, and whether it is mirrored."""
-        if self._keys is not None:
-            words = self._keys(self._seed, "augment", self._n, step, xp=self._xp).bits(3 * batch)
-            return words.reshape(self._n, 3, batch)
-        rows = [
-            generator(self._seed, "augment", worker, step).integers(1 << 32, size=3 * batch, dtype=np.uint32)
-            for worker in range(self._n)
-        ]
-        return self._xp.asarray(np.stack(rows)).reshape(self._n, 3, batch)
-
     def _pick(self, index: Array, moves: Array | None) -> Array:
         """Return the images (w, B, H, W, C) of indices (w, B), moved as drawn."""
-        xp = self._xp
         images = self._images[index]
         if moves is None:
-            return xp.ascontiguousarray(images.transpose(0, 1, 3, 4, 2))
-        workers, batch, channels, height, width = images.shape
-        padded = xp.empty((workers, batch, height + 2 * PAD, width + 2 * PAD, channels), dtype=images.dtype)
-        padded[...] = self._black
-        padded[:, :, PAD:-PAD, PAD:-PAD] = images.transpose(0, 1, 3, 4, 2)
-        down, right, mirror = (moves[:, part, :, None].astype("int64") for part in range(3))
-        rows = down % (2 * PAD + 1) + xp.arange(height)
-        columns = xp.arange(width)
-        columns = right % (2 * PAD + 1) + xp.where(mirror % 2 == 1, columns[::-1], columns)
-        worker, image = xp.arange(workers)[:, None, None, None], xp.arange(batch)[:, None, None]
-        return padded[worker, image, rows[:, :, :, None], columns[:, :, None, :]]
+            return self._xp.ascontiguousarray(images.transpose(0, 1, 3, 4, 2))
+        return moved(images, moves, self._black)
 
     def _measure(self, x: Array, buffers: Array, images: Array, labels: Array) -> tuple[float, float]:
         """Return mean loss and accuracy of one model; a part of the images at a time, on the threads of a CPU."""
         xp, at_once = self._xp, _at_once(self._xp)
-        p, running = named(self.tensors, x[None]), named(self._task.statistics, buffers[None])
+        p, running = named(self.tensors, x[None]), buffers[None]
 
         def work(part: slice) -> tuple[Array, Array]:
             chosen = slice(part.start * at_once, part.stop * at_once)

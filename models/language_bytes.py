@@ -26,7 +26,7 @@ def gradient(model: "LanguageModel", on_cpu: bool) -> int:
     else:
         drawn, stays, matrix = 2, kept, words * model.width
         most = max(
-            kept + 3 * weights,  # a layer, with what it makes of its weights
+            kept + 2 * one + weights,  # a layer, with what its gates are made of
             kept + one + 2 * logits + matrix,  # the decoder's derivative: its error's copy, and a result
             kept + 11 * one + weights,  # a layer's: of what came out and in, of the gates, these once more, the output
             layers // model.layers
@@ -47,8 +47,8 @@ def evaluation(model: "LanguageModel", on_cpu: bool) -> int:
     both; CuPy copies the decoder's matrix.
     """
     one, layers, logits = _sizes(model, model.batch)
-    state, weights, matrix = model.batch * model.width, 3 * 4 * model.width**2, len(model.data.words) * model.width
-    here, there = layers + max(one + weights, logits), max(layers + one + weights, one + logits + matrix)
+    state, weights, matrix = model.batch * model.width, 4 * model.width**2, len(model.data.words) * model.width
+    here, there = layers + max(one + 3 * weights, logits), max(layers + 3 * one + weights, one + logits + matrix)
     return (here if on_cpu else there) + (2 * model.layers + 5) * state
 
 

@@ -7,6 +7,8 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +17,7 @@ from array_api_compat import array_namespace
 from models.datasets import Dataset
 from models.draws import generator
 from models.image_bytes import Convolution
-from models.images import ImageTask
+from models.images import ImageTask, named
 from models.layers.conv import conv1x1, conv1x1_back, conv3x3, conv3x3_back
 from models.layers.linear import linear, linear_back
 from models.layers.norm import batch_norm, batch_norm_back, batch_norm_fixed
@@ -106,9 +108,8 @@ class ResNet(ImageTask):
     @property
     def statistics(self) -> dict[str, tuple[int, ...]]:
         """Ordered {name: shape}: the running mean and variance of every batch norm."""
-        norms = {name.removesuffix(".bias"): shape for name, shape in self.tensors.items() if name.endswith(".bias")}
-        del norms["linear"]
-        return {f"{norm}.running_{what}": shape for norm, shape in norms.items() for what in ("mean", "var")}
+        names = ("mean", "var")
+        return {f"{norm}.running_{what}": (width,) for norm, width, _ in self._norms() for what in names}
 
     def initial(self, seed: int) -> np.ndarray:
         """Return the (P,) float64 initial model of a seed."""
@@ -122,13 +123,22 @@ class ResNet(ImageTask):
                 parts.append(np.full(shape, float(name.endswith("weight"))))
         return np.concatenate([part.ravel() for part in parts])
 
-    def forward(self, p: Named, x: Array, running: Named, training: bool) -> tuple[Array, list]:
+    def forward(self, p: Named, x: Array, running: Array, training: bool) -> tuple[Array, list]:
         """As :meth:`models.images.ImageTask.forward`."""
+        xp, samples = array_namespace(x), x.shape[1]
         kept: list = [p]
-        x = _conv_norm("conv1", "bn1", p, x, 1, running, training, kept, rectify=True)
+        moments = xp.empty_like(running) if training else running  # of the batch, or those to normalise by
+        by_name = named(self.statistics, moments)
+        x = _conv_norm("conv1", "bn1", p, x, 1, by_name, training, kept, rectify=True)
         kept.append(x)
         for block in self._blocks():
-            x = self._block(block, p, x, running, training, kept)
+            x = self._block(block, p, x, by_name, training, kept)
+        if training:
+            sizes = tuple((channels, samples * pixels) for _, channels, pixels in self._norms())
+            moments *= _unbiased(sizes, xp, moments.dtype)
+            moments *= MOMENTUM
+            running *= 1 - MOMENTUM
+            running += moments
         side = x.shape[2]
         pooled = average_pool(x, side)[:, :, 0, 0]
         logits, kept_linear = linear(pooled, p["linear.weight"], p["linear.bias"])
@@ -144,15 +154,15 @@ class ResNet(ImageTask):
             dx = self._block_back(block, dx, kept, gradient)
         _conv_norm_back("conv1", "bn1", dx, kept, gradient, kept.pop(), want_dx=False)
 
-    def _block(self, block: Block, p: Named, x: Array, running: Named, training: bool, kept: list) -> Array:
+    def _block(self, block: Block, p: Named, x: Array, moments: Named, training: bool, kept: list) -> Array:
         name, stride = block.name, block.stride
-        y = _conv_norm(f"{name}.conv1", f"{name}.bn1", p, x, stride, running, training, kept, rectify=True)
+        y = _conv_norm(f"{name}.conv1", f"{name}.bn1", p, x, stride, moments, training, kept, rectify=True)
         kept.append(y)
         if self._projects(block):
-            x = _conv_norm(f"{name}.shortcut.0", f"{name}.shortcut.1", p, x, stride, running, training, kept)
+            x = _conv_norm(f"{name}.shortcut.0", f"{name}.shortcut.1", p, x, stride, moments, training, kept)
         elif stride > 1 or block.inputs != block.outputs:
             x = _widened(x[:, :, ::stride, ::stride], block.outputs)
-        z = _conv_norm(f"{name}.conv2", f"{name}.bn2", p, y, 1, running, training, kept, x, rectify=True)
+        z = _conv_norm(f"{name}.conv2", f"{name}.bn2", p, y, 1, moments, training, kept, x, rectify=True)
         kept.append(z)
         return z
 
@@ -213,6 +223,13 @@ class ResNet(ImageTask):
                 most = max(most, block.outputs * pixels)
         return dict(found), others + most
 
+    def _norms(self) -> Iterator[tuple[str, int, int]]:
+        """Yield name, channels and pixels of every batch norm."""
+        yield "bn1", self.widths[0], self.image_shape[1] ** 2
+        for block in self._blocks():
+            for name in ("bn1", "bn2", "shortcut.1")[: 2 + self._projects(block)]:
+                yield f"{block.name}.{name}", block.outputs, (-(-block.side // block.stride)) ** 2
+
     def _blocks(self) -> Iterator[Block]:
         inputs, side = self.widths[0], self.image_shape[1]
         for stage, outputs in enumerate(self.widths):
@@ -247,6 +264,13 @@ def _norm_shapes(name: str, channels: int) -> dict[str, tuple[int, ...]]:
     return {f"{name}.weight": (channels,), f"{name}.bias": (channels,)}
 
 
+@lru_cache(maxsize=8)
+def _unbiased(sizes: tuple[tuple[int, int], ...], xp: ModuleType, dtype: Any) -> Array:
+    """Return (Q,) factors that leave means and make variances unbiased, of so many channels and numbers in each of these."""
+    factors = [np.repeat((1.0, count / max(1, count - 1)), channels) for channels, count in sizes]
+    return xp.asarray(np.concatenate(factors), dtype=dtype)
+
+
 def _widened(x: Array, channels: int) -> Array:
     """Return x with channels of zeros on both sides."""
     xp = array_namespace(x)
@@ -262,24 +286,20 @@ def _conv_norm(
     p: Named,
     x: Array,
     stride: int,
-    running: Named,
+    moments: Named,
     training: bool,
     kept: list,
     more: Array | None = None,
     rectify: bool = False,
 ) -> Array:
-    """Convolve and normalise: by the batch in training, which moves the running statistics, else by these."""
+    """Convolve and normalise: by the batch in training, whose moments are written, else by the moments given."""
     weight = p[f"{conv}.weight"]
     y, kept_conv = (conv3x3 if weight.shape[-1] == 3 else conv1x1)(x, weight, stride)
     weight, bias = p[f"{norm}.weight"], p[f"{norm}.bias"]
-    old_mean, old_variance = running[f"{norm}.running_mean"], running[f"{norm}.running_var"]
+    statistics = moments[f"{norm}.running_mean"], moments[f"{norm}.running_var"]
     if not training:
-        return batch_norm_fixed(y, weight, bias, old_mean, old_variance, more, rectify)
-    count = y.size // (len(y) * y.shape[-1])
-    y, mean, variance, kept_norm = batch_norm(y, weight, bias, more, rectify)
-    for old, new in ((old_mean, mean), (old_variance, variance * (count / max(1, count - 1)))):  # unbiased
-        old *= 1 - MOMENTUM
-        old += MOMENTUM * new
+        return batch_norm_fixed(y, weight, bias, *statistics, more, rectify)
+    y, _, _, kept_norm = batch_norm(y, weight, bias, more, rectify, statistics)
     kept.append((kept_conv, kept_norm))
     return y
 
@@ -294,5 +314,5 @@ def _conv_norm_back(
     if weight.shape[-1] == 1:
         dx, weight[...] = conv1x1_back(dy, kept_conv)
     else:
-        dx, weight[...] = conv3x3_back(dy, kept_conv, want_dx)
+        dx, _ = conv3x3_back(dy, kept_conv, want_dx, weight)
     return dx

@@ -98,6 +98,19 @@ def test_lstm_of_many_workers_is_many_lstms_bit_for_bit(size):
             np.testing.assert_array_equal(many[worker], one[0])
 
 
+@settings(deadline=None, max_examples=30)
+@given(size=sizes, carried=st.booleans())
+def test_lstm_by_fewer_operations_is_the_same(size, carried):
+    arrays = arguments(**size)
+    y, (h, c), kept = forward(arrays)
+    there, state, kept_there = forward([guard.asarray(a) for a in arrays])
+    dy, dstate = np.cos(y), (h + 1, c - 1) if carried else None
+    *ours, ours_d = lstm_back(dy, kept, dstate)
+    *theirs, theirs_d = lstm_back(guard.asarray(dy), kept_there, tuple(map(guard.asarray, dstate)) if carried else None)
+    for one, other in zip([y, h, c, *ours, *ours_d], [there, *state, *theirs, *theirs_d], strict=True):
+        np.testing.assert_allclose(other.get(), one, rtol=1e-12, atol=1e-13)
+
+
 def test_lstm_leaves_its_arguments_as_they_are():
     arrays = arguments(2, 3, 2, 4, 5, 0)
     before = [a.copy() for a in arrays]

@@ -62,45 +62,47 @@ def conv3x3(x: Array, weight: Array, stride: int = 1) -> tuple[Array, tuple]:
     return y, (x, weight, stride)
 
 
-def conv3x3_back(dy: Array, kept: tuple, want_dx: bool = True) -> tuple[Array | None, Array]:
+def conv3x3_back(dy: Array, kept: tuple, want_dx: bool = True, out: Array | None = None) -> tuple[Array | None, Array]:
     """Return the derivatives of :func:`conv3x3` with respect to x (None unless wanted) and weight, given that of y.
 
-    That of x is a convolution of dy with the kernels turned round.
+    That of x is a convolution of dy with the kernels turned round. That of the weight is written to ``out`` where given.
 
     Elsewhere than on a CPU that of the weight takes the columns of x, w B H W 9 C numbers for all samples at once, a copy of
-    dy, and no more than out / 4096 of these columns beside them (see :func:`_by_kernels`); that of x then takes the columns
-    of dy, w B H W 9 out numbers with stride 1, while those of x are still there.
+    dy, and no more than out / 4096 of these columns beside them (see :func:`_by_kernels`); when these are gone, that of x
+    takes the columns of dy, w B H W 9 out numbers with stride 1.
     """
     x, weight, stride = kept
     xp = array_namespace(x)
     workers, outputs, inputs = weight.shape[:3]
     if stride == 1 and isinstance(x, np.ndarray):
         turned = weight[..., ::-1, ::-1].transpose(0, 3, 4, 1, 2)
-        dweight = winograd.correlate(dy, x).transpose(0, 2, 4, 1, 3)
+        dweight = winograd.correlate(dy, x).transpose(0, 2, 4, 1, 3)[:, None].sum(axis=1, out=out)
         return winograd.convolve(dy, turned) if want_dx else None, dweight
-    matrix = xp.zeros((workers, outputs, 9 * inputs), dtype=x.dtype)
-    for part, columns in _columns(xp, x, 3, stride, (1, 1)):
-        flat = dy[part].reshape(*columns.shape[:2], outputs)
-        matrix[part[0]] += _by_kernels(xp, flat, columns)
-    dweight = matrix.reshape(workers, outputs, 3, 3, inputs).transpose(0, 1, 4, 2, 3)
-    if not want_dx:
-        return None, dweight
-    return (_turned if stride == 1 else _spread)(xp, dy, weight, x.shape), dweight
+    parts = _by_kernels(xp, dy, x, stride).reshape(workers, -1, outputs, 3, 3, inputs)
+    dweight = parts.transpose(0, 1, 2, 5, 3, 4).sum(axis=1, out=out)
+    del parts
+    return (_turned if stride == 1 else _spread)(xp, dy, weight, x.shape) if want_dx else None, dweight
 
 
-def _by_kernels(xp: ModuleType, dy: Array, columns: Array) -> Array:
-    """Return dy' columns, (w, out, 9 C), of dy (w, pixels, out) and columns (w, pixels, 9 C).
+def _by_kernels(xp: ModuleType, dy: Array, x: Array, stride: int) -> Array:
+    """Return parts of dy' columns, (w, parts, out, 9 C), which have to be added up.
 
     That is a small matrix, each number of which is a sum over all pixels: one product of a GPU's would occupy a few of its
-    multiprocessors. So they are split into parts, of 4096 pixels or more, whose products are added up; a CPU's blocks are not.
+    multiprocessors. So it has parts, of 4096 pixels or more. A CPU's blocks are added at once.
     """
-    workers, pixels, outputs = dy.shape
+    workers, outputs = len(dy), dy.shape[-1]
     if isinstance(dy, np.ndarray):
-        return xp.matmul(dy.swapaxes(1, 2), columns)
+        found = np.zeros((workers, 1, outputs, 9 * x.shape[-1]), dtype=x.dtype)
+        for part, columns in _columns(xp, x, 3, stride, (1, 1)):
+            flat = dy[part].reshape(*columns.shape[:2], outputs)
+            found[part[0], 0] += np.matmul(flat.swapaxes(1, 2), columns)
+        return found
+    flat, columns = dy.reshape(workers, -1, outputs), _all_columns(xp, x, 3, stride, (1, 1))
+    pixels = flat.shape[1]
     most = 1 << max(0, (pixels // PIXELS).bit_length() - 1)
     parts = math.gcd(pixels, most)  # the largest power of two up to ``most`` that divides the pixels
-    dy, columns = (one.reshape(workers * parts, pixels // parts, -1) for one in (dy, columns))
-    return xp.matmul(dy.swapaxes(1, 2), columns).reshape(workers, parts, outputs, -1).sum(axis=1)
+    flat, columns = (one.reshape(workers * parts, pixels // parts, -1) for one in (flat, columns))
+    return xp.matmul(flat.swapaxes(1, 2), columns).reshape(workers, parts, outputs, -1)
 
 
 def _turned(xp: ModuleType, dy: Array, weight: Array, shape: tuple[int, ...]) -> Array:
@@ -121,10 +123,10 @@ def _spread(xp: ModuleType, dy: Array, weight: Array, shape: tuple[int, ...]) ->
     workers, outputs, inputs = weight.shape[:3]
     matrix = xp.zeros((workers, 2, 2, outputs, 2, 2, inputs), dtype=dy.dtype)
     kernel = weight.transpose(0, 3, 4, 1, 2)
-    taps = [(p, d, p + 1 - 2 * d) for p in (0, 1) for d in (0, 1) if p + 1 - 2 * d >= 0]
-    for p, d, k in taps:
-        for q, e, l in taps:
-            matrix[:, d, e, :, p, q] = kernel[:, k, l]
+    taps = (0, slice(0, 2), slice(1, 3)), (1, slice(1, 2), slice(0, 1))
+    for d, p, k in taps:
+        for e, q, l in taps:
+            matrix[:, d, e, :, p, q] = kernel[:, k, l].transpose(0, 3, 1, 2, 4)
     matrix = matrix.reshape(workers, 4 * outputs, 4 * inputs)
     samples, rows, cols = dy.shape[1:4]
     dx = empty(xp, (workers, samples, rows, 2, cols, 2, inputs), dy.dtype)
@@ -180,27 +182,44 @@ def _columns(
     Columns are (workers, pixels, size * size * C), in memory that the next ones are written to. ``pad`` is how many
     zeros stand before and behind the rows and columns of an image.
     """
-    workers, samples, height, width, channels = x.shape
-    rows, cols = ((length + sum(pad) - size) // stride + 1 for length in (height, width))
-    together, each = workers, samples
-    if isinstance(x, np.ndarray):
-        together, each = 1, min(samples, max(1, CACHE // (rows * cols * size**2 * channels * x.itemsize)))
-    padded = xp.zeros((together, each, height + sum(pad), width + sum(pad), channels), dtype=x.dtype)
-    inside = padded[:, :, pad[0] : pad[0] + height, pad[0] : pad[0] + width]
-    down, across = padded.strides[2:4]
-    windows = xp.lib.stride_tricks.as_strided(  # three pixels side by side lie side by side already
-        padded,
-        (together, each, rows, cols, size, size * channels),
-        (*padded.strides[:2], stride * down, stride * across, down, padded.strides[4]),
-    )
+    if not isinstance(x, np.ndarray):
+        yield (slice(None), slice(None)), _all_columns(xp, x, size, stride, pad)
+        return
+    workers, samples = x.shape[:2]
+    pixels = math.prod((length + sum(pad) - size) // stride + 1 for length in x.shape[2:4])
+    each = min(samples, max(1, CACHE // (pixels * size**2 * x.shape[-1] * x.itemsize)))
+    inside, windows = _windows(xp, (1, each, *x.shape[2:]), x.dtype, size, stride, pad)
     columns = _scratch(xp, windows.shape, x.dtype)
-    for first in range(0, workers, together):
+    for worker in range(workers):
         for sample in range(0, samples, each):
-            part = slice(first, first + together), slice(sample, min(sample + each, samples))
+            part = slice(worker, worker + 1), slice(sample, min(sample + each, samples))
             count = part[1].stop - sample
             inside[:, :count] = x[part]
             columns[:, :count] = windows[:, :count]
-            yield part, columns[:, :count].reshape(together, count * rows * cols, -1)
+            yield part, columns[:, :count].reshape(1, count * pixels, -1)
+
+
+def _all_columns(xp: ModuleType, x: Array, size: int, stride: int, pad: tuple[int, int]) -> Array:
+    """Return the columns of all samples of all workers."""
+    inside, windows = _windows(xp, x.shape, x.dtype, size, stride, pad)
+    inside[...] = x
+    return windows.reshape(len(x), math.prod(windows.shape[1:4]), -1)
+
+
+def _windows(
+    xp: ModuleType, shape: tuple[int, ...], dtype: Any, size: int, stride: int, pad: tuple[int, int]
+) -> tuple[Array, Array]:
+    """Return two views of zeros: where images (w, B, H, W, C) are to be written, and the neighbourhoods of their pixels."""
+    workers, samples, height, width, channels = shape
+    rows, cols = ((length + sum(pad) - size) // stride + 1 for length in (height, width))
+    padded = xp.zeros((workers, samples, height + sum(pad), width + sum(pad), channels), dtype=dtype)
+    down, across = padded.strides[2:4]
+    windows = xp.lib.stride_tricks.as_strided(  # three pixels side by side lie side by side already
+        padded,
+        (workers, samples, rows, cols, size, size * channels),
+        (*padded.strides[:2], stride * down, stride * across, down, padded.strides[4]),
+    )
+    return padded[:, :, pad[0] : pad[0] + height, pad[0] : pad[0] + width], windows
 
 
 def _scratch(xp: ModuleType, shape: tuple[int, ...], dtype: Any) -> Array:

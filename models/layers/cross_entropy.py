@@ -26,14 +26,13 @@ def cross_entropy(logits: Array, labels: Array) -> tuple[Array, tuple]:
     xp = array_namespace(logits)
     shifted = logits - logits.max(axis=2, keepdims=True)
     right = labels[:, :, None] == xp.arange(logits.shape[2])
-    total = xp.exp(shifted).sum(axis=2)
+    power = xp.exp(shifted)
+    total = power.sum(axis=2)
     loss = (xp.log(total) - (shifted * right).sum(axis=2)).mean(axis=1)
-    return loss, (shifted, total, right)
+    return loss, (power, total, right)
 
 
 def cross_entropy_back(kept: tuple) -> Array:
     """Return the derivative of every worker's own loss with respect to its logits: (w, B, classes)."""
-    shifted, total, right = kept
-    xp = array_namespace(shifted)
-    probability = xp.exp(shifted) / total[:, :, None]
-    return (probability - right) * (1.0 / shifted.shape[1])
+    power, total, right = kept
+    return (power / total[:, :, None] - right) * (1.0 / power.shape[1])

@@ -9,10 +9,7 @@ With s the logistic function, i, f, g, o the quarters of z in this order:
 The part of z that depends on x alone is one matrix product for all gates and all times; so is, on the way back, every derivative but the
 recurrence's own. s(a) = (1 + tanh(a / 2)) / 2, so one call of tanh serves all four gates.
 
-CuPy copies every operand of a stack of products that does not lie in the order of its indices. So, elsewhere than on a CPU,
-what several products read is laid out for them once, and what every time's product reads lies by times, then by workers:
-those of h and of the gates' derivatives. On the way back what does not wait for the recurrence is computed there for all times
-at once, in few large operations; a CPU does it time by time, in its cache.
+On another device than a CPU the same is done by fewer operations: :mod:`models.layers.lstm_steps`.
 """
 
 from typing import Any
@@ -20,6 +17,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
+from models.layers import lstm_steps
 from models.layers.scratch import Scratch
 
 Array = Any
@@ -60,6 +58,8 @@ def lstm(
         What :func:`lstm_back` needs.
     """
     xp = array_namespace(x)
+    if not isinstance(x, np.ndarray):
+        return lstm_steps.forward(x, weight_ih, weight_hh, bias_ih, bias_hh, state)
     w, T, B, D = x.shape
     h = weight_hh.shape[2]
     half, shift = _logistic(xp, h, x.dtype)
@@ -69,19 +69,14 @@ def lstm(
     empty = (scratch or Scratch()).empty
     gates = empty(xp, (w, T, B, 4 * h), x.dtype)
     xp.matmul(x.reshape(w, T * B, D), into, out=gates.reshape(w, T * B, 4 * h))
-    ys = empty(xp, (T + 1, w, B, h), x.dtype).swapaxes(0, 1)
-    cells = empty(xp, (w, T + 1, B, h), x.dtype)
+    ys, cells = empty(xp, (w, T + 1, B, h), x.dtype), empty(xp, (w, T + 1, B, h), x.dtype)
     ys[:, 0], cells[:, 0] = state
     squashed = empty(xp, (w, T, B, h), x.dtype)
     product, part = xp.empty((w, B, 4 * h), dtype=x.dtype), xp.empty((w, B, h), dtype=x.dtype)
-    on_cpu = isinstance(x, np.ndarray)
-    if not on_cpu:
-        gates += bias[:, None]
     for t in range(T):
         z, c = gates[:, t], cells[:, t + 1]
         z += xp.matmul(ys[:, t], again, out=product)
-        if on_cpu:  # where z is in the cache
-            z += bias
+        z += bias
         xp.tanh(z, out=z)
         z *= half
         z += shift
@@ -117,43 +112,19 @@ def lstm_back(
         In the shapes of :func:`lstm`'s arguments.
     """
     xp = array_namespace(dy)
-    x, weight_ih, weight_hh, _, ys, *_ = kept
+    if not isinstance(dy, np.ndarray):
+        return lstm_steps.back(dy, kept, dstate, out)
+    x, weight_ih, weight_hh, gates, ys, cells, squashed = kept
     w, T, B, D = x.shape
     h = weight_hh.shape[2]
+    slope_at_one, slope_at_zero = _slope(xp, h, x.dtype)
     dh, dc = xp.zeros((w, B, h), dtype=x.dtype), xp.zeros((w, B, h), dtype=x.dtype)
     if dstate is not None:
         dh += dstate[0]
         dc += dstate[1]
     empty = (scratch or Scratch()).empty
-    dgates = empty(xp, (T, w, B, 4 * h), x.dtype).swapaxes(0, 1)
-    on_cpu = isinstance(dy, np.ndarray)
-    (_back_by_time if on_cpu else _back_at_once)(dy, kept, dh, dc, dgates)
-    flat = dgates.reshape(w, T * B, 4 * h)
-    del dgates
-    rows = flat.swapaxes(1, 2) if on_cpu else xp.ascontiguousarray(flat.swapaxes(1, 2))
-    if out is None:
-        out = tuple(xp.empty((w, 4 * h, *rest), dtype=x.dtype) for rest in ((D,), (h,), (), ()))
-    dweight_ih, dweight_hh, dbias_ih, dbias_hh = out
-    xp.matmul(rows, x.reshape(w, T * B, D), out=dweight_ih)
-    xp.matmul(rows, ys[:, :-1].reshape(w, T * B, h), out=dweight_hh)
-    if on_cpu:
-        xp.matmul(rows, xp.ones((T * B, 1), dtype=x.dtype), out=dbias_ih[:, :, None])
-    else:
-        dbias_ih[...] = xp.matmul(xp.ones((w, 1, T * B), dtype=x.dtype), flat)[:, 0]
-    dbias_hh[...] = dbias_ih
-    del rows
-    dx = empty(xp, x.shape, x.dtype)
-    xp.matmul(flat, weight_ih, out=dx.reshape(w, T * B, D))
-    return dx, dweight_ih, dweight_hh, dbias_ih, dbias_hh, (dh, dc)
-
-
-def _back_by_time(dy: Array, kept: tuple, dh: Array, dc: Array, dgates: Array) -> None:
-    """Go back through the times: write the derivatives of the gates' z, (w, T, B, 4h), and those of the first state over dh and dc."""
-    xp = array_namespace(dy)
-    _, _, weight_hh, gates, _, cells, squashed = kept
-    h, part = dh.shape[2], xp.empty_like(dh)
-    slope_at_one, slope_at_zero = _slope(xp, h, dh.dtype)
-    for t in reversed(range(dy.shape[1])):
+    dgates, part = empty(xp, (w, T, B, 4 * h), x.dtype), xp.empty((w, B, h), dtype=x.dtype)
+    for t in reversed(range(T)):
         a, d, s = gates[:, t], dgates[:, t], squashed[:, t]
         i, f, g, o = _quarters(a, h)
         xp.subtract(slope_at_one, a, out=d)  # the four gates' slopes: a (1 - a), and 1 - a a for g
@@ -172,38 +143,18 @@ def _back_by_time(dy: Array, kept: tuple, dh: Array, dc: Array, dgates: Array) -
         dg *= xp.multiply(dc, i, out=part)
         dc *= f
         xp.matmul(d, weight_hh, out=dh)
-
-
-def _back_at_once(dy: Array, kept: tuple, dh: Array, dc: Array, dgates: Array) -> None:
-    """As :func:`_back_by_time`. With the gates' slopes s' it is
-
-        dh += dy;  dc += dh o (1 - tanh(c)^2);  dz_i, dz_f, dz_g = dc (g s'_i, c_before s'_f, i s'_g);  dz_o = dh tanh(c) s'_o
-
-    and of the products all but the one with dh or dc are the same whatever comes back.
-    """
-    xp = array_namespace(dy)
-    _, _, weight_hh, gates, _, cells, squashed = kept
-    w, T, B, h = dy.shape
-    one, zero = _slope(xp, h, dh.dtype)
-    xp.subtract(one, gates, out=dgates)
-    dgates *= gates
-    dgates += zero
-    i, f, g, o = _quarters(gates, h)
-    for quarter, factor in zip(_quarters(dgates, h), (g, cells[:, :-1], i, squashed), strict=True):
-        quarter *= factor
-    of_cell = squashed * squashed
-    xp.subtract(1, of_cell, out=of_cell)
-    of_cell *= o
-    weight, part = xp.ascontiguousarray(weight_hh), xp.empty_like(dh)
-    for t in reversed(range(T)):
-        d = dgates[:, t]
-        dh += dy[:, t]
-        dc += xp.multiply(dh, of_cell[:, t], out=part)
-        of_dc = d.reshape(w, B, 4, h)[:, :, :3]
-        xp.multiply(of_dc, dc[:, :, None], out=of_dc)
-        xp.multiply(d[..., 3 * h :], dh, out=d[..., 3 * h :])
-        dc *= f[:, t]
-        xp.matmul(d, weight, out=dh)
+    flat = dgates.reshape(w, T * B, 4 * h)
+    rows = flat.swapaxes(1, 2)
+    if out is None:
+        out = tuple(xp.empty((w, 4 * h, *rest), dtype=x.dtype) for rest in ((D,), (h,), (), ()))
+    dweight_ih, dweight_hh, dbias_ih, dbias_hh = out
+    xp.matmul(rows, x.reshape(w, T * B, D), out=dweight_ih)
+    xp.matmul(rows, ys[:, :-1].reshape(w, T * B, h), out=dweight_hh)
+    xp.matmul(rows, xp.ones((T * B, 1), dtype=x.dtype), out=dbias_ih[:, :, None])
+    dbias_hh[...] = dbias_ih
+    dx = empty(xp, x.shape, x.dtype)
+    xp.matmul(flat, weight_ih, out=dx.reshape(w, T * B, D))
+    return dx, dweight_ih, dweight_hh, dbias_ih, dbias_hh, (dh, dc)
 
 
 def _logistic(xp: Any, h: int, dtype: Any) -> State:
