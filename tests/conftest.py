@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dry_runs import forget_what_is_kept
 from hypothesis import settings
 
 from models import MLP, LeastSquares, digits
-from netsim import device
 from netsim.testing.guard import guard
 
 # A change is judged by the change: there the cases are the same every time; everywhere else hypothesis draws new ones.
@@ -58,6 +58,5 @@ def elsewhere(request):
 
 @pytest.fixture
 def no_streams_kept():
-    """The counters of random streams are kept from run to run: here nobody has made them before."""
-    device._counters.cache_clear()
-    device._base_words.cache_clear()
+    """Counters of random streams and tables of indices are kept from run to run: here nobody has made them before."""
+    forget_what_is_kept()

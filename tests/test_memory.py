@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from dry_runs import GRAPH, METHODS, STACK, TENSORS
+from dry_runs import GRAPH, METHODS, STACK, TENSORS, forget_what_is_kept
 from guard import allow_sync, guard
 
 from algorithms import DCDPSGD, DPSGD, ChocoSGD, DoubleSqueeze, PowerGossip, Sign, TopK
@@ -17,7 +17,7 @@ from models.language import LanguageModel
 from models.layers import memory as pool
 from models.resnet import ResNet
 from models.wikitext import Corpus
-from netsim import Experiment, device, topology, train
+from netsim import Experiment, topology, train
 from netsim.accounting.memory import TaskBytes, memory, memory_of
 from netsim.accounting.shape_array import ShapeSpace
 from netsim.accounting.shapes import parameters
@@ -113,8 +113,7 @@ def test_operators_in_place_take_nothing_and_temporaries_go():
 
 def peak_of(work):
     """Return the most bytes that were alive at a time in a call."""
-    device._counters.cache_clear()
-    device._base_words.cache_clear()
+    forget_what_is_kept()
     gc.collect()
     tracemalloc.start()
     try:
@@ -157,15 +156,18 @@ def traced(algorithm, xp, evaluate=lambda x: {"loss": 0.0}):
 
 @pytest.mark.parametrize("algorithm", METHODS, ids=repr)
 def test_a_dry_run_takes_what_arrays_of_numbers_take(algorithm):
-    """On the path of every device but a CPU, within 2 %: Python's own objects are in the one and not in the other."""
+    """On the path of every device but a CPU, within 2 %: Python's own objects are in the one and not in the other.
+
+    NumPy's take makes indices of 8 bytes of those of 4, here one for each number of a model.
+    """
     found = memory(algorithm, TENSORS, GRAPH)
-    device._counters.cache_clear()
-    device._base_words.cache_clear()
+    forget_what_is_kept()
     assert (found.models, found.gradient) == (STACK, STACK)
     held, most = traced(algorithm, guard)
-    assert most == pytest.approx(found.total, rel=0.02)
+    assert 0.98 * found.total < most < 1.02 * found.total + 8 * parameters(TENSORS)
     kept = found.models + found.gradient + found.replicas
-    assert kept < held < kept + 0.2 * STACK  # the mixing matrix, and the counters of the streams: one row of a stack
+    # the mixing matrix, and two rows of a stack: the counters of the streams and the units of all columns
+    assert kept < held < kept + 0.4 * STACK
 
 
 @pytest.mark.parametrize("algorithm", [DPSGD(), ChocoSGD(Sign(), 0.5), PowerGossip()], ids=repr)
@@ -178,8 +180,7 @@ def test_an_evaluation_that_takes_much(algorithm):
         np.empty(much, np.uint8)
         return {"loss": 0.0}
 
-    device._counters.cache_clear()
-    device._base_words.cache_clear()
+    forget_what_is_kept()
     _, most = traced(algorithm, guard, evaluate)
     assert most - much == pytest.approx(found.total - much, rel=0.02)
 
@@ -198,7 +199,7 @@ def test_no_copy_of_the_models_is_alive_while_one_is_evaluated():
 
 
 def test_what_numpys_functions_take_inside_is_not_in_it():
-    """Top-k counts truth values, and NumPy's cumsum first copies them to integers of 8 bytes: here those of a tensor of 24,000."""
+    """Top-k sorts, for which NumPy takes memory: here at most the bytes of as many integers as half of the numbers."""
     algorithm = DCDPSGD(TopK(0.1))
     found, (_, real) = memory(algorithm, TENSORS, GRAPH), traced(algorithm, guard)
     assert found.total < real < found.total + 8 * GRAPH.n * 24_000
@@ -213,7 +214,7 @@ def test_on_a_cpu_it_is_a_bound(algorithm):
 
 @pytest.mark.parametrize("algorithm", [ChocoSGD(Sign(), 0.5), PowerGossip(), DoubleSqueeze(Sign())], ids=repr)
 def test_the_sum_is_what_training_takes(algorithm):
-    """With task, momentum, weight decay and clipping: the table's columns against a whole training."""
+    """With task, momentum, weight decay and clipping: the table's columns against a whole training; NumPy's take as above."""
     task = MLP(digits(), hidden=(300, 200), batch=32)
     experiment = Experiment(
         task,
@@ -232,7 +233,7 @@ def test_the_sum_is_what_training_takes(algorithm):
         train(experiment)  # whatever is imported or cached is
         peak = peak_of(lambda: train(experiment))
     assert found.optimizer == found.models
-    assert peak == pytest.approx(found.total, rel=0.03)
+    assert 0.97 * found.total < peak < 1.03 * found.total + 8 * parameters(task.tensors)
 
 
 def test_what_a_dense_task_takes():

@@ -3,6 +3,7 @@
 import numpy as np
 
 from models import Dataset
+from models.wikitext import Corpus
 
 
 def toy(samples, features, classes, seed=0):
@@ -11,6 +12,20 @@ def toy(samples, features, classes, seed=0):
     x = random.standard_normal((samples + 7, features)).astype(np.float32)
     y = random.integers(classes, size=samples + 7).astype(np.uint8)
     return Dataset("toy", x[:samples], y[:samples], x[samples:], y[samples:], classes)
+
+
+def images_of_noise(samples=64, side=32):
+    """Return a data set of coloured noise, with the sizes of CIFAR-10's images."""
+    random, shape = np.random.default_rng(0), (3, side, side)
+    x = random.standard_normal((samples, 3 * side**2)).astype(np.float32)
+    y = random.integers(10, size=samples).astype(np.uint8)
+    return Dataset("noise", x, y, x[:8], y[:8], 10, shape)
+
+
+def text_of_noise(tokens=4000, words=50):
+    """Return a text of words at random."""
+    text = np.random.default_rng(0).integers(words, size=tokens).astype(np.int32)
+    return Corpus("noise", tuple(map(str, range(words))), text, text[:400], text[:400])
 
 
 def some_models(task, n, seed=0, scale=0.3, dtype=np.float64):

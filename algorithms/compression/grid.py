@@ -18,9 +18,8 @@ from algorithms.compression.units import (
     per_unit,
     pieces,
     row_blocks,
-    split,
     squared,
-    unit_count,
+    unit_reduced,
     unit_sums,
 )
 
@@ -58,12 +57,7 @@ def tensor_scales(x: Array, spans: tuple[Span, ...], kind: str) -> tuple[Array |
         has NaN.
     """
     xp = array_namespace(x)
-    shape = (len(x), unit_count(spans))
-    low, high = xp.empty(shape, dtype=x.dtype), xp.empty(shape, dtype=x.dtype)
-    for span in spans:
-        part, units = split(x, span), slice(span.unit, span.unit + span.parts)
-        low[:, units] = part.min(axis=-1)
-        high[:, units] = part.max(axis=-1)
+    low, high = unit_reduced(x, spans, "min", "max")
     if kind == "minmax":
         return -_round_up(-low), _round_up(high)
     high = xp.maximum(high, -low)
@@ -73,8 +67,9 @@ def tensor_scales(x: Array, spans: tuple[Span, ...], kind: str) -> tuple[Array |
 def _round_up(x: Array) -> Array:
     """Round to float32 and never down; NaN where float32 ends."""
     xp = array_namespace(x)
-    rounded = x.astype(xp.float32)
-    rounded = xp.where(rounded < x, xp.nextafter(rounded, xp.float32(np.inf)), rounded)
+    rounded = x.astype(xp.float32, copy=False)
+    if x.dtype != xp.float32:
+        rounded = xp.where(rounded < x, xp.nextafter(rounded, xp.float32(np.inf)), rounded)
     return xp.where(xp.isfinite(rounded), rounded, xp.float32(np.nan))
 
 
@@ -105,7 +100,7 @@ def round_to_codes(x: Array, grid: Grid, key: Key | None, clip: bool) -> tuple[A
             block = x[rows, start:stop]
             parts = pieces(grid.spans, start, stop)
             if ratio is None or ratio.shape != block.shape:
-                ratio, place = (xp.empty(block.shape, dtype=kind) for kind in kinds)
+                ratio, place = xp.empty(block.shape, dtype=kinds[0]), None
             if clip:
                 block = _clip(block, grid, rows)
                 clipped[rows] += xp.count_nonzero(block != x[rows, start:stop], axis=1)
@@ -113,6 +108,8 @@ def round_to_codes(x: Array, grid: Grid, key: Key | None, clip: bool) -> tuple[A
                 ratio[...] = block
                 block = per_unit(xp.subtract, ratio, low[rows], parts, ratio)
             per_unit(xp.divide, block, width[rows], parts, ratio)
+            if place is None:  # where this is everything, the widths of all numbers have just gone
+                place = xp.empty(block.shape, dtype=kinds[1])
             rounder(ratio, place, dither if key is None else dither[:, start:stop], grid.bits, codes[rows, start:stop])
     return codes, clipped
 
@@ -120,7 +117,7 @@ def round_to_codes(x: Array, grid: Grid, key: Key | None, clip: bool) -> tuple[A
 def _low_and_width(grid: Grid, dtype: Any) -> tuple[Array | None, Array]:
     """Return what to subtract and what to divide by; a place is counted from the middle at 16 bits, else from low."""
     xp = array_namespace(grid.high)
-    high = grid.high.astype(dtype)
+    high = grid.high.astype(dtype, copy=False)
     if dtype == xp.float32:
         low, width = None, high
     else:
@@ -184,10 +181,11 @@ def codes_to_values(codes: Array, grid: Grid, dtype: Any, shrink: float) -> Arra
     top = 2**grid.bits - 1
     values = xp.empty(codes.shape, dtype=dtype)
     kind = values.dtype if grid.low is None else xp.float64
-    high = grid.high.astype(xp.float64)
     low = None if grid.low is None else grid.low.astype(xp.float64)
-    scale = ((high if low is None else high - low) * shrink).astype(kind)
-    low = None if low is None else low * shrink
+    scale = grid.high if low is None else grid.high - low
+    if shrink != 1:
+        scale, low = scale.astype(xp.float64) * shrink, None if low is None else low * shrink
+    scale = scale.astype(kind, copy=False)
     for rows in row_blocks(codes):
         for start, stop in column_blocks(codes):
             parts = pieces(grid.spans, start, stop)

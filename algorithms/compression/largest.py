@@ -1,48 +1,104 @@
-"""The k largest, exactly: a threshold guessed from a sample, and one partition of what passes it."""
+"""The k largest of each unit, exactly.
 
+On a CPU unit by unit: a threshold guessed from a sample, and one partition of what passes it. Elsewhere by sorting all
+units together.
+"""
+
+from functools import lru_cache
 from math import sqrt
+from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
 
 from algorithms.compression.message import Array
+from algorithms.compression.units import Span, split, unit_count, unit_of_column
 
 _SAMPLED = 2048  # from this size on a sample pays
 _STRIDE = 32
+_SORTED = 2**25  # numbers: sorting takes several times their memory, and these are enough for a device to do
 
 
-def largest_magnitudes(x: Array, k: int) -> Array:
-    """Return what :func:`largest` does for |x|, (rows, units, size) float32 or float64; NaN comes after infinity."""
-    if isinstance(x, np.ndarray) and x.shape[-1] >= _SAMPLED:
-        found = [_largest_of_many(unit, k) for row in x for unit in row]
-        return np.stack(found).reshape(*x.shape[:-1], k)
-    return largest(_magnitudes(x), k)
+def largest_magnitudes(x: Array, spans: tuple[Span, ...], kept: tuple[int, ...]) -> Array:
+    """Return what :func:`largest` does for |x|, (rows, P) float32 or float64; NaN comes after infinity."""
+    if not isinstance(x, np.ndarray):
+        return _by_sorting(_magnitudes(x), spans, kept)
+    found = []
+    for span, k in zip(spans, kept, strict=True):
+        part = split(x, span)
+        if span.size < _SAMPLED:
+            found.append(_of_each(_magnitudes(part), k))
+        else:
+            units = [_largest_of_many(unit, k) for row in part for unit in row]
+            found.append(np.stack(units).reshape(*part.shape[:-1], k))
+    return columns(found, spans, len(x))
 
 
-def largest(words: Array, k: int) -> Array:
-    """Return the indices of the k largest integers along the last axis, rising; of equal ones the first are taken.
+def largest(words: Array, spans: tuple[Span, ...], kept: tuple[int, ...]) -> Array:
+    """Return where the largest integers of each unit stand; of equal ones the first are taken.
 
     Parameters
     ----------
     words
-        (rows, units, size) integers.
-    k
-        How many, 1 to size.
+        (rows, P) integers.
+    spans
+        The units.
+    kept
+        How many of each unit, for every span: 1 to its size.
 
     Returns
     -------
     Array
-        (rows, units, k) int64.
+        (rows, all that are kept) int64: columns, rising.
     """
+    if not isinstance(words, np.ndarray):
+        return _by_sorting(words, spans, kept)
+    found = [_of_each(split(words, span), k) for span, k in zip(spans, kept, strict=True)]
+    return columns(found, spans, len(words))
+
+
+def columns(found: list[np.ndarray], spans: tuple[Span, ...], rows: int) -> np.ndarray:
+    """Join indices inside units, (rows, units, k) of each span, to (rows, all k) columns of the model."""
+    parts = [np.zeros((rows, 0), np.int64)]
+    for span, own in zip(spans, found, strict=True):
+        starts = np.arange(span.parts) * span.size + span.start
+        parts.append((own + starts[:, None]).reshape(rows, -1))
+    return np.concatenate(parts, axis=1)
+
+
+def _by_sorting(words: Array, spans: tuple[Span, ...], kept: tuple[int, ...]) -> Array:
+    """Return :func:`largest`, as many rows at one time as sorting has memory for."""
+    step = max(1, _SORTED // max(1, words.shape[1]))
+    found = [_sorted_out(words[at : at + step], spans, kept) for at in range(0, len(words), step)]
+    return found[0] if len(found) == 1 else array_namespace(words).concatenate(found)
+
+
+def _sorted_out(words: Array, spans: tuple[Span, ...], kept: tuple[int, ...]) -> Array:
+    """Sort all rows together by size, then, keeping that order, by row and unit: the first of each unit are kept."""
     xp = array_namespace(words)
+    rows, size = words.shape
+    falling = xp.argsort(~words.reshape(-1), kind="stable")
+    unit = xp.arange(rows, dtype=xp.int32)[:, None] * unit_count(spans) + unit_of_column(spans, xp)
+    grouped = xp.argsort(xp.take(unit.reshape(-1), falling), kind="stable")
+    first = xp.take(grouped.reshape(rows, size), _first(spans, kept, xp), axis=1)
+    return xp.sort(xp.take(falling, first) % size, axis=1)
+
+
+@lru_cache(maxsize=16)
+def _first(spans: tuple[Span, ...], kept: tuple[int, ...], xp: Any) -> Array:
+    """Return the columns of the first numbers of each unit, (all that are kept,) int32."""
+    found = [np.broadcast_to(np.arange(k), (1, span.parts, k)) for span, k in zip(spans, kept, strict=True)]
+    return xp.asarray(columns(found, spans, 1)[0].astype(np.int32))
+
+
+def _of_each(words: np.ndarray, k: int) -> np.ndarray:
+    """Return the indices of the k largest integers along the last axis of (rows, units, size), rising."""
     rows, units, size = words.shape
-    threshold = xp.partition(words, size - k, axis=-1)[..., size - k : size - k + 1]
+    threshold = np.partition(words, size - k, axis=-1)[..., size - k : size - k + 1]
     above, equal = words > threshold, words == threshold
     room = k - above.sum(axis=-1, keepdims=True)
-    kept = above | (equal & (xp.cumsum(equal, axis=-1) <= room))
-    ranks = xp.cumsum(kept.reshape(-1))  # k in each unit: what stands where is found without asking the device
-    places = xp.searchsorted(ranks, xp.arange(1, rows * units * k + 1))
-    return (places % size).reshape(rows, units, k)
+    kept = above | (equal & (np.cumsum(equal, axis=-1) <= room))
+    return (np.flatnonzero(kept) % size).reshape(rows, units, k)
 
 
 def _magnitudes(x: Array) -> Array:

@@ -2,13 +2,25 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
 
 from algorithms.compression.bitpack import from_bits, index_bits, to_bits, to_host
 from algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire
-from algorithms.compression.units import Unit, check_rows, check_unit, column_blocks, row_blocks, split, unit_spans
+from algorithms.compression.units import (
+    Span,
+    Unit,
+    check_rows,
+    check_unit,
+    column_blocks,
+    row_blocks,
+    unit_reduced,
+    unit_sizes,
+    unit_spans,
+)
 from algorithms.legend import short_repr
 
 
@@ -67,11 +79,11 @@ class RandomSparsifier:
                     xp.divide(x[rows, start:stop], float(self.probability), out=out)
                 words = out.view(integer)
                 words &= -kept[rows, start:stop].astype(integer)  # all bits, or none; a product would let NaN through
-        bits = xp.zeros(len(x), dtype=xp.int64)
-        for span in unit_spans(tensors, self.unit):
-            count = xp.count_nonzero(split(kept, span), axis=-1)
-            places = xp.minimum(count * index_bits(span.size), span.size)
-            bits += (places + 32 * count + (span.size.bit_length() + 1)).sum(axis=-1)
+        spans = unit_spans(tensors, self.unit)
+        (count,) = unit_reduced(kept, spans, "sum")
+        places = xp.minimum(count * _index_bits(spans, xp), unit_sizes(spans, xp))
+        heads = sum(span.parts * (span.size.bit_length() + 1) for span in spans)
+        bits = (places + 32 * count).sum(axis=-1) + heads
         return Message(value, bits, {"kept": kept, "value": value}, tensors)
 
     def encode(self, message: Message) -> Wire:
@@ -113,6 +125,12 @@ class RandomSparsifier:
             count, by_mask = int(take(1, size.bit_length())[0]), take(1, 1)[0]
             places = np.flatnonzero(take(size, 1)) if by_mask else take(count, index_bits(size))
             out[start + places] = take(count * words, 32).view(out.dtype.newbyteorder("<"))
+
+
+@lru_cache(maxsize=16)
+def _index_bits(spans: tuple[Span, ...], xp: Any) -> Array:
+    """Return (units,) integers: the bits of an index into each unit."""
+    return xp.asarray(np.repeat([index_bits(span.size) for span in spans], [span.parts for span in spans]))
 
 
 def _units(tensors: Tensors, unit: Unit) -> Iterator[tuple[int, int]]:

@@ -1,15 +1,16 @@
 """A fixed number of numbers: the largest, or those that everybody's common random stream names."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
 from array_api_compat import array_namespace
 
 from algorithms.compression.bitpack import from_bits, index_bits, to_bits, to_host
-from algorithms.compression.largest import largest, largest_magnitudes
+from algorithms.compression.largest import columns, largest, largest_magnitudes
 from algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
-from algorithms.compression.units import Span, Unit, check_rows, check_unit, split, unit_spans
+from algorithms.compression.units import Span, Unit, check_rows, check_unit, unit_spans
 from algorithms.legend import short_repr
 
 
@@ -56,8 +57,7 @@ class TopK:
         """Sparsify the rows of x, (rows, P) float32 or float64; the key is not used."""
         check_rows(x, tensors)
         spans = unit_spans(tensors, self.unit)
-        found = [largest_magnitudes(split(x, span), kept_of(span.size, self.ratio)) for span in spans]
-        return _message(self, x, _columns(found, spans, x), tensors)
+        return _message(self, x, largest_magnitudes(x, spans, _kept(self, spans)), tensors)
 
     def encode(self, message: Message) -> Wire:
         """Write the indices, then the numbers."""
@@ -130,8 +130,7 @@ class RandomK:
         """Draw the columns that are kept, (1, all k)."""
         spans = unit_spans(tensors, self.unit)
         words = stream.bits(sum(span.parts * span.size for span in spans))
-        found = [largest(split(words, span), kept_of(span.size, self.ratio)) for span in spans]
-        return _columns(found, spans, words)
+        return largest(words, spans, _kept(self, spans))
 
     def encode(self, message: Message) -> Wire:
         """Write the numbers, under ``"int64-index"`` after their indices."""
@@ -153,6 +152,18 @@ def kept_of(size: int, ratio: float) -> int:
     return max(1, int(ratio * size))
 
 
+def _kept(selection: Selection, spans: tuple[Span, ...]) -> tuple[int, ...]:
+    """Return how many numbers of each unit are kept, for every span."""
+    return tuple(kept_of(span.size, selection.ratio) for span in spans)
+
+
+@lru_cache(maxsize=16)
+def _factors(spans: tuple[Span, ...], kept: tuple[int, ...], dtype: Any, xp: Any) -> Array:
+    """Return size / k of the units of all numbers that are kept, (all k,) of a dtype."""
+    factors = np.array([span.size / k for span, k in zip(spans, kept, strict=True)], dtype)
+    return xp.asarray(np.repeat(factors, [span.parts * k for span, k in zip(spans, kept, strict=True)]))
+
+
 def _check(selection: Selection) -> None:
     name = type(selection).__name__
     if not 0 < selection.ratio <= 1:
@@ -169,28 +180,15 @@ def _index_width(selection: Selection, size: int) -> int:
     return index_bits(size) if isinstance(selection, TopK) else 0
 
 
-def _columns(found: list[Array], spans: tuple[Span, ...], like: Array) -> Array:
-    """Join indices inside units, (rows, units, k) of each span, to (rows, all k) columns of the model."""
-    xp = array_namespace(like)
-    rows = len(like)
-    parts = [xp.zeros((rows, 0), dtype=xp.int64)]
-    for span, own in zip(spans, found, strict=True):
-        starts = xp.arange(span.parts) * span.size + span.start
-        parts.append((own + starts[:, None]).reshape(rows, -1))
-    return xp.concatenate(parts, axis=1)
-
-
 def _message(selection: Selection, x: Array, places: Array, tensors: Tensors) -> Message:
     """Keep what stands at places, (rows, all k) columns."""
-    numbers, bits, at = array_namespace(x).take_along_axis(x, places, axis=1), 0, 0
-    for span in unit_spans(tensors, selection.unit):
-        k = kept_of(span.size, selection.ratio)
-        count = span.parts * k
-        if isinstance(selection, RandomK) and selection.unbiased:
-            with np.errstate(all="ignore"):  # a diverged model is a result
-                numbers[:, at : at + count] *= span.size / k
-        bits += count * (32 + _index_width(selection, span.size))
-        at += count
+    xp, spans = array_namespace(x), unit_spans(tensors, selection.unit)
+    kept, numbers = _kept(selection, spans), xp.take_along_axis(x, places, axis=1)
+    if isinstance(selection, RandomK) and selection.unbiased:
+        with np.errstate(all="ignore"):  # a diverged model is a result
+            numbers *= _factors(spans, kept, x.dtype, xp)
+    widths = [32 + _index_width(selection, span.size) for span in spans]
+    bits = sum(span.parts * k * width for span, k, width in zip(spans, kept, widths, strict=True))
     codes = {"places": places, "numbers": numbers}
     return Message(_values(**codes, size=x.shape[1]), same_bits(x, bits), codes, tensors)
 
@@ -231,7 +229,7 @@ def _decode(selection: Selection, wire: Wire, places: np.ndarray | None = None) 
         at, total = at + count * width, total + count
     words = dtype.itemsize // 4
     numbers = from_bits(bits[:, at : at + 32 * words * total], 32, words * total).view(dtype.newbyteorder("<"))
-    places = _columns(found, spans, packed) if places is None else places
+    places = columns(found, spans, len(packed)) if places is None else places
     return _values(places, numbers.astype(dtype), sum(span.parts * span.size for span in spans))
 
 

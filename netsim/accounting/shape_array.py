@@ -33,7 +33,7 @@ from netsim.accounting.shape_rules import (
 )
 from netsim.errors import NetsimError
 
-KEPT = 4096  # integers and truth values of at most so many are kept
+KEPT = 65536  # integers and truth values of at most so many are kept
 MAKERS = {"zeros", "ones", "empty", "full", "zeros_like", "ones_like", "empty_like", "full_like", "arange", "asarray"}
 VIEWS = {"reshape", "transpose", "swapaxes", "ravel", "view", "broadcast_to"}
 ELEMENTWISE = {"where", "clip"}
@@ -212,7 +212,7 @@ class ShapeSpace:
         Arrays of the host that ``asarray`` hands on without a copy, as NumPy does; any other one is copied to the device.
     copying
         Matrix products copy what CuPy copies: operands of three or more dimensions that do not lie in the order of their indices, and results whose
-        place does not. False: nothing, as NumPy.
+        place does not. False: nothing, and ``asarray`` no array of the host either, as NumPy.
 
     Attributes
     ----------
@@ -277,7 +277,7 @@ class ShapeSpace:
             shape, dtype, *strides = RULES[name](name, *args, **kwargs)
         except TypeError as error:
             raise NetsimError(f"a dry run has no rule for this call of {name}(): {error}") from None
-        if name == "count_nonzero" and x.chance is not None and prod(shape) <= KEPT:
+        if name in ("count_nonzero", "sum") and x.chance is not None and prod(shape) <= KEPT:
             self.drew = True
             return self._of(self.draws.binomial(x.size // prod(shape), x.chance, shape), counted=new)
         if name in SAME_NUMBERS and dtype == x.dtype:
@@ -297,7 +297,7 @@ class ShapeSpace:
             if isinstance(args[0], ShapeArray):
                 return args[0]
             found = function(*args, **kwargs)
-            if any(found is one for one in self._shared):
+            if not self._copying or any(found is one for one in self._shared):
                 return self._of(found, counted=False)
             self.copied += found.nbytes
             return self._of(found)

@@ -141,7 +141,7 @@ def _reduced_dtype(name: str, dtype: np.dtype) -> np.dtype:
     return np.asarray(getattr(np, name)(np.ones(1, dtype))).dtype
 
 
-def _ordered(name: str, x: Any, *places: Any, axis: int = -1) -> Result:
+def _ordered(name: str, x: Any, *places: Any, axis: int = -1, kind: str | None = None) -> Result:
     return x.shape, np.dtype(np.intp) if name.startswith("arg") else x.dtype
 
 
