@@ -9,7 +9,18 @@ from array_api_compat import array_namespace
 
 from algorithms.compression.message import Key
 from algorithms.legend import short_repr
-from algorithms.matrices import joined, matrices, orthonormal, stacked, standard_normal
+from algorithms.matrices import (
+    Group,
+    grouped,
+    joined,
+    matrices,
+    orthonormal_parts,
+    parts,
+    side_by_side,
+    stacked,
+    standard_normal,
+    ungrouped,
+)
 from algorithms.powergossip import Ends, edge_ends
 from algorithms.protocol import Array, Claims, Comm, Gradient, Holder
 
@@ -92,40 +103,39 @@ class Projection:
             raise ValueError(f'Projection: side = {self.side!r}: write "left" or "right"')
 
     def draw(self, key: Key, tensors: Tensors, dtype: Any) -> list[Array]:
-        """Return a basis for every matrix, (E, rows or columns, rank), uniform over all of them."""
-        shapes = [(m.rows if self.side == "left" else m.columns, m.rank) for m in matrices(tensors, self.rank)[0]]
-        numbers = standard_normal(key, sum(map(prod, shapes)), dtype)
-        bases, start = [], 0
-        for shape in shapes:
-            bases.append(orthonormal(numbers[:, start : start + prod(shape)].reshape(len(numbers), *shape)))
-            start += prod(shape)
-        return bases
+        """Return a basis for every matrix, (E, number, rows or columns, rank) for those of one group, uniform over all of them."""
+        size = sum(matrices(tensors, self.rank, None).each(self._drawn).sizes)
+        numbers = standard_normal(key, size, dtype)
+        layout = matrices(tensors, self.rank, numbers)
+        stacks = tuple((group.number, self._drawn(group) // group.rank, group.rank) for group in layout.groups)
+        numbers = grouped(numbers, layout.each(self._drawn))
+        return parts(orthonormal_parts(numbers, stacks, array_namespace(numbers)), stacks)
+
+    def _drawn(self, group: Group) -> int:
+        """Return how many numbers are drawn for each matrix of a group."""
+        return (group.rows if self.side == "left" else group.columns) * group.rank
 
     def project(self, y: Array, drawn: list[Array], tensors: Tensors) -> Array:
         """Return Uᵀ M or M U of every matrix, then the other tensors."""
-        found, others = matrices(tensors, self.rank)
+        layout = matrices(tensors, self.rank, y)
+        y = grouped(y, layout.models)
         products = [
-            basis.transpose(0, 2, 1) @ stacked(y, m) if self.side == "left" else stacked(y, m) @ basis
-            for m, basis in zip(found, drawn, strict=True)
+            basis.swapaxes(2, 3) @ stacked(y, group) if self.side == "left" else stacked(y, group) @ basis
+            for group, basis in zip(layout.groups, drawn, strict=True)
         ]
-        flat = [product.reshape(len(y), -1) for product in products]
-        return array_namespace(y).concat([*flat, joined(y, others)], axis=1)
+        return side_by_side([*products, joined(y, layout.others)], array_namespace(y))
 
     def lift(self, z: Array, drawn: list[Array], tensors: Tensors) -> Array:
         """Return U z or z Uᵀ for every matrix, and the other tensors as they are."""
-        found, others = matrices(tensors, self.rank)
-        y = array_namespace(z).empty((len(z), sum(map(prod, tensors.values()))), dtype=z.dtype)
-        start = 0
-        for m, basis in zip(found, drawn, strict=True):
-            shape = (m.rank, m.columns) if self.side == "left" else (m.rows, m.rank)
-            part = z[:, start : start + prod(shape)].reshape(len(z), *shape)
-            start += prod(shape)
-            whole = basis @ part if self.side == "left" else part @ basis.transpose(0, 2, 1)
-            y[:, m.at] = whole.reshape(len(z), -1)
-        for at in others:
-            y[:, at] = z[:, start : start + at.stop - at.start]
-            start += at.stop - at.start
-        return y
+        layout, left = matrices(tensors, self.rank, z), self.side == "left"
+        y = array_namespace(z).empty((len(z), sum(layout.models.sizes)), dtype=z.dtype)
+        shapes = [(g.number, g.rank, g.columns) if left else (g.number, g.rows, g.rank) for g in layout.groups]
+        projected = parts(z, [*shapes, *layout.lengths])
+        for group, basis, part in zip(layout.groups, drawn, projected, strict=False):
+            stacked(y, group)[...] = basis @ part if left else part @ basis.swapaxes(2, 3)
+        for at, part in zip(layout.others, projected[len(shapes) :], strict=True):
+            y[:, at] = part
+        return ungrouped(y, layout.models)
 
 
 class EdgeGossipState(NamedTuple):

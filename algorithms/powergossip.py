@@ -2,13 +2,29 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import ModuleType
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace
 
 from algorithms.legend import short_repr
-from algorithms.matrices import Matrix, joined, matrices, orthonormal, stacked, standard_normal
+from algorithms.matrices import (
+    Group,
+    Layout,
+    Stack,
+    grouped,
+    joined,
+    magnitudes,
+    matrices,
+    orthonormal_parts,
+    owners,
+    parts,
+    stacked,
+    standard_normal,
+    ungrouped,
+)
 from algorithms.protocol import Array, Claims, Comm, Gradient, Holder
 
 
@@ -59,17 +75,18 @@ class PowerGossipState(NamedTuple):
     x
         (n, P): the models.
     vectors
-        For every matrix (E, max(rows, columns), rank): what an edge projects its difference on next, the same at both ends, orthonormal; the first
-        ``columns`` entries of it, or the first ``rows``.
+        (E, columns): what an edge projects its difference on next, or, where every iteration draws anew, projected it on last; the same at both
+        ends, orthonormal. For one matrix after the other max(rows, columns) entries of ``rank`` numbers, the first ``columns`` of them or the first
+        ``rows``, then zeros.
     right
-        For every matrix (E,) bool: whether that edge's vector is multiplied from the right, and is as long as a row.
+        (E, matrices) bool: whether that edge's vectors of that matrix are multiplied from the right, and are as long as a row.
     ends
         Which edges end where.
     """
 
     x: Array
-    vectors: tuple[Array, ...]
-    right: tuple[Array, ...]
+    vectors: Array
+    right: Array
     ends: Ends
 
 
@@ -144,11 +161,10 @@ class PowerGossip:
 
     def init(self, x: Array, comm: Comm) -> PowerGossipState:
         """Start from the common model, and vectors drawn from the edges' streams that multiply from the right."""
-        xp = array_namespace(x)
-        found, _ = matrices(comm.tensors, self.rank)
-        right = tuple(xp.ones(len(comm.edges), dtype=bool) for _ in found)
-        vectors = tuple(_drawn(found, right, comm, "PowerGossip start", x.dtype))
-        return PowerGossipState(x, vectors, right, edge_ends(comm))
+        layout = matrices(comm.tensors, self.rank, x)
+        right = array_namespace(x).ones((len(comm.edges), len(layout.members)), dtype=bool)
+        q = _drawn(layout, right, comm, "PowerGossip start", x.dtype)
+        return PowerGossipState(x, ungrouped(q, layout.each(_kept)), right, edge_ends(comm))
 
     def step(self, state: PowerGossipState, gradient: Gradient, lr: float, comm: Comm) -> PowerGossipState:
         """Gossip, and take the own step: from the models before the gossip, or before the gossip."""
@@ -160,97 +176,122 @@ class PowerGossip:
         return self._gossip(state._replace(x=state.x - lr * gradient(state.x)), comm)
 
     def _gossip(self, state: PowerGossipState, comm: Comm) -> PowerGossipState:
-        x, vectors, right, ends = state
-        xp = array_namespace(x)
-        found, others = matrices(comm.tensors, self.rank)
+        layout = matrices(comm.tensors, self.rank, state.x)
+        orders = layout.models, layout.each(_kept), layout.each(lambda group: 1)
+        x, q, right = map(grouped, state[:3], orders)
+        xp, ends, stacks = array_namespace(x), state.ends, _stacks(layout.groups)
+        x = x.copy() if x is state.x else x
+        sizes = _sizes(layout.groups, xp)
         for s in range(self.iterations):
             if not self.warm_start:
-                vectors = tuple(_drawn(found, right, comm, f"PowerGossip {s}", x.dtype))
-            said = [_products(x, *each, ends) for each in zip(found, vectors, right, strict=True)]
-            uncompressed = joined(x, others) if s == 0 else x[:, :0]
+                q = _drawn(layout, right, comm, f"PowerGossip {s}", x.dtype)
+            side = right.take(sizes.owner, axis=-1)
+            products = _products(x, layout.groups, q, side, ends)
+            uncompressed = joined(x, layout.others) if s == 0 else x[:, :0]
             at_low, at_high = (
-                xp.concat([*[_flat(one[end]) for one in said], uncompressed[workers]], axis=1)
-                for end, (workers, _) in enumerate((ends.low, ends.high))
+                xp.concat([products[end], uncompressed[end[0]]], axis=1) for end in (ends.low, ends.high)
             )
-            numbers = uncompressed.shape[1] + sum(
-                xp.where(side, m.rows * m.rank, m.columns * m.rank) for m, side in zip(found, right, strict=True)
-            )
-            heard_by_low, _ = comm.exchange(at_low, at_high, numbers if found else None)
+            numbers = uncompressed.shape[1] + xp.where(right, sizes.by_right, sizes.by_left).sum(axis=1)
+            heard_by_low, _ = comm.exchange(at_low, at_high, numbers if layout.groups else None)
             difference = heard_by_low - at_low  # at the larger end the same: own minus heard
-            moves = self.apply == "each" or s == self.iterations - 1
-            moved, start = x.copy() if moves or s == 0 else x, 0
-            next_vectors, next_right = [], []
-            for matrix, q, side in zip(found, vectors, right, strict=True):
-                v = difference[:, start : start + q.shape[1] * q.shape[2]].reshape(q.shape)
-                start += q.shape[1] * q.shape[2]
-                if moves:
-                    moved[:, matrix.at] += self.gamma * _update(matrix, q, v, side, ends)
-                changed = xp.max(xp.abs(v), axis=(1, 2)) > 0
-                next_vectors.append(xp.where(changed[:, None, None], orthonormal(v), q))
-                next_right.append(side ^ changed)
+            v = difference[:, : q.shape[1]]
+            if self.apply == "each" or s == self.iterations - 1:
+                _move(x, layout.groups, self.gamma, q, v, side, ends)
             if s == 0:
-                _average_uncompressed(moved, others, difference[:, start:], ends)
-            x, vectors, right = moved, tuple(next_vectors), tuple(next_right)
-        return PowerGossipState(x, vectors, right, ends)
+                _average_uncompressed(x, layout.others, difference[:, q.shape[1] :], ends)
+            largest = magnitudes(v, stacks, xp)
+            changed = largest > 0
+            if self.warm_start:
+                q = xp.where(changed.take(sizes.owner, axis=-1), orthonormal_parts(v, stacks, xp, largest), q)
+            right = right ^ changed
+        x, q, right = map(ungrouped, (x, q, right), orders)
+        return PowerGossipState(x, q, right, ends)
 
 
-def _flat(v: Array) -> Array:
-    return v.reshape(len(v), -1)
+def _kept(group: Group) -> int:
+    """Return how many numbers an edge keeps for each matrix of a group."""
+    return max(group.rows, group.columns) * group.rank
 
 
-def _drawn(found: list[Matrix], right: tuple[Array, ...], comm: Comm, purpose: str, dtype: Any) -> list[Array]:
+def _stacks(groups: tuple[Group, ...]) -> tuple[Stack, ...]:
+    return tuple((group.number, max(group.rows, group.columns), group.rank) for group in groups)
+
+
+class _Sizes(NamedTuple):
+    """Constants: of every number of the vectors, (columns,), whose matrix's it is, and its place in its vector; of every matrix, (matrices,), rows and
+    columns, and how many numbers are sent where it is multiplied from the right and from the left.
+    """
+
+    owner: Array
+    place: Array
+    rows: Array
+    columns: Array
+    by_right: Array
+    by_left: Array
+
+
+@lru_cache(maxsize=64)
+def _sizes(groups: tuple[Group, ...], xp: ModuleType) -> _Sizes:
+    each = [group for group in groups for _ in range(group.number)]
+    rows, columns, rank = np.array([(one.rows, one.columns, one.rank) for one in each], dtype=int).reshape(-1, 3).T
+    place = np.array([entry // one.rank for one in each for entry in range(_kept(one))], dtype=int)
+    found = map(xp.asarray, (place, rows, columns, rows * rank, columns * rank))
+    return _Sizes(owners(_stacks(groups), xp), *found)
+
+
+def _drawn(layout: Layout, right: Array, comm: Comm, purpose: str, dtype: Any) -> Array:
     """Return uniformly drawn orthonormal vectors of every edge for every matrix, as long as the side asks for, then zeros."""
-    if not found:
-        return []
-    sizes = [max(m.rows, m.columns) * m.rank for m in found]
-    numbers = standard_normal(comm.edge_key(purpose), sum(sizes), dtype)
+    order, stacks = layout.each(_kept), _stacks(layout.groups)
+    numbers = grouped(standard_normal(comm.edge_key(purpose), sum(order.sizes), dtype), order)
     xp = array_namespace(numbers)
-    vectors, start = [], 0
-    for m, side, size in zip(found, right, sizes, strict=True):
-        v = numbers[:, start : start + size].reshape(len(numbers), -1, m.rank)
-        start += size
-        length = xp.where(side, m.columns, m.rows)
-        inside = xp.arange(v.shape[1])[None, :] < length[:, None]
-        vectors.append(orthonormal(xp.where(inside[:, :, None], v, 0)))
-    return vectors
+    sizes = _sizes(layout.groups, xp)
+    inside = sizes.place < xp.where(right, sizes.columns, sizes.rows).take(sizes.owner, axis=-1)
+    return orthonormal_parts(xp.where(inside, numbers, 0), stacks, xp)
 
 
-def _products(x: Array, matrix: Matrix, vectors: Array, right: Array, ends: Ends) -> tuple[Array, Array]:
-    """Return what the smaller and the larger end of each edge get, multiplying their own matrix by the edge's vectors; zeros fill up.
+def _products(x: Array, groups: tuple[Group, ...], q: Array, side: Array, ends: Ends) -> Array:
+    """Return what every worker gets for each slot, (n, slots, columns), multiplying its matrices by the edge's vectors; zeros fill up.
 
     Which side is on the device alone, so both are computed. A worker multiplies by all its edges' vectors at once.
     """
-    xp = array_namespace(x)
-    own = stacked(x, matrix)
-    at_slots = vectors[ends.edge].transpose(0, 2, 1, 3)  # (n, length, slots, rank)
-    n, _, slots, rank = at_slots.shape
-    side = right[:, None, None]
-    by_slot = []
-    for operator, inner in ((own, matrix.columns), (own.transpose(0, 2, 1), matrix.rows)):
-        product = operator @ at_slots[:, :inner].reshape(n, inner, slots * rank)
-        by_slot.append(product.reshape(n, -1, slots, rank).transpose(0, 2, 1, 3))
-    both = []
-    for end in (ends.low, ends.high):
-        said = xp.zeros_like(vectors)
-        said[:, : matrix.rows] = xp.where(side, by_slot[0][end], 0)
-        said[:, : matrix.columns] += xp.where(side, 0, by_slot[1][end])
-        both.append(said)
-    return both[0], both[1]
+    xp, stacks = array_namespace(x), _stacks(groups)
+    at_slots = q[ends.edge]
+    from_right, from_left = xp.zeros_like(at_slots), xp.zeros_like(at_slots)
+    views = zip(groups, *(parts(y, stacks) for y in (at_slots, from_right, from_left)), strict=True)
+    for group, v, of_rows, of_columns in views:
+        own = stacked(x, group)
+        of_rows[..., : group.rows, :] = _by_slot(own @ _tall(v[..., : group.columns, :]), v)
+        of_columns[..., : group.columns, :] = _by_slot(own.swapaxes(2, 3) @ _tall(v[..., : group.rows, :]), v)
+    return xp.where(side[ends.edge], from_right, from_left)
 
 
-def _update(matrix: Matrix, q: Array, v: Array, right: Array, ends: Ends) -> Array:
-    """Return what every worker adds to a matrix at rate 1, (n, rows · columns): the sum over its edges of ± w_ij v qᵀ, or ± w_ij q vᵀ."""
-    xp = array_namespace(q)
-    side = right[:, None, None]
-    tall = xp.where(side, v, q)[:, : matrix.rows][ends.edge] * ends.rate[:, :, None, None]  # (n, slots, rows, rank)
-    wide = xp.where(side, q, v)[:, : matrix.columns][ends.edge]
-    n, slots, _, rank = wide.shape
-    tall = tall.transpose(0, 2, 1, 3).reshape(n, matrix.rows, slots * rank)
-    wide = wide.transpose(0, 1, 3, 2).reshape(n, slots * rank, matrix.columns)
-    return (tall @ wide).reshape(n, -1)
+def _tall(v: Array) -> Array:
+    """Return the vectors of all slots, (n, slots, number, length, rank), as the columns of one matrix: (n, number, length, slots · rank)."""
+    n, slots, number, length, rank = v.shape
+    return v.transpose(0, 2, 3, 1, 4).reshape(n, number, length, slots * rank)
 
 
-def _average_uncompressed(x: Array, others: list[slice], difference: Array, ends: Ends) -> None:
+def _by_slot(product: Array, like: Array) -> Array:
+    """Return such a matrix as the vectors of all slots: the reverse of :func:`_tall`."""
+    n, slots, number, _, rank = like.shape
+    return product.reshape(n, number, -1, slots, rank).transpose(0, 3, 1, 2, 4)
+
+
+def _move(x: Array, groups: tuple[Group, ...], gamma: float, q: Array, v: Array, side: Array, ends: Ends) -> None:
+    """Add to every worker's matrices, in place, γ times the sum over its edges of ± w_ij v qᵀ, or ± w_ij q vᵀ."""
+    xp, stacks = array_namespace(x), _stacks(groups)
+    tall = xp.where(side, v, q)[ends.edge] * ends.rate[:, :, None]
+    wide = xp.where(side, q, v)[ends.edge]
+    for group, left, along in zip(groups, parts(tall, stacks), parts(wide, stacks), strict=True):
+        n, slots, number, _, rank = along.shape
+        along = along[..., : group.columns, :].transpose(0, 2, 1, 4, 3).reshape(n, number, slots * rank, group.columns)
+        update = _tall(left[..., : group.rows, :]) @ along
+        update *= gamma
+        part = stacked(x, group)
+        part += update
+
+
+def _average_uncompressed(x: Array, others: tuple[slice, ...], difference: Array, ends: Ends) -> None:
     """Add to the columns ``others`` of x, in place, what plain averaging makes of the edges' differences."""
     change = (difference[ends.edge] * ends.rate[:, :, None]).sum(axis=1)
     start = 0

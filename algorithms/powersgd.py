@@ -2,12 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar, NamedTuple
 
 from array_api_compat import array_namespace
 
 from algorithms.legend import short_repr
-from algorithms.matrices import joined, matrices, orthonormal, stacked, standard_normal
+from algorithms.matrices import (
+    Group,
+    grouped,
+    joined,
+    magnitudes,
+    matrices,
+    orthonormal_parts,
+    owners,
+    parts,
+    side_by_side,
+    stacked,
+    standard_normal,
+    ungrouped,
+)
 from algorithms.protocol import Array, Claims, Comm, Gradient, Holder
 
 
@@ -21,14 +35,14 @@ class PowerSGDState(NamedTuple):
     error
         (n, P): what every worker's update lost and still has to be sent.
     right
-        For every matrix (columns, rank): the right factor of the last round, known to all.
+        (columns,): the right factors of the last round, (columns, rank) of one matrix after the other, known to all.
     velocity
         (n, P): the momentum of the aggregate, the same at all workers; zeros where ``momentum`` is 0.
     """
 
     x: Array
     error: Array
-    right: tuple[Array, ...]
+    right: Array
     velocity: Array
 
 
@@ -82,43 +96,40 @@ class PowerSGD:
     def init(self, x: Array, comm: Comm) -> PowerSGDState:
         """Start from the common model, no errors, and right factors from a stream that all share."""
         xp = array_namespace(x)
-        found, _ = matrices(comm.tensors, self.rank)
-        sizes = [m.columns * m.rank for m in found]
-        numbers = standard_normal(comm.key("PowerSGD start", shared=True)[:1], sum(sizes), x.dtype)[0]
-        right, start = [], 0
-        for m, size in zip(found, sizes, strict=True):
-            right.append(numbers[start : start + size].reshape(m.columns, m.rank))
-            start += size
-        return PowerSGDState(x, xp.zeros_like(x), tuple(right), xp.zeros_like(x))
+        sizes = matrices(comm.tensors, self.rank, x).each(_width).sizes
+        right = standard_normal(comm.key("PowerSGD start", shared=True)[:1], sum(sizes), x.dtype)[0]
+        return PowerSGDState(x, xp.zeros_like(x), right, xp.zeros_like(x))
 
     def step(self, state: PowerSGDState, gradient: Gradient, lr: float, comm: Comm) -> PowerSGDState:
         """Take one step, the same at every worker."""
         update = gradient(state.x) + state.error
-        found, others = matrices(comm.tensors, self.rank)
-        products = [stacked(update, m) @ q for m, q in zip(found, state.right, strict=True)]
-        mean = comm.all_reduce(_side_by_side([*products, joined(update, others)]))[0]
-        xp = array_namespace(update)
-        decoded, error, start, bases = xp.empty_like(update), update.copy(), 0, []
-        for m in found:
-            bases.append(orthonormal(mean[start : start + m.rows * m.rank].reshape(m.rows, m.rank)))
-            start += m.rows * m.rank
-        for at in others:
-            decoded[:, at] = mean[None, start : start + at.stop - at.start]
-            error[:, at] = 0
-            start += at.stop - at.start
-        own = [stacked(update, m).transpose(0, 2, 1) @ p for m, p in zip(found, bases, strict=True)]
-        right, start = [], 0
-        mean = comm.all_reduce(_side_by_side(own))[0] if found else mean
-        for m, p, q_own, q_before in zip(found, bases, own, state.right, strict=True):
-            q = mean[start : start + m.columns * m.rank].reshape(m.columns, m.rank)
-            start += m.columns * m.rank
-            error[:, m.at] -= (p @ q_own.transpose(0, 2, 1)).reshape(len(update), -1)
-            decoded[:, m.at] = (p @ q.T).reshape(1, -1)
-            right.append(xp.where((q != 0).any(), q, q_before))
+        xp, layout = array_namespace(update), matrices(comm.tensors, self.rank, update)
+        groups, order = layout.groups, layout.each(_width)
+        tall = tuple((group.number, group.rows, group.rank) for group in groups)
+        wide = tuple((group.number, group.columns, group.rank) for group in groups)
+        update, q_before = grouped(update, layout.models), grouped(state.right, order)
+        own = [stacked(update, group) for group in groups]
+        products = [m @ q for m, q in zip(own, parts(q_before, wide), strict=True)]
+        mean = comm.all_reduce(side_by_side([*products, joined(update, layout.others)], xp))[0]
+        size = sum(map(prod, tall))
+        left = parts(orthonormal_parts(mean[:size], tall, xp), tall)
+        q_own = [m.swapaxes(2, 3) @ p for m, p in zip(own, left, strict=True)]
+        q = comm.all_reduce(side_by_side(q_own, xp))[0] if groups else q_before
+        decoded = xp.empty((1, update.shape[1]), dtype=update.dtype)
+        for group, m, p, q_mine, q_mean in zip(groups, own, left, q_own, parts(q, wide), strict=True):
+            m -= p @ q_mine.swapaxes(2, 3)  # what it lost
+            stacked(decoded, group)[...] = p @ q_mean.swapaxes(1, 2)
+        for at, whole in zip(layout.others, parts(mean[size:], layout.lengths), strict=True):
+            decoded[:, at] = whole
+            update[:, at] = 0
+        alive = magnitudes(q, wide, xp) != 0
+        right = xp.where(alive.take(owners(wide, xp), axis=-1), q, q_before)
+        error, decoded = (ungrouped(y, layout.models) for y in (update, decoded))
         velocity = self.momentum * state.velocity + decoded if self.momentum else state.velocity
         step = decoded + velocity if self.momentum else decoded
-        return PowerSGDState(state.x - lr * step, error, tuple(right), velocity)
+        return PowerSGDState(state.x - lr * step, error, ungrouped(right, order), velocity)
 
 
-def _side_by_side(parts: list[Array]) -> Array:
-    return array_namespace(parts[0]).concat([part.reshape(len(part), -1) for part in parts], axis=1)
+def _width(group: Group) -> int:
+    """Return how many numbers the right factor of each matrix of a group has."""
+    return group.columns * group.rank

@@ -358,6 +358,11 @@ def netsim(folder: Path, *words: str) -> list[str]:
     return [sys.executable, "-m", "netsim", *words]
 
 
+def heed_interrupts() -> None:
+    """Undo what a shell does to commands in its background: they, and all that they start, are deaf to SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 @pytest.mark.parametrize("command", ["sweep", "run"])
 def test_a_command_that_was_stopped_goes_on(command, how, tmp_path):
@@ -365,6 +370,7 @@ def test_a_command_that_was_stopped_goes_on(command, how, tmp_path):
     network = ["--algorithm", "DPSGD", "--latency", "1 ms", "--bandwidth", "10 Mbit/s"] if command == "run" else []
     words = netsim(tmp_path, command, "small.toml", "--json", "--checkpoint-every", "40", *network)
     settings = {"cwd": tmp_path, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    settings["preexec_fn"] = heed_interrupts
     whole = subprocess.run([*words, "--out", "whole"], check=True, **settings).stdout
     stopped = subprocess.Popen([*words, "--out", "halted"], **settings)
     deadline = time.monotonic() + 60

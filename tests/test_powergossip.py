@@ -278,7 +278,7 @@ def test_normal_numbers_have_the_moments_of_a_normal(dtype):
 @pytest.mark.parametrize("rank", [1, 3])
 def test_bases_are_orthonormal_at_any_scale(rank, scale):
     v = (scale * np.random.default_rng(0).normal(size=(5, 7, rank))).astype("float32")
-    basis = orthonormal(v)
+    basis = orthonormal(v, np)
     np.testing.assert_allclose(basis.transpose(0, 2, 1) @ basis, np.tile(np.eye(rank), (5, 1, 1)), rtol=0, atol=1e-6)
     np.testing.assert_allclose(basis @ (basis.transpose(0, 2, 1) @ v), v, rtol=0, atol=1e-6 * scale)
 

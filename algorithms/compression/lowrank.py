@@ -1,7 +1,8 @@
 """Low rank: each matrix as the product of two thin ones."""
 
 from dataclasses import dataclass
-from math import prod
+from operator import matmul
+from types import ModuleType
 from typing import ClassVar
 
 import numpy as np
@@ -11,7 +12,18 @@ from algorithms.compression.identity import decode_numbers, encode_numbers
 from algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
 from algorithms.compression.units import Unit, check_rows, row_blocks
 from algorithms.legend import short_repr
-from algorithms.matrices import Matrix, joined, matrices, orthonormal, stacked, standard_normal
+from algorithms.matrices import (
+    Group,
+    bases,
+    grouped,
+    joined,
+    matrices,
+    parts,
+    side_by_side,
+    stacked,
+    standard_normal,
+    ungrouped,
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,54 +80,57 @@ class LowRank:
     def compress(self, x: Array, key: Key, tensors: Tensors) -> Message:
         """Factorize the matrices of the rows of x, (rows, P) float32 or float64."""
         check_rows(x, tensors)
-        xp = array_namespace(x)
-        found, others = _parts(tensors, self.rank)
         with np.errstate(all="ignore"):  # a diverged model is a result
-            random = standard_normal(key.shared(), sum(matrix.columns * matrix.rank for matrix in found), x.dtype)
-            numbers, drawn = [], 0
-            for matrix in found:
-                size = matrix.columns * matrix.rank
-                omega = random[:, drawn : drawn + size].reshape(1, matrix.columns, matrix.rank)
-                drawn += size
-                factors = self._factors(stacked(x, matrix), omega)
-                numbers += [xp.swapaxes(factor, 1, 2).reshape(len(x), -1) for factor in factors]
-            sent = xp.concatenate([*numbers, joined(x, others)], axis=1)
+            sent = self._numbers(x, key, tensors)
             value = self._values(sent, tensors)
         return Message(value, same_bits(x, 32 * sent.shape[1]), {"numbers": sent}, tensors)
 
-    def _factors(self, matrices: Array, omega: Array) -> tuple[Array, Array]:
-        """Return P, (n, rows, r), and Q, (n, columns, r)."""
-        transposed = array_namespace(matrices).swapaxes(matrices, 1, 2)
-        left = orthonormal(matrices @ omega)
+    def _numbers(self, x: Array, key: Key, tensors: Tensors) -> Array:
+        """Return what is sent."""
+        xp, layout = array_namespace(x), matrices(tensors, self.rank, x)
+        x, order = grouped(x, layout.models), layout.each(lambda group: group.columns * group.rank)
+        random = grouped(standard_normal(key.shared(), sum(order.sizes), x.dtype), order)
+        omega = parts(random, [(group.number, group.columns, group.rank) for group in layout.groups])
+        own = [stacked(x, group) for group in layout.groups]
+        numbers = [
+            _in_columns(left, right, xp)
+            for some in layout.batches
+            for left, right in zip(*self._factors(own[some], omega[some], xp), strict=True)
+        ]
+        numbers = [ungrouped(side_by_side(numbers, xp), layout.each(_sent))] if numbers else []
+        return side_by_side([*numbers, joined(x, layout.others)], xp)
+
+    def _factors(self, matrices: list[Array], omega: list[Array], xp: ModuleType) -> tuple[list[Array], list[Array]]:
+        """Return P, (n, number, rows, r), and Q, (n, number, columns, r), of some groups."""
+        transposed = [matrix.swapaxes(2, 3) for matrix in matrices]
+        left = bases(list(map(matmul, matrices, omega)), xp)
         for _ in range(self.iterations):
-            left = orthonormal(matrices @ orthonormal(transposed @ left))
-        return left, transposed @ left
+            left = bases(list(map(matmul, matrices, bases(list(map(matmul, transposed, left)), xp))), xp)
+        return left, list(map(matmul, transposed, left))
 
     def _values(self, sent: Array, tensors: Tensors) -> Array:
         """Multiply out what is sent, column by column: sender and receiver both call this.
 
         A sum in this order is the same on every device; a matrix product is not.
         """
-        xp = array_namespace(sent)
-        value = xp.empty((len(sent), sum(map(prod, tensors.values()))), dtype=sent.dtype)
-        found, others = _parts(tensors, self.rank)
-        at = 0
-
-        def take(*shape: int) -> Array:
-            nonlocal at
-            at += prod(shape)
-            return sent[:, at - prod(shape) : at].reshape(len(sent), *shape)
-
-        for matrix in found:
-            left, right = take(matrix.rank, matrix.rows, 1), take(matrix.rank, 1, matrix.columns)
-            out = stacked(value, matrix)
+        xp, n = array_namespace(sent), len(sent)
+        layout = matrices(tensors, self.rank, sent)
+        order = layout.each(_sent)
+        size = sum(order.sizes)
+        value = xp.empty((n, sum(layout.models.sizes)), dtype=sent.dtype)
+        factors = parts(grouped(sent[:, :size], order), [(group.number, _sent(group)) for group in layout.groups])
+        for group, both in zip(layout.groups, factors, strict=True):
+            number, rank, height = group.number, group.rank, group.rank * group.rows
+            left = both[..., :height].reshape(n, number, rank, group.rows, 1)
+            right = both[..., height:].reshape(n, number, rank, 1, group.columns)
+            out = stacked(value, group)
             for rows in row_blocks(sent):
-                xp.multiply(left[rows, 0], right[rows, 0], out=out[rows])
-                for column in range(1, matrix.rank):
-                    out[rows] += left[rows, column] * right[rows, column]
-        for other in others:
-            value[:, other] = take(other.stop - other.start)
-        return value
+                xp.multiply(left[rows, :, 0], right[rows, :, 0], out=out[rows])
+                for column in range(1, rank):
+                    out[rows] += left[rows, :, column] * right[rows, :, column]
+        for other, whole in zip(layout.others, parts(sent[:, size:], layout.lengths), strict=True):
+            value[:, other] = whole
+        return ungrouped(value, layout.models)
 
     def encode(self, message: Message) -> Wire:
         """Write the numbers of all tensors in order, little-endian."""
@@ -127,7 +142,12 @@ class LowRank:
             return self._values(decode_numbers(wire), wire.tensors)
 
 
-def _parts(tensors: Tensors, rank: int) -> tuple[list[Matrix], list[slice]]:
-    """Return the matrices that are not empty, and where the tensors of fewer than two dimensions lie."""
-    found, others = matrices(tensors, rank)
-    return [matrix for matrix in found if matrix.rank], others
+def _sent(group: Group) -> int:
+    """Return how many numbers are sent of each matrix of a group."""
+    return group.rank * (group.rows + group.columns)
+
+
+def _in_columns(left: Array, right: Array, xp: ModuleType) -> Array:
+    """Return the columns of P, (n, number, rows, r), then those of Q, (n, number, columns, r), of each matrix: (n, number, r (rows + columns))."""
+    columns = [factor.swapaxes(2, 3).reshape(*factor.shape[:2], -1) for factor in (left, right)]
+    return xp.concat(columns, axis=2)
