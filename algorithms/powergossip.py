@@ -218,8 +218,8 @@ def _stacks(groups: tuple[Group, ...]) -> tuple[Stack, ...]:
 
 
 class _Sizes(NamedTuple):
-    """Constants: of every number of the vectors, (columns,), whose matrix's it is, and its place in its vector; of every matrix, (matrices,), rows and
-    columns, and how many numbers are sent where it is multiplied from the right and from the left.
+    """Constants: of every number of the vectors, (columns,), whose matrix's it is, and its place in its vector; of every matrix, (matrices,), its
+    rows and columns, and how many numbers are sent where it is multiplied from the right and from the left.
     """
 
     owner: Array

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from guard import allow_sync, guard
+from interrupts import heed_interrupts
 from quadratic import Quadratic
 
 from algorithms import (
@@ -356,11 +357,6 @@ compute = "1 ms"
 def netsim(folder: Path, *words: str) -> list[str]:
     (folder / "small.toml").write_text(SETTINGS)
     return [sys.executable, "-m", "netsim", *words]
-
-
-def heed_interrupts() -> None:
-    """Undo what a shell does to commands in its background: they, and all that they start, are deaf to SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])

@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from interrupts import heed_interrupts
 from test_config import MISTAKES, write
 
 from netsim import cli, config, console, results
@@ -187,7 +189,8 @@ def test_help_is_the_answer_to_nothing(netsim) -> None:
 def test_an_interrupt_stops_soon_and_leaves_nothing_but_checkpoints(tmp_path: Path) -> None:
     path = write(tmp_path)
     command = [sys.executable, "-m", "netsim", "sweep", str(path), "--out", str(tmp_path / "out"), "--steps", "1000000"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, preexec_fn=heed_interrupts, **pipes) as child:
         assert child.stderr is not None
         while not child.stderr.readline().startswith("AllReduceSGD(): "):
             assert child.poll() is None

@@ -33,7 +33,7 @@ from netsim.accounting.shape_rules import (
 )
 from netsim.errors import NetsimError
 
-KEPT = 65536  # integers and truth values of at most so many are kept
+KEPT = 1 << 18  # integers and truth values of at most so many are kept
 MAKERS = {"zeros", "ones", "empty", "full", "zeros_like", "ones_like", "empty_like", "full_like", "arange", "asarray"}
 VIEWS = {"reshape", "transpose", "swapaxes", "ravel", "view", "broadcast_to"}
 ELEMENTWISE = {"where", "clip"}

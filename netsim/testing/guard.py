@@ -256,9 +256,12 @@ class GuardArray:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         key, value = _index(key), _operand(value)
-        place = self._array[_with_ellipsis(key)] if isinstance(value, np.ndarray) else None
+        views = isinstance(value, np.ndarray) and not any(isinstance(part, np.ndarray) for part in key)
+        place = self._array[_with_ellipsis(key)] if views else None
         self._array[key] = value
-        if place is None or place.__array_interface__ != value.__array_interface__:  # what x[key] += y writes back is there
+        if (
+            place is None or place.__array_interface__ != value.__array_interface__
+        ):  # what x[key] += y writes back is there
             _count("setitem", None)
 
     def __len__(self) -> int:
