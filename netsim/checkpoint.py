@@ -181,7 +181,13 @@ def _unpacked(tree: Any, arrays: list[np.ndarray], xp: ModuleType) -> Any:
         return {_unpacked(key, arrays, xp): _unpacked(one, arrays, xp) for key, one in value}
     if kind in ("list", "tuple"):
         return (list if kind == "list" else tuple)(_unpacked(one, arrays, xp) for one in value)
-    return _named(*value)(*(_unpacked(one, arrays, xp) for one in tree["of"]))
+    named, of = _named(*value), [_unpacked(one, arrays, xp) for one in tree["of"]]
+    if len(of) != len(named._fields):
+        raise NetsimError(
+            f"checkpoint: {'.'.join(value)} had {len(of)} fields and has {len(named._fields)} now; "
+            "resume with the code that wrote the checkpoint, or begin anew"
+        )
+    return named(*of)
 
 
 def _named(module: str, name: str) -> Any:

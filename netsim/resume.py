@@ -64,7 +64,12 @@ def save(checkpoints: Checkpoints, experiment: Experiment, xp: ModuleType, at: P
 
 
 def resume(
-    checkpoints: Checkpoints, experiment: Experiment, xp: ModuleType, tapes: Tapes, remark: Callable[[str], None]
+    checkpoints: Checkpoints,
+    experiment: Experiment,
+    xp: ModuleType,
+    tapes: Tapes,
+    remark: Callable[[str], None],
+    first: Any,
 ) -> Position | None:
     """Wind the tapes to the newest whole checkpoint and return its position; None where there is none, or none is wanted.
 
@@ -80,11 +85,13 @@ def resume(
         As yet empty.
     remark
         Told of damaged checkpoints, and if machine or libraries are others.
+    first
+        The algorithm's state before the first step.
 
     Raises
     ------
     NetsimError
-        The checkpoint is of another experiment; the line names what differs.
+        The checkpoint is of another experiment, or of code that held its state in another form; the line names what differs.
     """
     if not checkpoints.resume:
         clear(checkpoints.folder)
@@ -109,8 +116,22 @@ def resume(
     history.rows, history.recorded = tree["rows"], tree["recorded"]
     recorder.unpack(tree["trace"])
     at: Position = tree["position"]
+    if not _same_form(at.state, first):
+        raise NetsimError(
+            f"{checkpoints.folder}: the checkpoint's state of {_plain(experiment.algorithm)} has another form than today's; "
+            "resume with the code that wrote it, or begin anew without resuming"
+        )
     comm.count_on(at.counted)
     return at
+
+
+def _same_form(one: Any, other: Any) -> bool:
+    """Return whether two states are made alike: of the same NamedTuples, with arrays where there are arrays; None stands for anything."""
+    if one is None or other is None:
+        return True
+    if isinstance(one, tuple) and hasattr(one, "_fields"):
+        return type(one) is type(other) and all(map(_same_form, one, other))
+    return isinstance(one, tuple | list) == isinstance(other, tuple | list)
 
 
 def _identity(experiment: Experiment) -> dict[str, str]:

@@ -128,7 +128,7 @@ def train(
         buffers = xp.asarray(task.initial_buffers(len(x))) if hasattr(task, "initial_buffers") else None
         at = Position(0, experiment.algorithm.init(x, comm), None, buffers, xp.asarray(_NEVER), None, comm.counted())
         tapes = history, recorder, comm
-        resumed = checkpoints and resume(checkpoints, experiment, xp, tapes, said.append)
+        resumed = checkpoints and resume(checkpoints, experiment, xp, tapes, said.append, at.state)
         if resumed:
             at = resumed
         else:

@@ -193,6 +193,52 @@ def test_a_checkpoint_of_another_experiment_is_refused(change, named, tmp_path):
         train(other, checkpoints=Checkpoints(tmp_path, resume=True))
 
 
+class Pair(NamedTuple):
+    x: object
+    more: object
+
+
+class Triple(NamedTuple):
+    x: object
+    more: object
+    most: object
+
+
+@dataclass(frozen=True)
+class Alone:
+    """Everybody's own SGD, with a state whose second part has one form or another."""
+
+    def init(self, x, comm):
+        return Pair(x, self.more(x))
+
+    def step(self, state, gradient, lr, comm):
+        return state._replace(x=state.x - lr * gradient(state.x))
+
+    @staticmethod
+    def more(x):
+        return x[0]
+
+
+@pytest.mark.parametrize("form", [lambda x: (x[0], x[1]), lambda x: [x[0]], lambda x: Known(1, x)])
+def test_a_state_of_another_form_is_refused(form, tmp_path, monkeypatch):
+    """As where a newer version of an algorithm holds one array in place of several."""
+    kept = Checkpoints(tmp_path, every=2, resume=True)
+    interrupted(experiment(Alone()), 5, kept)
+    monkeypatch.setattr(Alone, "more", staticmethod(form))
+    with pytest.raises(NetsimError, match="another form"):
+        train(experiment(Alone()), checkpoints=kept)
+    monkeypatch.setattr(Alone, "more", staticmethod(lambda x: None))  # perhaps only not there yet
+    train(experiment(Alone()), checkpoints=kept)
+
+
+def test_a_state_with_other_fields_is_refused(tmp_path, monkeypatch):
+    interrupted(experiment(Alone()), 5, Checkpoints(tmp_path, every=2))
+    monkeypatch.setattr(sys.modules[__name__], "Pair", Triple)
+    monkeypatch.setattr(Alone, "init", lambda self, x, comm: Triple(x, x, x))
+    with pytest.raises(NetsimError, match="had 2 fields and has 3 now"):
+        train(experiment(Alone()), checkpoints=Checkpoints(tmp_path, resume=True))
+
+
 def test_another_machine_is_said(tmp_path, monkeypatch):
     one = experiment()
     interrupted(one, 5, Checkpoints(tmp_path))
