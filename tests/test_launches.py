@@ -112,6 +112,20 @@ def test_a_round_of_resnet_20_is_few_launches(algorithm, most):
     assert found.total() <= most, found.most_common()
 
 
+def test_what_the_readme_and_the_decisions_say():
+    task = resnet20(images_of_noise(), batch=4)
+    assert in_a_gradient(task, 4).total() == 988
+    assert in_a_gradient(LanguageModel(text_of_noise(), width=8, batch=4), 4).total() == 1450
+    for algorithm, count in {
+        DCDPSGD(StochasticQuantizer(8)): 66,
+        ChocoSGD(Sign(), 0.5): 52,
+        ChocoSGD(TopK(0.01), 0.5): 45,
+        PowerGossip(): 193,
+        PowerGossip(iterations=2): 368,
+    }.items():
+        assert in_a_round(algorithm, task.tensors).total() == count, algorithm
+
+
 def test_a_gradient_of_resnet_20_is_few_launches_for_all_workers():
     task = resnet20(images_of_noise(), batch=2, augment=True)
     found = in_a_gradient(task, 2)
