@@ -1,8 +1,8 @@
-"""What a worker computes and says: one paper, one file. Compressors are in ``algorithms.compression`` and can be imported from here."""
+"""What a worker computes and says: one paper, one file. Compressors are in ``netsim.algorithms.compression`` and can be imported from here."""
 
-from algorithms.allreduce import AllReduceSGD
-from algorithms.choco import ChocoSGD
-from algorithms.compression import (
+from netsim.algorithms.allreduce import AllReduceSGD
+from netsim.algorithms.choco import ChocoSGD
+from netsim.algorithms.compression import (
     Clip,
     CompressorClaims,
     Identity,
@@ -15,16 +15,16 @@ from algorithms.compression import (
     StochasticQuantizer,
     TopK,
 )
-from algorithms.deepsqueeze import DeepSqueeze
-from algorithms.doublesqueeze import DoubleSqueeze
-from algorithms.dpsgd import DPSGD
-from algorithms.edge_gossip import EdgeGossip, Projection, RandomMask
-from algorithms.moniqua import Moniqua
-from algorithms.parameter_server import ParameterServerSGD
-from algorithms.powergossip import PowerGossip
-from algorithms.powersgd import PowerSGD
-from algorithms.protocol import Algorithm, Claims
-from algorithms.tang2018 import DCDPSGD, ECDPSGD, NaiveCompressedDPSGD
+from netsim.algorithms.deepsqueeze import DeepSqueeze
+from netsim.algorithms.doublesqueeze import DoubleSqueeze
+from netsim.algorithms.dpsgd import DPSGD
+from netsim.algorithms.edge_gossip import EdgeGossip, Projection, RandomMask
+from netsim.algorithms.moniqua import Moniqua
+from netsim.algorithms.parameter_server import ParameterServerSGD
+from netsim.algorithms.powergossip import PowerGossip
+from netsim.algorithms.powersgd import PowerSGD
+from netsim.algorithms.protocol import Algorithm, Claims
+from netsim.algorithms.tang2018 import DCDPSGD, ECDPSGD, NaiveCompressedDPSGD
 
 __all__ = [
     "DCDPSGD",

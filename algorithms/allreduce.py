@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from algorithms.compression import Compressor
-from algorithms.legend import short_repr
-from algorithms.protocol import Array, Claims, Comm, Gradient, Models, unbiased
+from netsim.algorithms.compression import Compressor
+from netsim.algorithms.description import short_repr
+from netsim.algorithms.protocol import Array, Claims, Comm, Gradient, Models, unbiased
 
 
 @dataclass(frozen=True, repr=False)

@@ -6,9 +6,9 @@ from typing import ClassVar, NamedTuple
 
 from array_api_compat import array_namespace
 
-from algorithms.compression import Compressor
-from algorithms.legend import short_repr
-from algorithms.protocol import Array, Claims, Comm, Gradient, Holder
+from netsim.algorithms.compression import Compressor
+from netsim.algorithms.description import short_repr
+from netsim.algorithms.protocol import Array, Claims, Comm, Gradient, Holder
 
 
 class ChocoState(NamedTuple):

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace
 
-from algorithms.compression import Compressor
-from algorithms.legend import short_repr
-from algorithms.protocol import Array, Claims, Comm, Gradient
+from netsim.algorithms.compression import Compressor
+from netsim.algorithms.description import short_repr
+from netsim.algorithms.protocol import Array, Claims, Comm, Gradient
 
 
 class DeepSqueezeState(NamedTuple):

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from algorithms.compression import Identity
-from algorithms.legend import short_repr
-from algorithms.protocol import Array, Claims, Comm, Gradient, Models
+from netsim.algorithms.compression import Identity
+from netsim.algorithms.description import short_repr
+from netsim.algorithms.protocol import Array, Claims, Comm, Gradient, Models
 
 
 @dataclass(frozen=True, repr=False)

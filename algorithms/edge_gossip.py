@@ -7,9 +7,9 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from array_api_compat import array_namespace
 
-from algorithms.compression.message import Key
-from algorithms.legend import short_repr
-from algorithms.matrices import (
+from netsim.algorithms.compression.message import Key
+from netsim.algorithms.description import short_repr
+from netsim.algorithms.kernels.low_rank import (
     Group,
     grouped,
     joined,
@@ -21,8 +21,8 @@ from algorithms.matrices import (
     standard_normal,
     ungrouped,
 )
-from algorithms.powergossip import Ends, edge_ends
-from algorithms.protocol import Array, Claims, Comm, Gradient, Holder
+from netsim.algorithms.powergossip import Ends, edge_ends
+from netsim.algorithms.protocol import Array, Claims, Comm, Gradient, Holder
 
 Tensors = Mapping[str, tuple[int, ...]]
 

@@ -7,8 +7,8 @@ from typing import ClassVar, NamedTuple
 
 from array_api_compat import array_namespace
 
-from algorithms.legend import short_repr
-from algorithms.matrices import (
+from netsim.algorithms.description import short_repr
+from netsim.algorithms.kernels.low_rank import (
     Group,
     grouped,
     joined,
@@ -22,7 +22,7 @@ from algorithms.matrices import (
     standard_normal,
     ungrouped,
 )
-from algorithms.protocol import Array, Claims, Comm, Gradient, Holder
+from netsim.algorithms.protocol import Array, Claims, Comm, Gradient, Holder
 
 
 class PowerSGDState(NamedTuple):

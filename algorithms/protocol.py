@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
-from algorithms.compression import Compressor
-from algorithms.compression.message import CompressorClaims, Key
+from netsim.algorithms.compression import Compressor
+from netsim.algorithms.compression.message import CompressorClaims, Key
 
 Array = Any
 Gradient = Callable[[Array], Array]

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from algorithms.compression import Compressor, Identity
-from algorithms.legend import short_repr
-from algorithms.protocol import Array, Claims, Comm, Gradient, Holder, Models, unbiased
+from netsim.algorithms.compression import Compressor, Identity
+from netsim.algorithms.description import short_repr
+from netsim.algorithms.protocol import Array, Claims, Comm, Gradient, Holder, Models, unbiased
 
 
 @dataclass(frozen=True, repr=False)

@@ -6,10 +6,10 @@ import numpy as np
 import simpy
 
 from benchmarks.harness import Figures, Variant, main
-from netsim.clock import run
-from netsim.network import Network
-from netsim.topology import ring
-from netsim.trace import Operation, Trace
+from netsim.clock.network import Network
+from netsim.clock.simpy_engine import run
+from netsim.comm.topology import ring
+from netsim.comm.trace import Operation, Trace
 
 MESSAGES = 160_000
 

@@ -24,8 +24,8 @@ from benchmarks.harness import (
     rate,
     torch_device,
 )
-from models.language import LanguageModel
-from models.wikitext import Corpus
+from netsim.models.data.wikitext import Corpus
+from netsim.models.language import LanguageModel
 
 SECONDS, RATE = 2.0, 0.1
 WORDS, WIDTH, LAYERS, BATCH, WINDOW = 2_000, 200, 2, 32, 30

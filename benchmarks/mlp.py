@@ -26,8 +26,8 @@ from benchmarks.harness import (
     rate,
     torch_device,
 )
-from models import MLP, digits
-from models.datasets import Dataset
+from netsim.models import MLP, digits
+from netsim.models.data.datasets import Dataset
 
 SECONDS, RATE = 0.5, 0.01
 

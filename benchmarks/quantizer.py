@@ -9,9 +9,9 @@ from functools import partial
 
 import numpy as np
 
-from algorithms import RandomSparsifier, StochasticQuantizer, TopK
-from algorithms.compression.message import Compressor
 from benchmarks.harness import Figures, Variant, device, main, synchronise
+from netsim.algorithms import RandomSparsifier, StochasticQuantizer, TopK
+from netsim.algorithms.compression.message import Compressor
 from netsim.device import Key, make_key
 
 TENSORS = {

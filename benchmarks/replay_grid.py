@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from algorithms import DCDPSGD, DPSGD, ECDPSGD, AllReduceSGD, StochasticQuantizer
 from benchmarks.harness import Figures, Variant, main
-from models import MLP, digits
 from netsim import Experiment, Network, sweep, topology, train
-from netsim.compute import LogNormal
-from netsim.network import NetworkGrid
-from netsim.training import Run
+from netsim.algorithms import DCDPSGD, DPSGD, ECDPSGD, AllReduceSGD, StochasticQuantizer
+from netsim.clock.compute import LogNormal
+from netsim.clock.network import NetworkGrid
+from netsim.models import MLP, digits
+from netsim.runs.training import Run
 
 ROUNDS = 1000
 ALGORITHMS = (

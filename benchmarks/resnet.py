@@ -28,9 +28,9 @@ from benchmarks.harness import (
     rate,
     torch_device,
 )
-from models.datasets import Dataset
-from models.images import named
-from models.resnet import resnet20
+from netsim.models.data.datasets import Dataset
+from netsim.models.images import named
+from netsim.models.resnet import resnet20
 
 SECONDS, RATE = 2.0, 0.01
 BATCH, IMAGES = 32, 4096

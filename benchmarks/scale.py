@@ -9,11 +9,11 @@ from functools import partial
 
 import numpy as np
 
-from algorithms import DPSGD
 from benchmarks import arithmetic
 from benchmarks.harness import Figures, Variant, device, figures, main, memory_MiB, rate
-from models import MLP, digits
 from netsim import Experiment, topology, train
+from netsim.algorithms import DPSGD
+from netsim.models import MLP, digits
 
 WIDTHS, BATCH, SECONDS = (64, 32, 10), 32, 0.5
 FLOP = arithmetic.mlp(WIDTHS)

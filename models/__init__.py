@@ -1,14 +1,14 @@
 """What is learned: models batched over workers, their gradients, data sets and partitions."""
 
-from models.cnn import CNN
-from models.datasets import Dataset, a9a, cifar10, digits, load, mnist, w8a
-from models.language import LanguageModel
-from models.least_squares import LeastSquares
-from models.mlp import MLP
-from models.olivetti import olivetti
-from models.resnet import ResNet, resnet18, resnet20
-from models.softmax import SoftmaxRegression
-from models.wikitext import Corpus, wikitext2
+from netsim.models.cnn import CNN
+from netsim.models.data.datasets import Dataset, a9a, cifar10, digits, load, mnist, w8a
+from netsim.models.data.olivetti import olivetti
+from netsim.models.data.wikitext import Corpus, wikitext2
+from netsim.models.language import LanguageModel
+from netsim.models.least_squares import LeastSquares
+from netsim.models.mlp import MLP
+from netsim.models.resnet import ResNet, resnet18, resnet20
+from netsim.models.softmax import SoftmaxRegression
 
 __all__ = [
     "CNN",

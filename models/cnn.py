@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from models.draws import generator
-from models.image_bytes import Convolution
-from models.images import ImageTask
-from models.layers.conv import conv3x3, conv3x3_back
-from models.layers.linear import linear, linear_back
-from models.layers.pool import average_pool, average_pool_back
-from models.layers.relu import relu, relu_back
+from netsim.models.draws import generator
+from netsim.models.image_bytes import Convolution
+from netsim.models.images import ImageTask
+from netsim.models.layers.conv import conv3x3, conv3x3_back
+from netsim.models.layers.linear import linear, linear_back
+from netsim.models.layers.pool import average_pool, average_pool_back
+from netsim.models.layers.relu import relu, relu_back
 
 Array = Any
 Named = Mapping[str, Array]
@@ -32,7 +32,7 @@ class CNN(ImageTask):
     channels
         Of each convolution; every one halves the image.
     data, batch, partition, alpha, reshuffle, partial, augment, chunk, samples
-        As in :class:`models.images.ImageTask`.
+        As in :class:`netsim.models.images.ImageTask`.
 
     Raises
     ------
@@ -79,7 +79,7 @@ class CNN(ImageTask):
         return np.concatenate(parts)
 
     def forward(self, p: Named, x: Array, running: Array, training: bool) -> tuple[Array, list]:
-        """As :meth:`models.images.ImageTask.forward`."""
+        """As :meth:`netsim.models.images.ImageTask.forward`."""
         kept: list = []
         for k in range(1, len(self.channels) + 1):
             y, kept_conv = conv3x3(x, p[f"conv{k}.weight"])
@@ -91,7 +91,7 @@ class CNN(ImageTask):
         return logits, kept
 
     def backward(self, dlogits: Array, kept: list, gradient: Named) -> None:
-        """As :meth:`models.images.ImageTask.backward`."""
+        """As :meth:`netsim.models.images.ImageTask.backward`."""
         kept_linear, shape = kept.pop()
         dx, gradient["linear.weight"][...], gradient["linear.bias"][...] = linear_back(dlogits, kept_linear)
         dx = dx.reshape(shape)
@@ -109,13 +109,13 @@ class CNN(ImageTask):
 
     @property
     def convolutions(self) -> list[Convolution]:
-        """As :attr:`models.images.ImageTask.convolutions`."""
+        """As :attr:`netsim.models.images.ImageTask.convolutions`."""
         inputs = (self.image_shape[0], *self.channels)
         side = self.image_shape[1]
         return [Convolution(inputs[k], outputs, side >> k) for k, outputs in enumerate(self.channels)]
 
     def arrays(self, training: bool) -> tuple[dict[int, int], int]:
-        """As :meth:`models.images.ImageTask.arrays`.
+        """As :meth:`netsim.models.images.ImageTask.arrays`.
 
         Every convolution's output is kept, and there is a derivative of its input. What is pooled is NumPy's, and so
         are derivatives of two outputs, or of one and of the linear layer's input.

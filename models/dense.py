@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from models.batches import Batches
-from models.datasets import Dataset
-from models.draws import generator
-from models.partition import split
+from netsim.models.data.batches import Batches
+from netsim.models.data.datasets import Dataset
+from netsim.models.data.partition import split
+from netsim.models.draws import generator
 
 Array = Any
 EVALUATED = 2000  # training images on which the training loss is evaluated, where there are more

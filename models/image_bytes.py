@@ -1,6 +1,6 @@
 """Bytes that a network for images takes, on one thread of a CPU and on another device.
 
-On a CPU most are those of arrays of :mod:`models.layers.memory`, whose memory is kept for arrays of the same size. So they are
+On a CPU most are those of arrays of :mod:`netsim.models.layers.kept`, whose memory is kept for arrays of the same size. So they are
 counted size by size, as many as are alive at once; and what two phases keep is the larger count of every size.
 """
 
@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from typing import NamedTuple, Protocol
 
-from models.layers import conv, relu, winograd
+from netsim.models.layers import conv, relu, winograd
 
 Sizes = Counter[int]  # bytes of an array: how many such arrays
 
@@ -33,7 +33,7 @@ class Convolution(NamedTuple):
 
 
 class Network(Protocol):
-    """What is asked of a network: parts of :class:`models.images.ImageTask`."""
+    """What is asked of a network: parts of :class:`netsim.models.images.ImageTask`."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

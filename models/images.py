@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from models.augment import draw_moves, moved
-from models.batches import Batches
-from models.datasets import Dataset
-from models.dense import check_batch, evaluated_subset
-from models.image_bytes import Convolution, Sizes, elsewhere, kept, passing, times, total
-from models.layers.cross_entropy import cross_entropy, cross_entropy_back
-from models.layers.memory import forget
-from models.parallel import check_at_once, over_workers, threads
-from models.partition import check_kind, split
+from netsim.models.data.augment import draw_moves, moved
+from netsim.models.data.batches import Batches
+from netsim.models.data.datasets import Dataset
+from netsim.models.data.partition import check_kind, split
+from netsim.models.dense import check_batch, evaluated_subset
+from netsim.models.image_bytes import Convolution, Sizes, elsewhere, kept, passing, times, total
+from netsim.models.layers.cross_entropy import cross_entropy, cross_entropy_back
+from netsim.models.layers.kept import forget
+from netsim.models.parallel import check_at_once, over_workers, threads
 
 Array = Any
 Tensors = Mapping[str, tuple[int, ...]]
@@ -35,7 +35,7 @@ class ImageTask:
     batch
         Images that one worker reads at one step.
     partition
-        Who holds what: ``"iid"``, ``"dirichlet"``, ``"contiguous"`` or ``"by_label"`` (:mod:`models.partition`).
+        Who holds what: ``"iid"``, ``"dirichlet"``, ``"contiguous"`` or ``"by_label"`` (:mod:`netsim.models.data.partition`).
     alpha
         Concentration of the ``"dirichlet"`` partition; left out for the others.
     reshuffle
@@ -129,7 +129,7 @@ class ImageTask:
 
     @abstractmethod
     def arrays(self, training: bool) -> tuple[dict[int, int], int]:
-        """Return what one image takes on a CPU: {numbers: count} of :mod:`models.layers.memory`, and other numbers.
+        """Return what one image takes on a CPU: {numbers: count} of :mod:`netsim.models.layers.kept`, and other numbers.
 
         Counts are of arrays alive at once, in training for :meth:`backward`; the other numbers are those of NumPy's
         arrays when they are most. Scratch of 3x3 convolutions is in neither.
@@ -149,7 +149,7 @@ class ImageTask:
         keys
             Makes the keys of the augmentation's draws on the device: ``keys(seed, purpose, rows, round, xp=xp)`` returns
             an object whose ``bits(size)`` are (rows, size) uint32. Without it they are drawn on the host
-            (:func:`models.draws.generator`): other numbers, as good.
+            (:func:`netsim.models.draws.generator`): other numbers, as good.
 
         Raises
         ------
@@ -295,7 +295,7 @@ class ImageClassifier:
     def activation_bytes(self, workers: int) -> int:
         """Return the bytes of images, activations and scratch that are alive at once while a gradient is computed.
 
-        A CPU computes only as many workers at once as there are threads. How they are counted: :mod:`models.image_bytes`.
+        A CPU computes only as many workers at once as there are threads. How they are counted: :mod:`netsim.models.image_bytes`.
         """
         task, itemsize = self._task, self._dtype.itemsize
         images = min(task.samples or task.batch, task.batch)
@@ -316,7 +316,7 @@ class ImageClassifier:
     def lasting_bytes(self, workers: int) -> tuple[int, int, int]:
         """Return the bytes that stay from step to step: of what gradients take, of what an evaluation takes, of both.
 
-        On a CPU that is the memory that :mod:`models.layers.memory` keeps; an evaluation uses that of a gradient again
+        On a CPU that is the memory that :mod:`netsim.models.layers.kept` keeps; an evaluation uses that of a gradient again
         where arrays have the same size.
         """
         if self._xp is not np:

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from models import language_bytes
-from models.draws import HostKey, generator
-from models.images import named
-from models.layers.dropout import dropout, dropout_back, dropout_mask
-from models.layers.embedding import embedding, embedding_back
-from models.layers.lstm import lstm, lstm_back
-from models.layers.scratch import Scratch
-from models.layers.word_loss import word_loss, word_loss_back
-from models.parallel import check_at_once, over_workers, threads
-from models.wikitext import Corpus
+from netsim.models import language_bytes
+from netsim.models.data.wikitext import Corpus
+from netsim.models.draws import HostKey, generator
+from netsim.models.images import named
+from netsim.models.layers.dropout import dropout, dropout_back, dropout_mask
+from netsim.models.layers.embedding import embedding, embedding_back
+from netsim.models.layers.lstm import lstm, lstm_back
+from netsim.models.layers.scratch import Scratch
+from netsim.models.layers.word_loss import word_loss, word_loss_back
+from netsim.models.parallel import check_at_once, over_workers, threads
 
 Array = Any
 EVALUATED = 30_720  # tokens of the training text on which the training loss is evaluated, where there are more
@@ -37,7 +37,7 @@ class LanguageModel:
     Attributes
     ----------
     data
-        The text (:func:`models.wikitext.wikitext2`).
+        The text (:func:`netsim.models.data.wikitext.wikitext2`).
     width
         Of the embedding and of each layer.
     layers
@@ -333,12 +333,14 @@ class BoundLanguageModel:
         return {"loss": self._mean_loss(x[None], self._seen), "test_loss": test_loss, "perplexity": perplexity}
 
     def activation_bytes(self, workers: int) -> int:
-        """Return the bytes of activations, masks and scratch that are held at once while gradients are computed: :mod:`models.language_bytes`."""
+        """Return the bytes of activations, masks and scratch that are held at once while gradients are computed:
+        :mod:`netsim.models.language_bytes`."""
         one = language_bytes.gradient(self._task, self._xp is np) * self._dtype.itemsize
         return min(workers, threads() if self._xp is np else self._task.chunk or workers) * one
 
     def evaluation_bytes(self) -> int:
-        """Return the bytes of activations, logits and scratch that are held at once while a model is evaluated: :mod:`models.language_bytes`."""
+        """Return the bytes of activations, logits and scratch that are held at once while a model is evaluated:
+        :mod:`netsim.models.language_bytes`."""
         return language_bytes.evaluation(self._task, self._xp is np) * self._dtype.itemsize
 
     def lasting_bytes(self, workers: int) -> tuple[int, int, int]:
@@ -365,6 +367,6 @@ class BoundLanguageModel:
 
 
 def _layer(layer: int) -> tuple[str, str, str, str]:
-    """Return the names of a layer's tensors, in the order of :func:`models.layers.lstm.lstm`."""
+    """Return the names of a layer's tensors, in the order of :func:`netsim.models.layers.lstm.lstm`."""
     w, b = "lstm.weight", "lstm.bias"
     return f"{w}_ih_l{layer}", f"{w}_hh_l{layer}", f"{b}_ih_l{layer}", f"{b}_hh_l{layer}"

@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from models.language import LanguageModel
+    from netsim.models.language import LanguageModel
 
 
 def gradient(model: "LanguageModel", on_cpu: bool) -> int:

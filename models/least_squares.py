@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from models.batches import Batches
-from models.draws import generator
+from netsim.models.data.batches import Batches
+from netsim.models.draws import generator
 
 Array = Any
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from models.datasets import Dataset
-from models.dense import DenseClassifier, bind_dense, check_batch, dense_tensors, he_initial
-from models.partition import check_kind
+from netsim.models.data.datasets import Dataset
+from netsim.models.data.partition import check_kind
+from netsim.models.dense import DenseClassifier, bind_dense, check_batch, dense_tensors, he_initial
 
 Array = Any
 
@@ -26,7 +26,7 @@ class MLP:
     batch
         Images that one worker reads at one step.
     partition
-        Who holds what: ``"iid"``, ``"dirichlet"``, ``"contiguous"`` or ``"by_label"`` (:mod:`models.partition`).
+        Who holds what: ``"iid"``, ``"dirichlet"``, ``"contiguous"`` or ``"by_label"`` (:mod:`netsim.models.data.partition`).
     alpha
         Concentration of the ``"dirichlet"`` partition; left out for the others.
 
@@ -60,19 +60,19 @@ class MLP:
         return dense_tensors(self._widths)
 
     def initial(self, seed: int) -> np.ndarray:
-        """Return the (P,) float64 initial model of a seed (:func:`models.dense.he_initial`)."""
+        """Return the (P,) float64 initial model of a seed (:func:`netsim.models.dense.he_initial`)."""
         return he_initial(self._widths, seed)
 
     def bind(self, n: int, seed: int, xp: ModuleType = np, dtype: Any = "float32") -> DenseClassifier:
-        """Partition the data among n workers and copy it to a device (:func:`models.dense.bind_dense`)."""
+        """Partition the data among n workers and copy it to a device (:func:`netsim.models.dense.bind_dense`)."""
         return bind_dense(self, self._widths, 0.0, n, seed, xp, dtype)
 
     def gradient(self, x: Array, step: int) -> tuple[Array, Array]:
-        """Bind with seed 0, then :meth:`models.dense.DenseClassifier.gradient`; x is (n, P) on the host."""
+        """Bind with seed 0, then :meth:`netsim.models.dense.DenseClassifier.gradient`; x is (n, P) on the host."""
         return self.bind(len(x), 0, np, x.dtype).gradient(x, step)
 
     def evaluate(self, x: Array) -> dict[str, float]:
-        """Bind to one worker, then :meth:`models.dense.DenseClassifier.evaluate`; x is (P,) on the host."""
+        """Bind to one worker, then :meth:`netsim.models.dense.DenseClassifier.evaluate`; x is (P,) on the host."""
         return self.bind(1, 0, np, x.dtype).evaluate(x)
 
     @property

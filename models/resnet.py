@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace
 
-from models.datasets import Dataset
-from models.draws import generator
-from models.image_bytes import Convolution
-from models.images import ImageTask, named
-from models.layers.conv import conv1x1, conv1x1_back, conv3x3, conv3x3_back
-from models.layers.linear import linear, linear_back
-from models.layers.norm import batch_norm, batch_norm_back, batch_norm_fixed
-from models.layers.pool import average_pool, average_pool_back
+from netsim.models.data.datasets import Dataset
+from netsim.models.draws import generator
+from netsim.models.image_bytes import Convolution
+from netsim.models.images import ImageTask, named
+from netsim.models.layers.conv import conv1x1, conv1x1_back, conv3x3, conv3x3_back
+from netsim.models.layers.linear import linear, linear_back
+from netsim.models.layers.norm import batch_norm, batch_norm_back, batch_norm_fixed
+from netsim.models.layers.pool import average_pool, average_pool_back
 
 Array = Any
 Named = Mapping[str, Array]
@@ -56,7 +56,7 @@ class ResNet(ImageTask):
         Where a block changes its shape, the shortcut is ``"B"``: a 1x1 convolution with batch norm; or ``"A"``: every
         other pixel, with channels of zeros on both sides, without parameters.
     data, batch, partition, alpha, reshuffle, partial, augment, chunk, samples
-        As in :class:`models.images.ImageTask`; ``samples`` is refused, for batch norm needs the whole minibatch.
+        As in :class:`netsim.models.images.ImageTask`; ``samples`` is refused, for batch norm needs the whole minibatch.
 
     Raises
     ------
@@ -124,7 +124,7 @@ class ResNet(ImageTask):
         return np.concatenate([part.ravel() for part in parts])
 
     def forward(self, p: Named, x: Array, running: Array, training: bool) -> tuple[Array, list]:
-        """As :meth:`models.images.ImageTask.forward`."""
+        """As :meth:`netsim.models.images.ImageTask.forward`."""
         xp, samples = array_namespace(x), x.shape[1]
         kept: list = [p]
         moments = xp.empty_like(running) if training else running  # of the batch, or those to normalise by
@@ -146,7 +146,7 @@ class ResNet(ImageTask):
         return logits, kept
 
     def backward(self, dlogits: Array, kept: list, gradient: Named) -> None:
-        """As :meth:`models.images.ImageTask.backward`."""
+        """As :meth:`netsim.models.images.ImageTask.backward`."""
         kept_linear, side = kept.pop()
         dpooled, gradient["linear.weight"][...], gradient["linear.bias"][...] = linear_back(dlogits, kept_linear)
         dx = average_pool_back(dpooled[:, :, None, None], side)
@@ -193,7 +193,7 @@ class ResNet(ImageTask):
 
     @property
     def convolutions(self) -> list[Convolution]:
-        """Two of each block, after the first; as :attr:`models.images.ImageTask.convolutions`."""
+        """Two of each block, after the first; as :attr:`netsim.models.images.ImageTask.convolutions`."""
         found = [Convolution(self.image_shape[0], self.widths[0], self.image_shape[1])]
         for block in self._blocks():
             first = Convolution(block.inputs, block.outputs, block.side, block.stride)
@@ -201,7 +201,7 @@ class ResNet(ImageTask):
         return found
 
     def arrays(self, training: bool) -> tuple[dict[int, int], int]:
-        """As :meth:`models.images.ImageTask.arrays`.
+        """As :meth:`netsim.models.images.ImageTask.arrays`.
 
         Of every 3x3 convolution there is the final output, in training the normalised one too, and a derivative or two;
         what 1x1 convolutions take, what they return, and derivatives of pooling and of shortcuts are NumPy's.

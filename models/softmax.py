@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from models.datasets import Dataset
-from models.dense import DenseClassifier, bind_dense, check_batch, dense_tensors
-from models.partition import check_kind
+from netsim.models.data.datasets import Dataset
+from netsim.models.data.partition import check_kind
+from netsim.models.dense import DenseClassifier, bind_dense, check_batch, dense_tensors
 
 Array = Any
 
@@ -24,7 +24,7 @@ class SoftmaxRegression:
     batch
         Images that one worker reads at one step.
     partition, alpha
-        Who holds what, as in :class:`models.mlp.MLP`.
+        Who holds what, as in :class:`netsim.models.mlp.MLP`.
     l2
         The loss is the mean cross-entropy + l2/2 times the squared norm of the model, biases included.
 
@@ -35,7 +35,7 @@ class SoftmaxRegression:
 
     Notes
     -----
-    Train with ``task.bind(n, seed)``; unbound, ``gradient`` and ``evaluate`` do as those of :class:`models.mlp.MLP`.
+    Train with ``task.bind(n, seed)``; unbound, ``gradient`` and ``evaluate`` do as those of :class:`netsim.models.mlp.MLP`.
     """
 
     data: Dataset
@@ -61,15 +61,15 @@ class SoftmaxRegression:
         return np.zeros((inputs + 1) * classes)
 
     def bind(self, n: int, seed: int, xp: ModuleType = np, dtype: Any = "float32") -> DenseClassifier:
-        """Partition the data among n workers and copy it to a device (:func:`models.dense.bind_dense`)."""
+        """Partition the data among n workers and copy it to a device (:func:`netsim.models.dense.bind_dense`)."""
         return bind_dense(self, self._widths, self.l2, n, seed, xp, dtype)
 
     def gradient(self, x: Array, step: int) -> tuple[Array, Array]:
-        """Bind with seed 0, then :meth:`models.dense.DenseClassifier.gradient`; x is (n, P) on the host."""
+        """Bind with seed 0, then :meth:`netsim.models.dense.DenseClassifier.gradient`; x is (n, P) on the host."""
         return self.bind(len(x), 0, np, x.dtype).gradient(x, step)
 
     def evaluate(self, x: Array) -> dict[str, float]:
-        """Bind to one worker, then :meth:`models.dense.DenseClassifier.evaluate`; x is (P,) on the host."""
+        """Bind to one worker, then :meth:`netsim.models.dense.DenseClassifier.evaluate`; x is (P,) on the host."""
         return self.bind(1, 0, np, x.dtype).evaluate(x)
 
     @property

@@ -4,16 +4,41 @@ Train once, time everywhere: :func:`train` computes an algorithm on all workers'
 :func:`sweep` put that record through any network.
 """
 
-from netsim import topology
-from netsim.consensus import consensus
-from netsim.errors import NetsimError
-from netsim.experiment import Experiment, Task
-from netsim.network import Network
-from netsim.replay import Timeline, replay
-from netsim.sweep import at_target, sweep
-from netsim.topology import Topology
-from netsim.trace import Trace
-from netsim.training import Run, train
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from netsim import plots
+    from netsim.clock.network import Network
+    from netsim.clock.replaying import replay
+    from netsim.clock.timeline import Timeline
+    from netsim.comm import topology
+    from netsim.comm.topology import Topology
+    from netsim.comm.trace import Trace
+    from netsim.errors import NetsimError
+    from netsim.runs.experiment import Experiment, Task
+    from netsim.runs.gossip import consensus
+    from netsim.runs.sweeping import at_target, sweep
+    from netsim.runs.training import Run, train
+
+_HOME = {
+    "Experiment": "netsim.runs.experiment",
+    "NetsimError": "netsim.errors",
+    "Network": "netsim.clock.network",
+    "Run": "netsim.runs.training",
+    "Task": "netsim.runs.experiment",
+    "Timeline": "netsim.clock.timeline",
+    "Topology": "netsim.comm.topology",
+    "Trace": "netsim.comm.trace",
+    "at_target": "netsim.runs.sweeping",
+    "consensus": "netsim.runs.gossip",
+    "plots": "netsim",
+    "replay": "netsim.clock.replaying",
+    "sweep": "netsim.runs.sweeping",
+    "topology": "netsim.comm",
+    "train": "netsim.runs.training",
+}
+"""Where each name is defined: a name is imported when it is first asked for, so that ``import netsim`` costs nothing."""
 
 __all__ = [
     "Experiment",
@@ -26,8 +51,26 @@ __all__ = [
     "Trace",
     "at_target",
     "consensus",
+    "plots",
     "replay",
     "sweep",
     "topology",
     "train",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("netsim-training")
+    if name not in _HOME:
+        raise AttributeError(f"module 'netsim' has no attribute {name!r}")
+    home = _HOME[name]
+    found = import_module(f"{home}.{name}") if name in ("plots", "topology") else getattr(import_module(home), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,5 +1,5 @@
 """``python -m netsim``: the command line."""
 
-from netsim.cli import main
+from netsim.commands.app import main
 
 main()

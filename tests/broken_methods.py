@@ -6,9 +6,19 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace
 
-from algorithms import DPSGD, ChocoSGD, Claims, CompressorClaims, Identity, RandomK, Sign, StochasticQuantizer, TopK
-from algorithms.compression import Message
-from algorithms.protocol import Models
+from netsim.algorithms import (
+    DPSGD,
+    ChocoSGD,
+    Claims,
+    CompressorClaims,
+    Identity,
+    RandomK,
+    Sign,
+    StochasticQuantizer,
+    TopK,
+)
+from netsim.algorithms.compression import Message
+from netsim.algorithms.protocol import Models
 
 BIASED = CompressorClaims(unbiased=False)
 

@@ -5,7 +5,7 @@ from math import prod
 import numpy as np
 from hypothesis import strategies as st
 
-from algorithms.compression import Message
+from netsim.algorithms.compression import Message
 
 TENSORS = {"w": (5, 7), "none": (0, 3), "b": (7,), "one": (1,), "scalar": (), "v": (2, 3, 4)}
 SIZES = [prod(shape) for shape in TENSORS.values()]

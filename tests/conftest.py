@@ -8,7 +8,7 @@ import pytest
 from dry_runs import forget_what_is_kept
 from hypothesis import settings
 
-from models import MLP, LeastSquares, digits
+from netsim.models import MLP, LeastSquares, digits
 from netsim.testing.guard import guard
 
 # A change is judged by the change: there the cases are the same every time; everywhere else hypothesis draws new ones.

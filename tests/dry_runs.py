@@ -2,11 +2,11 @@
 
 import sys
 
-from algorithms import DCDPSGD, DPSGD, ECDPSGD, LowRank, StochasticQuantizer
-from algorithms.protocol import Models
 from netsim import topology
-from netsim.accounting.shapes import parameters
-from netsim.accounting.times import methods
+from netsim.algorithms import DCDPSGD, DPSGD, ECDPSGD, LowRank, StochasticQuantizer
+from netsim.algorithms.protocol import Models
+from netsim.planning.shapes import parameters
+from netsim.planning.times import methods
 
 GRAPH = topology.ring(6)
 TENSORS = {"weight1": (40, 600), "bias1": (40,), "weight2": (60, 400), "bias2": (60,)}

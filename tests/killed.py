@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from algorithms import ECDPSGD, StochasticQuantizer
-from models import MLP, digits
 from netsim import Experiment, topology, train
-from netsim.checkpoint import Checkpoints
+from netsim.algorithms import ECDPSGD, StochasticQuantizer
+from netsim.models import MLP, digits
+from netsim.runs.checkpoints import Checkpoints
 
 folder, kills, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 experiment = Experiment(

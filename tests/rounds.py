@@ -3,7 +3,7 @@
 import numpy as np
 
 from netsim import Experiment, train
-from netsim.communicator import Communicator, Recorder
+from netsim.comm.communicator import Communicator, Recorder
 
 ROUNDS = 50
 

@@ -18,11 +18,12 @@ def test_a_new_algorithm_as_it_is_shown():
     names = {}
     exec(
         "from dataclasses import dataclass\nfrom algorithms import NaiveCompressedDPSGD, StochasticQuantizer\n"
-        "from algorithms.compression import Compressor\nfrom algorithms.protocol import Models\n" + example,
+        "from netsim.algorithms.compression import Compressor\nfrom netsim.algorithms.protocol import Models\n"
+        + example,
         names,
     )
-    from models import LeastSquares
     from netsim import Experiment, topology, train
+    from netsim.models import LeastSquares
 
     task = LeastSquares.random(n=4, dimension=3)
     mine, ours = (
@@ -35,7 +36,7 @@ def test_a_new_algorithm_as_it_is_shown():
 def test_the_commands_are_there():
     from typer.testing import CliRunner
 
-    from netsim.cli import app
+    from netsim.commands.app import app
 
     for command in re.findall(r"`netsim (\w+) ?", README):
         assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0, command

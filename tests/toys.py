@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from models import Dataset
-from models.wikitext import Corpus
+from netsim.models import Dataset
+from netsim.models.data.wikitext import Corpus
 
 
 def toy(samples, features, classes, seed=0):

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
-from algorithms.compression.scaled import decode_scaled, encode_scaled
-from algorithms.compression.units import check_rows, unit_spans
-from algorithms.legend import short_repr
+from netsim.algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
+from netsim.algorithms.compression.scaled import decode_scaled, encode_scaled
+from netsim.algorithms.compression.spans import check_rows, unit_spans
+from netsim.algorithms.description import short_repr
 
 
 @dataclass(frozen=True, repr=False)

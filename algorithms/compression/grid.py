@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace
 
-from algorithms.compression.message import Array, Key
-from algorithms.compression.units import (
+from netsim.algorithms.compression.message import Array, Key
+from netsim.algorithms.compression.spans import (
     Span,
     column_blocks,
     per_unit,

@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from algorithms.compression.bitpack import to_host
-from algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
-from algorithms.compression.units import check_rows
-from algorithms.legend import short_repr
+from netsim.algorithms.compression.bitpack import to_host
+from netsim.algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
+from netsim.algorithms.compression.spans import check_rows
+from netsim.algorithms.description import short_repr
 
 
 @dataclass(frozen=True, repr=False)

@@ -8,11 +8,11 @@ from typing import ClassVar
 import numpy as np
 from array_api_compat import array_namespace
 
-from algorithms.compression.identity import decode_numbers, encode_numbers
-from algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
-from algorithms.compression.units import Unit, check_rows, row_blocks
-from algorithms.legend import short_repr
-from algorithms.matrices import (
+from netsim.algorithms.compression.identity import decode_numbers, encode_numbers
+from netsim.algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
+from netsim.algorithms.compression.spans import Unit, check_rows, row_blocks
+from netsim.algorithms.description import short_repr
+from netsim.algorithms.kernels.low_rank import (
     Group,
     bases,
     grouped,

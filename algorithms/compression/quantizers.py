@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 from array_api_compat import array_namespace
 
-from algorithms.compression.grid import Grid, codes_to_values, round_to_codes, tensor_scales
-from algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
-from algorithms.compression.scaled import decode_scaled, encode_scaled
-from algorithms.compression.thresholds import round_to_thresholds
-from algorithms.compression.units import Unit, check_rows, check_unit, unit_count, unit_spans
-from algorithms.legend import short_repr
+from netsim.algorithms.compression.grid import Grid, codes_to_values, round_to_codes, tensor_scales
+from netsim.algorithms.compression.level_rounding import round_to_thresholds
+from netsim.algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
+from netsim.algorithms.compression.scaled import decode_scaled, encode_scaled
+from netsim.algorithms.compression.spans import Unit, check_rows, check_unit, unit_count, unit_spans
+from netsim.algorithms.description import short_repr
 
 Scale = str | tuple[float, float]
 

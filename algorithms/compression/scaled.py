@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from algorithms.compression.bitpack import byte_length, pack, to_host, unpack
-from algorithms.compression.message import Message, Wire
-from algorithms.compression.units import Span, unit_count
+from netsim.algorithms.compression.bitpack import byte_length, pack, to_host, unpack
+from netsim.algorithms.compression.message import Message, Wire
+from netsim.algorithms.compression.spans import Span, unit_count
 
 
 def encode_scaled(message: Message, bits: int) -> Wire:

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 import numpy as np
 from array_api_compat import array_namespace
 
-from algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
-from algorithms.compression.scaled import decode_scaled, encode_scaled
-from algorithms.compression.units import (
+from netsim.algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
+from netsim.algorithms.compression.scaled import decode_scaled, encode_scaled
+from netsim.algorithms.compression.spans import (
     Span,
     Unit,
     check_rows,
@@ -24,7 +24,7 @@ from algorithms.compression.units import (
     unit_spans,
     unit_sums,
 )
-from algorithms.legend import short_repr
+from netsim.algorithms.description import short_repr
 
 
 @dataclass(frozen=True, repr=False)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from algorithms.compression.bitpack import from_bits, index_bits, to_bits, to_host
-from algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire
-from algorithms.compression.units import (
+from netsim.algorithms.compression.bitpack import from_bits, index_bits, to_bits, to_host
+from netsim.algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire
+from netsim.algorithms.compression.spans import (
     Span,
     Unit,
     check_rows,
@@ -21,7 +21,7 @@ from algorithms.compression.units import (
     unit_sizes,
     unit_spans,
 )
-from algorithms.legend import short_repr
+from netsim.algorithms.description import short_repr
 
 
 @dataclass(frozen=True, repr=False)

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 import numpy as np
 from array_api_compat import array_namespace
 
-from algorithms.compression.bitpack import from_bits, index_bits, to_bits, to_host
-from algorithms.compression.largest import columns, largest, largest_magnitudes
-from algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
-from algorithms.compression.units import Span, Unit, check_rows, check_unit, unit_spans
-from algorithms.legend import short_repr
+from netsim.algorithms.compression.bitpack import from_bits, index_bits, to_bits, to_host
+from netsim.algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
+from netsim.algorithms.compression.select_top_k import columns, largest, largest_magnitudes
+from netsim.algorithms.compression.spans import Span, Unit, check_rows, check_unit, unit_spans
+from netsim.algorithms.description import short_repr
 
 
 @dataclass(frozen=True, repr=False)

@@ -6,7 +6,7 @@ elsewhere once for all samples of all workers in the stack, which takes w B H W 
 and W are y's): a call for fewer workers takes less. On a CPU each worker's result is the same, bit for bit, whoever else is
 in the stack.
 
-With stride 1 a CPU does better with half the multiplications, and without columns: :mod:`models.layers.winograd`.
+With stride 1 a CPU does better with half the multiplications, and without columns: :mod:`netsim.models.layers.winograd`.
 """
 
 import math
@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from models.layers import winograd
-from models.layers.memory import empty
+from netsim.models.layers import winograd
+from netsim.models.layers.kept import empty
 
 Array = Any
 CACHE = 1 << 20  # bytes of columns at once, on a CPU

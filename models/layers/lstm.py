@@ -9,7 +9,7 @@ With s the logistic function, i, f, g, o the quarters of z in this order:
 The part of z that depends on x alone is one matrix product for all gates and all times; so is, on the way back, every derivative but the
 recurrence's own. s(a) = (1 + tanh(a / 2)) / 2, so one call of tanh serves all four gates.
 
-On another device than a CPU the same is done by fewer operations: :mod:`models.layers.lstm_steps`.
+On another device than a CPU the same is done by fewer operations: :mod:`netsim.models.layers.lstm_steps`.
 """
 
 from typing import Any
@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from models.layers import lstm_steps
-from models.layers.scratch import Scratch
+from netsim.models.layers import lstm_steps
+from netsim.models.layers.scratch import Scratch
 
 Array = Any
 State = tuple[Array, Array]

@@ -1,6 +1,6 @@
 """A layer of long short-term memory where every operation has to be handed over: eight for a time, and five on the way back.
 
-Of :mod:`models.layers.lstm`, on another device than a CPU. What belongs to a time lies together, so that a product of all
+Of :mod:`netsim.models.layers.lstm`, on another device than a CPU. What belongs to a time lies together, so that a product of all
 workers at this time copies nothing. A time's row is
 
     2 i    2 f    g    2 o    c
@@ -24,7 +24,7 @@ State = tuple[Array, Array]
 def forward(
     x: Array, weight_ih: Array, weight_hh: Array, bias_ih: Array, bias_hh: Array, state: State
 ) -> tuple[Array, State, tuple]:
-    """As :func:`models.layers.lstm.lstm`."""
+    """As :func:`netsim.models.layers.lstm.lstm`."""
     xp = array_namespace(x)
     w, T, B, D = x.shape
     h = weight_hh.shape[2]
@@ -57,7 +57,7 @@ def forward(
 def back(
     dy: Array, kept: tuple, dstate: State | None, out: tuple | None
 ) -> tuple[Array, Array, Array, Array, Array, State]:
-    """As :func:`models.layers.lstm.lstm_back`."""
+    """As :func:`netsim.models.layers.lstm.lstm_back`."""
     xp = array_namespace(dy)
     x, weight_ih, weight_hh, rows, ys, squashed = kept
     w, T, B, D = x.shape

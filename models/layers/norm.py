@@ -1,6 +1,6 @@
 """Batch normalisation of images (w, B, H, W, C), each worker by its own batch (Ioffe and Szegedy 2015).
 
-How a CPU does it in blocks is in :mod:`models.layers.norm_rows`.
+How a CPU does it in blocks is in :mod:`netsim.models.layers.norm_rows`.
 """
 
 from types import ModuleType
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from models.layers import norm_rows
-from models.layers.memory import empty
-from models.layers.relu import relu, relu_back
+from netsim.models.layers import norm_rows
+from netsim.models.layers.kept import empty
+from netsim.models.layers.relu import relu, relu_back
 
 Array = Any
 EPSILON = 1e-5
@@ -39,7 +39,7 @@ def batch_norm(
     more
         (w, B, H, W, C), added to y.
     rectify
-        Replace negative numbers of the sum by 0, as :func:`models.layers.relu.relu` does.
+        Replace negative numbers of the sum by 0, as :func:`netsim.models.layers.relu.relu` does.
     out
         Where to write mean and variance; None makes arrays.
 

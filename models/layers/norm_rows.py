@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.layers.relu import relu, relu_back
+from netsim.models.layers.relu import relu, relu_back
 
 Part = tuple[slice, slice]
 CACHE = 1 << 20  # bytes of an operand that one pass of several operations takes at once
@@ -29,7 +29,7 @@ def moments(x: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def back(dy: np.ndarray, kept: tuple, y: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """As :func:`models.layers.norm.batch_norm_back`."""
+    """As :func:`netsim.models.layers.norm.batch_norm_back`."""
     x, rest, inverse, weight = kept
     lines, dlines, parts = _lines(x), _lines(dy), _parts(x)
     count = x.size // (len(x) * x.shape[-1])

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.layers.memory import empty
+from netsim.models.layers.kept import empty
 
 CACHE = 7 << 17  # bytes of mixed rows and products at once
 TILE = 4  # rows of y at a time

@@ -9,15 +9,15 @@ import typer
 from rich.table import Table
 
 from netsim import topology as topologies
-from netsim.accounting import published
-from netsim.accounting.shapes import load_shapes, parameters
-from netsim.accounting.times import epoch_time, methods
-from netsim.console import out
+from netsim.clock.network import Network
+from netsim.comm.topology import Topology
+from netsim.commands.console import out
 from netsim.errors import NetsimError
-from netsim.keys import hint
-from netsim.network import Network
-from netsim.topology import Topology
-from netsim.units import bits_per_second, format_bandwidth, format_bytes, format_seconds, seconds
+from netsim.files.calls import hint
+from netsim.files.units import bits_per_second, format_bandwidth, format_bytes, format_seconds, seconds
+from netsim.papers import published_bytes as published
+from netsim.planning.shapes import load_shapes, parameters
+from netsim.planning.times import epoch_time, methods
 
 PER = 1000  # steps, where no epoch is known
 TOPOLOGIES: dict[str, Callable[[int], Topology]] = {

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from netsim.errors import NetsimError
-from netsim.keys import hint
+from netsim.files.calls import hint
 
 Subject = Annotated[
     str,

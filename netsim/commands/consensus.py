@@ -11,11 +11,10 @@ import typer
 import xarray as xr
 from rich.table import Table
 
-from netsim import results
+from netsim.commands.console import check_folder, out, publish, training
 from netsim.commands.plot import draw
-from netsim.console import check_folder, out, publish, training
-from netsim.gossip import file as gossip_file
-from netsim.gossip import results as gossip_results
+from netsim.files import gossip as gossip_file
+from netsim.runs import gossip_results, results
 
 Source = Annotated[
     str, typer.Argument(metavar="PRESET|FILE.toml", help="A preset's name, such as powergossip-consensus, or a file.")
@@ -67,7 +66,7 @@ def consensus_command(
 
 
 def consensus_table(ds: xr.Dataset) -> Table:
-    """Return the table of a Dataset of :func:`netsim.gossip.results.run_plan`."""
+    """Return the table of a Dataset of :func:`netsim.runs.gossip_results.run_plan`."""
     shown = Table()
     columns = (
         "start",

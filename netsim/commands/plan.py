@@ -13,16 +13,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from netsim import config, topology
-from netsim.accounting.free import free_bytes
-from netsim.accounting.memory import Memory, memory, memory_of, needed
-from netsim.accounting.shapes import load_shapes, parameters
-from netsim.accounting.times import methods
-from netsim.console import out
+from netsim import topology
+from netsim.commands.console import out
 from netsim.device import device_name, device_namespace
 from netsim.errors import NetsimError, check
-from netsim.experiment import Experiment
-from netsim.units import format_bytes
+from netsim.files import config
+from netsim.files.units import format_bytes
+from netsim.planning.available_memory import free_bytes
+from netsim.planning.memory import Memory, memory, memory_of, needed
+from netsim.planning.shapes import load_shapes, parameters
+from netsim.planning.times import methods
+from netsim.runs.experiment import Experiment
 
 WIDTH = 140  # of the table in a refusal
 COLUMNS = ("models", "gradient", "optimizer", "replicas", "activations", "data", "working")

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 import xarray as xr
 
-from netsim import results
-from netsim.console import check_folder, out, publish
+from netsim.commands.console import check_folder, out, publish
 from netsim.errors import NetsimError
-from netsim.sweep import at_target
+from netsim.runs import results
+from netsim.runs.sweeping import at_target
 
 
 def plot_command(
@@ -59,8 +59,9 @@ def draw(ds: xr.Dataset, folder: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
-    from netsim import look, plots
-    from netsim.gossip import plots as gossip_plots
+    from netsim import plots
+    from netsim.plots import consensus as gossip_plots
+    from netsim.plots import style as look
 
     if kind_of(ds) == "consensus":
         figures: dict[str, Figure] = {"consensus": gossip_plots.figure1(ds)}

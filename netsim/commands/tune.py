@@ -11,17 +11,17 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from netsim import config, results
 from netsim.commands.consensus import AsJson, Jobs, OnDevice, print_json
+from netsim.commands.console import check_folder, out, publish, show_tuning, training
 from netsim.commands.plan import fitted
-from netsim.config import Plan
-from netsim.console import check_folder, out, publish, show_tuning, training
 from netsim.errors import NetsimError
-from netsim.gossip import file as gossip_file
-from netsim.gossip import results as gossip_results
-from netsim.gossip.search import Problem, Trial, at_edge, best, candidates, has_step_size, race, standard_normal
-from netsim.tune import FACTOR, GRID, tune
-from netsim.tune import best as best_rate
+from netsim.files import config
+from netsim.files import gossip as gossip_file
+from netsim.files.config import Plan
+from netsim.runs import gossip_results, results
+from netsim.runs.gossip_search import Problem, Trial, at_edge, best, candidates, has_step_size, race, standard_normal
+from netsim.runs.tuning import FACTOR, GRID, tune
+from netsim.runs.tuning import best as best_rate
 
 Races = dict[str, dict[str, list[Trial]]]  # start -> method -> trials
 RULE = (
@@ -271,8 +271,8 @@ def _write(problems: Mapping[str, Problem], found: Races, fresh: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    from netsim import look
-    from netsim.gossip import plots as gossip_plots
+    from netsim.plots import consensus as gossip_plots
+    from netsim.plots import style as look
 
     for start, methods in found.items():
         ds = gossip_results.sensitivity_of(problems[start], methods).assign_attrs(start=start)

@@ -5,12 +5,13 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
-from algorithms.protocol import Claims
+from netsim.algorithms.protocol import Claims
+from netsim.comm.topology import Topology
 from netsim.device import to_host
 from netsim.errors import NetsimError
 from netsim.testing.compressor import wire_fault
 from netsim.testing.guard import GuardArray, allow_sync, guard
-from netsim.testing.laboratory import (
+from netsim.testing.harness import (
     GRAPHS,
     IRREGULAR,
     RING,
@@ -31,7 +32,6 @@ from netsim.testing.laboratory import (
 )
 from netsim.testing.limits import check_limit, diagnosis, without_compression
 from netsim.testing.report import Fault, Report, examine
-from netsim.topology import Topology
 
 P = size_of(TENSORS)
 COLLECTIVES = {"all_reduce", "all_gather", "push", "pull"}
@@ -40,12 +40,12 @@ COLLECTIVES = {"all_reduce", "all_gather", "push", "pull"}
 def check_algorithm(algorithm: Any) -> Report:
     """Check that an algorithm keeps what it claims, print a line for each property, and raise where it does not.
 
-    It claims what its ``claims`` say (:class:`algorithms.protocol.Claims`), or, without them, everything.
+    It claims what its ``claims`` say (:class:`netsim.algorithms.protocol.Claims`), or, without them, everything.
 
     Parameters
     ----------
     algorithm
-        An object with ``init`` and ``step`` (:class:`algorithms.Algorithm`).
+        An object with ``init`` and ``step`` (:class:`netsim.algorithms.Algorithm`).
 
     Returns
     -------

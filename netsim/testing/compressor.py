@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.compression import Compressor, CompressorClaims, Message
+from netsim.algorithms.compression import Compressor, CompressorClaims, Message
 from netsim.device import Key, make_key, to_host
 from netsim.errors import NetsimError
 from netsim.testing.guard import guard
-from netsim.testing.laboratory import mean_and_error, size_of
+from netsim.testing.harness import mean_and_error, size_of
 from netsim.testing.linear import linear_checks
 from netsim.testing.report import Fault, Report, examine
 
@@ -26,13 +26,13 @@ KEYS = 200  # independent draws of a statistic
 def check_compressor(compressor: Any) -> Report:
     """Check that a compressor keeps what it claims, print a line for each property, and raise where it does not.
 
-    It claims what its ``claims`` say (:class:`algorithms.compression.CompressorClaims`), or, without them, to be unbiased and a contraction.
+    It claims what its ``claims`` say (:class:`netsim.algorithms.compression.CompressorClaims`), or, without them, to be unbiased and a contraction.
 
     Parameters
     ----------
     compressor
-        An object with ``compress``, ``encode`` and ``decode`` (:class:`algorithms.compression.Compressor`), or one of EdgeGossip's, with ``draw``,
-        ``project`` and ``lift`` (:class:`algorithms.edge_gossip.LinearCompressor`).
+        An object with ``compress``, ``encode`` and ``decode`` (:class:`netsim.algorithms.compression.Compressor`), or one of EdgeGossip's, with
+        ``draw``, ``project`` and ``lift`` (:class:`netsim.algorithms.edge_gossip.LinearCompressor`).
 
     Returns
     -------

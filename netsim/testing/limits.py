@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from algorithms import Identity, RandomMask
-from algorithms.protocol import Claims
-from netsim.testing.laboratory import GRAPHS, SQUARES, Pull, common, play, scattered, size_of
+from netsim.algorithms import Identity, RandomMask
+from netsim.algorithms.protocol import Claims
+from netsim.comm.topology import Topology
+from netsim.testing.harness import GRAPHS, SQUARES, Pull, common, play, scattered, size_of
 from netsim.testing.report import Fault
-from netsim.topology import Topology
 
 ROUNDS, RATE = 40, 0.1
 TOLERANCE = 1e-10

@@ -6,7 +6,7 @@ import numpy as np
 
 from netsim.device import Key, make_key, to_host
 from netsim.testing.guard import GuardArray, guard
-from netsim.testing.laboratory import TENSORS, leaves, size_of
+from netsim.testing.harness import TENSORS, leaves, size_of
 from netsim.testing.report import Check, Fault
 
 EDGES, DRAWS = 5, 60

@@ -6,16 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from models import SoftmaxRegression
-from models.datasets import Dataset
 from netsim import topology as graphs
+from netsim.clock.network import Network
+from netsim.clock.replaying import replay
+from netsim.clock.timeline import Timeline
+from netsim.comm.topology import Topology
 from netsim.errors import NetsimError, check
-from netsim.experiment import Experiment
-from netsim.network import Network
-from netsim.replay import Timeline, replay
-from netsim.topology import Topology
-from netsim.training import Run, train
-from netsim.units import bits_per_second, format_seconds, seconds
+from netsim.files.units import bits_per_second, format_seconds, seconds
+from netsim.models import SoftmaxRegression
+from netsim.models.data.datasets import Dataset
+from netsim.runs.experiment import Experiment
+from netsim.runs.training import Run, train
 
 CLASSES, FEATURES, IMAGES = 10, 784, 1280
 

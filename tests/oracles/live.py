@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import simpy
 
-from algorithms import DCDPSGD, DPSGD, ECDPSGD, AllReduceSGD, NaiveCompressedDPSGD, PowerGossip
-from algorithms.compression import Compressor, Identity
-from algorithms.matrices import standard_normal
+from netsim.algorithms import DCDPSGD, DPSGD, ECDPSGD, AllReduceSGD, NaiveCompressedDPSGD, PowerGossip
+from netsim.algorithms.compression import Compressor, Identity
+from netsim.algorithms.kernels.low_rank import standard_normal
+from netsim.clock.network import Network
+from netsim.comm.topology import Topology
 from netsim.device import make_key
-from netsim.network import Network
-from netsim.topology import Topology
 
 Process = Generator[simpy.Event, Any, Any]
 _AFTER_ALL_ELSE: Any = 2  # SimPy's priorities are 0 (urgent) and 1 (normal): what is scheduled so comes after both

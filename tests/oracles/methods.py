@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from algorithms import ChocoSGD, DeepSqueeze, DoubleSqueeze, Moniqua, ParameterServerSGD
-from algorithms.compression import Compressor, Identity
+from netsim.algorithms import ChocoSGD, DeepSqueeze, DoubleSqueeze, Moniqua, ParameterServerSGD
+from netsim.algorithms.compression import Compressor, Identity
+from netsim.comm.topology import Topology
 from netsim.device import make_key
-from netsim.topology import Topology
 
 Vector = np.ndarray
 

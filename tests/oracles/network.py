@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from netsim.network import Network
+from netsim.clock.network import Network
 
 
 class Deadlock(Exception):

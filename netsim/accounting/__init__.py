@@ -1,1 +1,0 @@
-"""Bytes and times without training."""

@@ -1,0 +1,1 @@
+"""Who talks to whom, and what is said: topologies, collectives, the communicator and its trace."""

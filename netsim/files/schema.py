@@ -1,0 +1,199 @@
+"""The keys of a configuration file: one pydantic model a section, and their mistakes in one line."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, get_args
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from netsim.clock.compute import Exponential, LogNormal, Uniform
+from netsim.errors import NetsimError
+from netsim.files.calls import call, hint
+from netsim.files.units import bits_per_second, seconds
+
+_COMPUTE = {"lognormal": LogNormal, "exponential": Exponential, "uniform": Uniform}
+
+
+def _quantity(parse: Callable[[Any, str], float]) -> Callable[[Any], float]:
+    return lambda value: parse(value, "")
+
+
+def _one_or_each(parse: Callable[[Any, str], float]) -> Callable[[Any], Any]:
+    return lambda value: [parse(one, "") for one in value] if isinstance(value, list) else parse(value, "")
+
+
+def axis(parse: Callable[[Any, str], float]) -> Callable[[Any], tuple[float, ...]]:
+    """Return the validator of one axis of a grid: a value, a list of values, or a table from, to, points."""
+
+    def values(value: Any) -> tuple[float, ...]:
+        if isinstance(value, list) and value:
+            return tuple(parse(one, "") for one in value)
+        if not isinstance(value, Mapping):
+            return (parse(value, ""),)
+        for unknown in [key for key in value if key not in ("from", "to", "points")]:
+            raise NetsimError(f".{unknown}: unknown key; {hint(unknown, ('from', 'to', 'points'))}")
+        for missing in [key for key in ("from", "to", "points") if key not in value]:
+            raise NetsimError(f".{missing}: missing; a grid has from, to and points")
+        low, high, points = parse(value["from"], ".from"), parse(value["to"], ".to"), value["points"]
+        if isinstance(points, bool) or not isinstance(points, int) or points < 2:
+            raise NetsimError(f".points = {json.dumps(points)}: must be a whole number, at least 2")
+        if not 0 < low < high < np.inf:
+            raise NetsimError('.from: must be above 0 and below "to": the grid is spaced evenly in the logarithm')
+        return tuple(np.geomspace(low, high, points).tolist())
+
+    return values
+
+
+def _compute(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return _one_or_each(seconds)(value)
+    kind = value.get("kind")
+    if kind not in _COMPUTE:
+        raise NetsimError(f".kind = {json.dumps(kind)}: unknown compute model; {hint(str(kind), _COMPUTE)}")
+    given = {
+        key: _one_or_each(lambda v, k=key: seconds(v, f".{k}"))(v) if key in ("mean", "low", "high") else v  # type: ignore[misc]
+        for key, v in value.items()
+        if key != "kind"
+    }
+    return call(_COMPUTE[kind], given, "")
+
+
+class Section(BaseModel):
+    """A table of a configuration file: no unknown keys, no conversions."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
+
+
+class TaskSection(Section):
+    """[task]: what is learned. Its other keys are the fields of the model's task: hidden, batch, partition, … (:data:`netsim.files.tasks.MODELS`)."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    model: str = Field("mlp", description="mlp, softmax, cnn, resnet20, resnet18 or lstm")
+    data: str = Field(
+        "digits", description="digits (ships inside scikit-learn); mnist, cifar10, a9a, w8a or wikitext2 (from files)"
+    )
+    path: str | None = Field(None, description="folder of the data files; relative to the file; --data overrides it")
+    download: bool = Field(False, description="without a path: download the files once, checked")
+    train: int | None = Field(None, description="take only so many training images, or words")
+    test: int | None = Field(None, description="take only so many test images: the first")
+    vocabulary: int | None = Field(None, description="wikitext2: keep only so many words")
+    lower: bool | None = Field(None, description="wikitext2: read capitals as small letters")
+    tokens: str | None = Field(None, description="wikitext2: file, or spacy (words cut as the published runs cut them)")
+
+
+class TrainingSection(Section):
+    """[training]: for how long, and at what rate."""
+
+    steps: int = Field(description="rounds, each with one gradient a worker")
+    seed: int = Field(0, description="fixes the runs bit for bit on one device")
+    target: float | None = Field(None, description="training loss to reach; 1.05 times all-reduce's best if left out")
+    lr: Any = Field(0.1, description="learning rate, or a schedule { kind = ..., ... }; an algorithm may have its own")
+    momentum: float = Field(0.0, description="local to each worker")
+    nesterov: bool = Field(False, description="Nesterov's momentum")
+    weight_decay: float = Field(0.0, description="added to the gradient, times the model")
+    clip: float | None = Field(None, description="largest norm of a worker's gradient")
+    dtype: str = Field("float32", description="float32 or float64")
+    device: str = Field("auto", description="auto, cpu or cuda")
+    evaluate: str = Field("average", description="which models are evaluated: average, each or both")
+    evaluate_every: int | None = Field(None, description="steps between evaluations; an epoch if left out")
+
+
+class NetworkSection(Section):
+    """[network]: when it happens. Times such as "20 ms", bandwidths such as "10 Mbit/s"."""
+
+    latency: Annotated[tuple, BeforeValidator(axis(seconds))] = Field(
+        description="the grid: { from, to, points } (evenly in the logarithm), a list, or one value"
+    )
+    bandwidth: Annotated[tuple, BeforeValidator(axis(bits_per_second))] = Field(description="as latency")
+    compute: Annotated[Any, BeforeValidator(_compute)] = Field(
+        0.0, description="time of one gradient; a list: one per worker; or { kind = lognormal | exponential | uniform }"
+    )
+    sharing: Annotated[
+        list[Literal["fifo", "none"]], BeforeValidator(lambda v: [v] if isinstance(v, str) else v), Field(min_length=1)
+    ] = Field(["fifo", "none"], description="messages queue at ports (fifo), or share nothing (none); each is swept")
+    duplex: str = Field("full", description="full, or half: one port for both ways")
+    overhead: Annotated[float, BeforeValidator(_quantity(seconds))] = Field(
+        0.0, description="time that a message holds its port before its first bit leaves"
+    )
+    handshakes: int = Field(0, description="one-way control messages before the data")
+    framing: float = Field(1.0, description="bits on the wire per bit of message")
+    egress: Annotated[Any, BeforeValidator(_one_or_each(bits_per_second))] = Field(None, description="port speed out")
+    ingress: Annotated[Any, BeforeValidator(_one_or_each(bits_per_second))] = Field(None, description="port speed in")
+    codec: Annotated[Any, BeforeValidator(_one_or_each(seconds))] = Field(
+        None, description="time per number to encode and to decode: one value, or a list of two"
+    )
+
+
+class ConditionSection(Section):
+    """[[condition]]: a network with a name; its values are added to the grid."""
+
+    name: str = Field(description="what the column is called")
+    latency: Annotated[float, BeforeValidator(_quantity(seconds))] = Field(description='such as "0.13 ms"')
+    bandwidth: Annotated[float, BeforeValidator(_quantity(bits_per_second))] = Field(description='such as "1.4 Gbit/s"')
+    source: Literal["paper", "paper panel", "ours"] = Field(
+        "ours",
+        description='whose it is: "paper panel" is shown in the paper, which names no number for it; the number is ours',
+    )
+
+
+class File(Section):
+    """A configuration file."""
+
+    base: str | None = Field(None, description="a preset or a file that has all that is not written here")
+    title: str = Field("", description="one line about it")
+    task: TaskSection = Field(default_factory=TaskSection.model_construct, description="what is learned")
+    training: TrainingSection = Field(description="for how long, and at what rate")
+    topology: dict[str, Any] = Field(
+        description="kind: ring n | torus rows cols | hypercube dim | exponential n | complete n | star n | random_regular n degree seed "
+        "(each with weights = metropolis | uniform | max_degree | optimal) | matrix weights_matrix = rows, or a .csv or .npy file"
+    )
+    algorithm: Annotated[list[dict[str, Any]], Field(min_length=1)] = Field(
+        description="name: a class of algorithms; lr: its own learning rate; its fields, such as compress = { name = ..., bits = 8 }"
+    )
+    network: NetworkSection = Field(description="when it happens")
+    condition: list[ConditionSection] = Field(
+        default_factory=list, description="named networks; the grid's corners if left out"
+    )
+    assumptions: dict[str, str] = Field(default_factory=dict, description="what was assumed, in words")
+
+
+def first_mistake(error: ValidationError, model: type[BaseModel] = File) -> str:
+    """Return pydantic's first finding about a table of a model in our words; unknown keys first, because they explain missing ones."""
+    found = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    *parents, last = path = [part + 1 if isinstance(part, int) else part for part in found["loc"]]
+    key = _joined_path(path)
+    value = json.dumps(found["input"], default=str)
+    context = found.get("ctx", {})
+    match found["type"]:
+        case "extra_forbidden":
+            return f"{key}: unknown key; {hint(str(last), _section(model, parents).model_fields)}"
+        case "missing":
+            return f"{key}: missing; {_described(model, path)}"
+        case "value_error":
+            said = str(context["error"])
+            return f"{key}{said}" if said.startswith((".", " =")) else f"{key}: {said}"
+        case "literal_error":
+            return f"{key} = {value}: write {context['expected'].replace(chr(39), chr(34))}"
+        case _:
+            return f"{key} = {value}: {found['msg'].removeprefix('Input ')}"
+
+
+def _joined_path(path: list[Any]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def _section(model: type[BaseModel], parents: list[Any]) -> type[BaseModel]:
+    """Return the model of the section in which a key stands: none is deeper than one."""
+    if not parents:
+        return model
+    annotation = model.model_fields[parents[0]].annotation
+    found = [one for one in (annotation, *get_args(annotation)) if isinstance(one, type) and issubclass(one, BaseModel)]
+    return found[0]
+
+
+def _described(model: type[BaseModel], path: list[Any]) -> str:
+    field = _section(model, path[:-1]).model_fields.get(str(path[-1]))
+    return f"it is: {field.description}" if field else "write it"

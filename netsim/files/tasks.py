@@ -1,0 +1,97 @@
+"""[task] of a configuration file: the data that it names, and the model that learns them."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from netsim.errors import NetsimError
+from netsim.files.calls import call, hint
+from netsim.files.schema import TaskSection
+from netsim.models import MLP, SoftmaxRegression
+from netsim.models.cnn import CNN
+from netsim.models.data import datasets
+from netsim.models.data.wikitext import wikitext2
+from netsim.models.language import LanguageModel
+from netsim.models.resnet import ResNet
+
+TEXT = "wikitext2"
+MODELS: Mapping[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "mlp": (MLP, {}),
+    "softmax": (SoftmaxRegression, {}),
+    "cnn": (CNN, {}),
+    "resnet20": (ResNet, {}),
+    "resnet18": (ResNet, {"widths": (64, 128, 256, 512), "blocks": 2}),
+    "lstm": (LanguageModel, {}),
+}
+"""By the name in a file: what makes the task, and what it is given unless the file says otherwise."""
+
+
+def make_task(section: TaskSection, folder: Path, data: str | Path | None = None, download: bool = False) -> Any:
+    """Load the data of a [task] section and return the task.
+
+    Parameters
+    ----------
+    section
+        The section; the keys that it does not know are the fields of the model's task.
+    folder
+        Of the configuration file: the section's path is relative to it.
+    data
+        Folder of the data files, instead of the section's.
+    download
+        Allow a download.
+
+    Raises
+    ------
+    NetsimError
+        One line with the key, what is wrong, and what would be right.
+    """
+    if section.model not in MODELS:
+        raise NetsimError(f'task.model = "{section.model}": unknown model; {hint(section.model, MODELS)}')
+    factory, usual = MODELS[section.model]
+    if (section.data == TEXT) != (factory is LanguageModel):
+        right = f'data = "{TEXT}"' if factory is LanguageModel else f'model = "lstm", or other data than "{TEXT}"'
+        raise NetsimError(f'task.model = "{section.model}": does not learn "{section.data}"; write {right}')
+    loaded = _load(section, folder, data, download)
+    return call(factory, {**usual, **(section.model_extra or {})}, "task", data=loaded)
+
+
+def check_shards(task: Any, n: int) -> None:
+    """Find out before the training, not after it, whether the data are enough for n workers.
+
+    Raises
+    ------
+    NetsimError
+        They are not.
+    """
+    if not hasattr(task.data, "train_y"):
+        return
+    images = len(task.data.train_y)
+    if n > images:
+        raise NetsimError(f"topology.n = {n}: more workers than the {images} training images of {task.data.name}")
+    if task.batch > images // n:
+        raise NetsimError(
+            f"task.batch = {task.batch}: more than the {images // n} training images of {task.data.name} that a worker has"
+        )
+
+
+def _load(section: TaskSection, folder: Path, data: str | Path | None, download: bool) -> Any:
+    path = data if data is not None else section.path and folder / Path(section.path).expanduser()
+    key = "--data" if data is not None else "task.path" if path else "task.data"
+    download = section.download or download
+    of_text = section.model_dump(include={"vocabulary", "lower", "tokens"}, exclude_none=True)
+    try:
+        if section.data in (*datasets.NAMES[1:], TEXT) and path is None and not download:
+            raise NetsimError(
+                f'"{section.data}" comes from files: add --data PATH (the folder that holds them), or --download to fetch them once'
+            )
+        if section.data == TEXT:
+            if section.test is not None:
+                raise NetsimError(f'task.test: not a key of data = "{TEXT}"; leave it out')
+            return wikitext2(path, train=section.train, download=download, **of_text)
+        for key in of_text:
+            raise NetsimError(f'task.{key}: not a key of data = "{section.data}"; leave it out')
+        return datasets.load(section.data, path, section.train, download, section.test)
+    except ValueError as error:
+        said = str(error)
+        own = said.startswith(("train = ", "test = ", "vocabulary = ", "tokens = "))
+        raise NetsimError(said if said.startswith("task.") else f"task.{said}" if own else f"{key}: {said}") from None

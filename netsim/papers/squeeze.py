@@ -1,0 +1,121 @@
+"""What DoubleSqueeze and DeepSqueeze claim, each as a number, a criterion fixed beforehand, and where it holds.
+
+The slides say "same curve", "less time", "holds"; what these words are taken to mean stands in ``criterion`` and is ours: a method *follows* another
+if its last loss is at most 0.01 above the other's and it needs at most 1.25 times as many steps to the target.
+"""
+
+import numpy as np
+import xarray as xr
+
+from netsim.comm.trace import Trace
+from netsim.papers.tang2018 import Claim, claim, known
+from netsim.plots.style import label
+from netsim.runs.training import Run
+
+STEPS, LOSS = 1.25, 0.01  # times the other's steps; above the other's last loss
+
+
+def follows(ds: xr.Dataset, name: str, reference: str) -> list[Claim]:
+    """Return whether a method does per iteration what another does: its steps to the target, and its last loss.
+
+    Parameters
+    ----------
+    ds
+        Results of :func:`netsim.runs.sweeping`.
+    name, reference
+        Two of its experiments.
+
+    Raises
+    ------
+    NetsimError
+        One of them is not in the dataset.
+    """
+    for one in (name, reference):
+        known(ds, one)
+    said = f"{label(name)} against {label(reference)}"
+    mine, others = (int(ds["steps_to_target"].sel(experiment=one)) for one in (name, reference))
+    ratio = float("nan") if others <= 0 else mine / others if mine > 0 else float("inf")
+    last, reached = (_last_loss(ds, one) for one in (name, reference))
+    return [
+        Claim("steps", f"steps to the target, {said}", ratio, f"at most {STEPS:g}", ratio <= STEPS, ""),
+        Claim("loss", f"last loss, {said}", last - reached, f"at most {LOSS:g} more", last - reached <= LOSS, ""),
+    ]
+
+
+def traffic(ds: xr.Dataset, name: str, reference: str, factor: float) -> Claim:
+    """Return whether a worker sends so many times fewer bits than with another method, within 1 %.
+
+    Parameters
+    ----------
+    ds, name, reference
+        As for :func:`follows`; both must have run for equally many steps.
+    factor
+        The claimed one.
+
+    Raises
+    ------
+    NetsimError
+        One of them is not in the dataset.
+    """
+    for one in (name, reference):
+        known(ds, one)
+    sent = ds["bits"].isel(step=-1)
+    ratio = float(sent.sel(experiment=reference) / sent.sel(experiment=name))
+    said = f"bits sent, {label(reference)} / {label(name)}"
+    return Claim("bits", said, ratio, f"{factor:g} within 1 %", abs(ratio / factor - 1) <= 0.01, "")
+
+
+def faster(ds: xr.Dataset, name: str, rival: str, condition: str, what: str = "time_to_target") -> Claim:
+    """Return whether a method is faster than another on a named network, and over which bandwidths at its latency.
+
+    Parameters
+    ----------
+    ds
+        Of one kind of sharing, over ``latency`` and ``bandwidth``, with the named networks over ``condition``.
+    name, rival
+        Two of its experiments.
+    condition
+        The network's name.
+    what
+        ``"time_to_target"`` or ``"seconds_per_epoch"``. One that does not reach the target is not faster.
+
+    Raises
+    ------
+    NetsimError
+        One of the methods is not in the dataset.
+    """
+    for one in (name, rival):
+        known(ds, one)
+    point = ds.sel(condition=condition)
+    at = {"latency": float(point["condition_latency"]), "bandwidth": float(point["condition_bandwidth"])}
+    mine, others = (ds[what].sel(experiment=one, drop=True) for one in (name, rival))
+    ratio = xr.where(np.isfinite(mine), others / mine, np.nan)
+    word = {"time_to_target": "time to the target", "seconds_per_epoch": "epoch"}[what]
+    said = f"{word}, {label(rival)} / {label(name)}, {condition}"
+    return claim("time", said, ratio, at, "above 1", lambda value: value > 1, "bandwidth")
+
+
+def vectors_on_the_wire(run: Run) -> tuple[float, float]:
+    """Return what the workers and what the server send in a round, on average, in vectors of 32 bits for every parameter.
+
+    The slides count 2N of them for an uncompressed parameter server with N workers, N(1 + c) with single and 2cN with double compression, where a
+    compressed vector is c of a full one.
+    """
+    full, trace = 32 * run.x.shape[1], run.trace
+    return float(trace.bits_per_worker().sum()) / full / trace.rounds, _replied(trace) / full / trace.rounds
+
+
+def _replied(trace: Trace) -> float:
+    """Return the bits of all of a server's replies."""
+    rounds = np.bincount(trace.program_of, minlength=len(trace.programs))
+    total = 0.0
+    for program, columns, count in zip(trace.programs, trace.bits, rounds, strict=True):
+        for operation, bits in zip(program, columns, strict=True):
+            if operation.kind == "pull":
+                total += float(np.broadcast_to(bits, (count, trace.n)).sum())
+    return total
+
+
+def _last_loss(ds: xr.Dataset, name: str) -> float:
+    one = ds.sel(experiment=name)
+    return float("inf") if int(one["diverged_at"]) >= 0 else float(one["loss"].dropna("step")[-1])

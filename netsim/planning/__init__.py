@@ -1,0 +1,1 @@
+"""Before a run: what it sends, how long it takes, how much memory it needs."""

@@ -1,0 +1,1 @@
+"""What is trained, timed and kept: experiments, trainings, checkpoints, sweeps, results."""

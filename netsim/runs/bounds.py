@@ -1,0 +1,39 @@
+"""What Tang et al. 2018 prove about compressed gossip, to stand beside what was measured."""
+
+import numpy as np
+
+from netsim.comm.topology import Topology
+
+
+def theorem1_bound(topology: Topology) -> float:
+    """Return (1 - rho) / (2 mu): DCD-PSGD converges where alpha is below it (Theorem 1 of Tang et al. 2018)."""
+    return topology.spectral_gap / (2 * topology.mu)
+
+
+def remark_bound(topology: Topology) -> float:
+    """Return (1 - rho) / (2 sqrt(2) mu): where alpha is at most this, DCD-PSGD keeps up with D-PSGD (Tang et al. 2018, remark after Theorem 3)."""
+    return topology.spectral_gap / (2 * np.sqrt(2) * topology.mu)
+
+
+def remarks(topology: Topology, noise: float | None) -> tuple[str, ...]:
+    """Return the warnings and notes that a run carries.
+
+    Parameters
+    ----------
+    topology
+        The run's.
+    noise
+        Largest ||C(z) - z||_F / ||z||_F of what was gossiped: a lower bound of the paper's alpha, which is a supremum. None: nothing was compressed.
+    """
+    if noise is None:
+        return ()
+    measured = f"alpha >= {noise:.3g} (largest ||C(z) - z||/||z|| seen; alpha is a supremum)"
+    if not noise < theorem1_bound(topology):
+        return (
+            f"warning: {measured}, outside Theorem 1 of Tang et al. 2018 for DCD-PSGD: alpha < (1 - rho)/(2 mu) = {theorem1_bound(topology):.3g}",
+        )
+    if noise > remark_bound(topology):
+        return (
+            f"note: {measured}, above (1 - rho)/(2 sqrt(2) mu) = {remark_bound(topology):.3g} of the remark after Theorem 3 of Tang et al. 2018",
+        )
+    return ()

@@ -1,0 +1,238 @@
+"""Gossip alone: how fast an algorithm brings different vectors to their average, and what it says to get there."""
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from netsim.algorithms.protocol import Algorithm
+from netsim.comm.communicator import Communicator, Recorder
+from netsim.comm.topology import Topology
+from netsim.device import Array, device_namespace, to_host
+from netsim.errors import NetsimError, check
+from netsim.files.schedules import Constant
+from netsim.runs.experiment import Experiment
+from netsim.runs.history import History, provenance
+from netsim.runs.training import DIVERGED, Run, counts
+
+Tensors = Mapping[str, tuple[int, ...]]
+
+_OF_UPDATES = {"push", "pull", "all_reduce", "all_gather"}  # ways to average updates, and not models
+
+
+@dataclass(frozen=True, eq=False)
+class Gossip:
+    """The task of gossip alone: nothing is learned, so the gradient is zero; the loss is the squared distance from the average of the starts.
+
+    Attributes
+    ----------
+    tensors
+        Ordered {name: shape} of what each worker holds.
+    average
+        (P,): the average of the starts, on the host in double precision.
+    """
+
+    tensors: Tensors
+    average: np.ndarray = field(repr=False)
+
+    def initial(self, seed: int) -> Array:
+        """Return what all would hold in consensus, (P,)."""
+        return self.average
+
+    def gradient(self, x: Array, step: int) -> tuple[Array, Array]:
+        """Return zeros: (n,) and (n, P)."""
+        zeros = array_namespace(x).zeros_like(x)
+        return zeros[:, 0], zeros
+
+    def evaluate(self, x: Array) -> dict[str, float]:
+        """Return the loss of one vector, (P,)."""
+        apart = to_host(x) - self.average
+        return {"loss": float(apart @ apart)}
+
+
+def consensus(
+    x0: Array,
+    algorithm: Algorithm,
+    topology: Topology,
+    rounds: int,
+    seed: int = 0,
+    dtype: str = "float64",
+    device: Any = "auto",
+    evaluate_every: int = 1,
+    tensors: Tensors | None = None,
+    until: float | None = None,
+) -> Run:
+    """Run an algorithm's gossip from different starts, with gradients of zero that take no time.
+
+    Figure 1 of Vogels, Karimireddy, Jaggi 2020 is ``error`` against ``bits``. The times of a network follow from ``replay(run.trace, network)``.
+
+    Parameters
+    ----------
+    x0
+        (n, …): what each worker holds at the start; on the host or on the device.
+    algorithm
+        How the workers communicate. DCD-PSGD and ECD-PSGD, which start from a common model in training, first tell their neighbours x0 in full
+        precision; it is billed in the first round.
+    topology
+        Who talks to whom.
+    rounds
+        Number of rounds, at least 1.
+    seed
+        Fixes the run bit for bit on one device.
+    dtype
+        "float32" or "float64", of the arithmetic; full precision costs 32 bits a number in both.
+    device
+        "auto", "cpu" or "cuda".
+    evaluate_every
+        Rounds between evaluations; the last is always evaluated.
+    tensors
+        Ordered {name: shape} of one row of x0, for methods and compressors that look at tensors. None: one tensor of x0's shape, without n.
+    until
+        Stop after the first evaluated round whose relative error is at or below this; what was done until then is what a longer run does. None:
+        go through all rounds.
+
+    Returns
+    -------
+    Run
+        Its ``history`` over ``step``, the rounds done: ``error`` (mean over workers of the squared distance from the average of x0),
+        ``relative_error`` (in units of that of x0), ``consensus`` (the same as ``error``, from the present average: less, where the mean drifts) and
+        ``bits`` (step, worker; sent since the start). ``x`` is (n, P). ``diverged_at``: the first evaluated round with an error that is not finite
+        or above 10 times the first; the run stops there.
+
+    Raises
+    ------
+    NetsimError
+        x0 does not fit the topology or the tensors, is not finite or has equal rows; a number is out of its range; the device cannot be had; or the
+        algorithm averages updates, by a server or a collective, and no models.
+    """
+    return finish(gossip(x0, algorithm, topology, rounds, seed, dtype, device, evaluate_every, tensors, until))
+
+
+def gossip(
+    x0: Array,
+    algorithm: Algorithm,
+    topology: Topology,
+    rounds: int,
+    seed: int = 0,
+    dtype: str = "float64",
+    device: Any = "auto",
+    evaluate_every: int = 1,
+    tensors: Tensors | None = None,
+    until: float | None = None,
+) -> Generator[tuple[int, float], None, Run]:
+    """Do what :func:`consensus` does, whose arguments these are, one evaluated round at a time.
+
+    Yields
+    ------
+    tuple
+        (rounds done, relative error) after every evaluated round but the last.
+
+    Returns
+    -------
+    Run
+        As :func:`consensus`.
+    """
+    xp = device_namespace(device)
+    start = np.asarray(to_host(x0))
+    check(start.ndim >= 2, "x0.shape", start.shape, "(n, …), what each worker holds")
+    check(bool(np.isfinite(start).all()), "x0", "(…)", "finite")
+    tensors = {"x": start.shape[1:]} if tensors is None else tensors
+    task = Gossip(tensors, start.mean(axis=0, dtype=float).reshape(-1))
+    experiment = Experiment(
+        task,
+        algorithm,
+        topology,
+        steps=rounds,
+        lr=Constant(0.0),
+        seed=seed,
+        device=device,
+        dtype=dtype,
+        evaluate_every=evaluate_every,
+    )
+    x = xp.asarray(_rows(start, topology, tensors).astype(dtype))
+    average = xp.asarray(task.average.astype(dtype))
+    recorder = Recorder(topology)
+    comm = Communicator(topology, tensors, seed, xp, dtype, recorder, common_start=False)
+    history = History(experiment, task)
+    with _quiet():
+        first = _mean_square(x - average)
+        history.rows.append(_row(0, x, average, first))
+        state = algorithm.init(x, comm)
+    done, diverged_at, ended = 0, None, False
+    while not ended:
+        with _quiet():
+            state = algorithm.step(state, lambda y: task.gradient(y, 0)[1], 0.0, comm)
+            done += 1
+            if done == 1:
+                _check_said(algorithm, recorder)
+            recorder.end_round()
+            if done % evaluate_every and done < rounds:
+                continue
+            row = _row(done, state.x, average, first)
+        history.rows.append(row)
+        error = row["relative_error"]
+        diverged_at = None if error <= DIVERGED else done
+        ended = done == rounds or diverged_at is not None or (until is not None and error <= until)
+        if not ended:
+            yield done, error
+    trace = recorder.trace(done)
+    dataset = history.dataset(trace, {**provenance(experiment, xp), **counts(comm, state)})
+    return Run(experiment, dataset, trace, diverged_at, np.array(to_host(state.x)), None)
+
+
+def finish(going: Generator[tuple[int, float], None, Run], said: Callable[[int], None] = lambda done: None) -> Run:
+    """Go through all that is left of a :func:`gossip`; ``said`` is called with the rounds done."""
+    while True:
+        try:
+            done, _ = next(going)
+        except StopIteration as ended:
+            said(ended.value.trace.rounds)
+            return ended.value
+        said(done)
+
+
+def _quiet() -> np.errstate:
+    """Return the context of arithmetic in which a divergence is a result, not a warning."""
+    return np.errstate(all="ignore")
+
+
+def _rows(start: np.ndarray, topology: Topology, tensors: Tensors) -> np.ndarray:
+    """Return x0 as (n, P) rows."""
+    if len(start) != topology.n:
+        raise NetsimError(
+            f"x0 has the shape {start.shape}; {topology.name} needs ({topology.n}, …), what each worker holds"
+        )
+    rows = start.reshape(topology.n, -1)
+    size = sum(int(np.prod(shape)) for shape in tensors.values())
+    if rows.shape[1] != size:
+        raise NetsimError(f"x0 has {rows.shape[1]} numbers a worker; the tensors {dict(tensors)} need {size}")
+    if (rows == rows[:1]).all():
+        raise NetsimError("x0: all rows are equal, so there is nothing to agree on; give the workers different ones")
+    return rows
+
+
+def _check_said(algorithm: Algorithm, recorder: Recorder) -> None:
+    """Refuse what does not gossip, by what it said in its first round."""
+    said = {operation.kind for operation in recorder.operations}
+    if said & _OF_UPDATES:
+        how = "a server" if "push" in said else "a collective"
+        raise NetsimError(
+            f"consensus: {algorithm!r} averages updates by {how}, never models, so it brings no consensus; choose a method that gossips"
+        )
+
+
+def _row(step: int, x: Array, average: Array, first: float) -> dict[str, Any]:
+    error = _mean_square(x - average)
+    return {
+        "step": step,
+        "error": error,
+        "relative_error": error / first,
+        "consensus": _mean_square(x - x.mean(axis=0)),
+    }
+
+
+def _mean_square(apart: Array) -> float:
+    """Return the mean over the rows of the squared norm."""
+    return float(to_host((apart * apart).sum())) / len(apart)

@@ -1,0 +1,290 @@
+"""Train once, time everywhere: experiments x networks -> one labelled Dataset."""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from netsim.algorithms import AllReduceSGD
+from netsim.clock.closed_forms import closed_form_seconds, overlaps
+from netsim.clock.network import Network, NetworkGrid
+from netsim.clock.replaying import Timelines, replay_all
+from netsim.errors import NetsimError
+from netsim.runs.bounds import remark_bound, theorem1_bound
+from netsim.runs.experiment import Experiment
+from netsim.runs.training import Run, train
+
+TARGET = 1.05  # times the best loss of all-reduce
+CHECKED = 5  # conditions of a sweep, at least, that both engines time
+
+
+def sweep(
+    experiments: Sequence[Experiment | Run],
+    networks: NetworkGrid | Sequence[Network],
+    target: float | None = None,
+    engine: str = "auto",
+    executor: Executor | None = None,
+    progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+) -> xr.Dataset:
+    """Train every experiment once, replay each on every network, and see who is first.
+
+    Parameters
+    ----------
+    experiments
+        Experiments to train, or finished runs. Names that occur twice are numbered.
+    networks
+        A grid (dimensions ``latency`` and ``bandwidth``), or networks (one dimension ``network``, by name).
+    target
+        Training loss to be reached. None: the experiments' ``target``, else 1.05 times the best of all-reduce (of the first experiment where there
+        is no all-reduce).
+    engine
+        "auto": the recurrence where it is certified, else SimPy; a seeded sample of the conditions is timed by both and compared. "simpy": everything
+        on the event engine. "recurrence": an error where the certificate refuses.
+    executor
+        Trains the experiments; None: one after the other here. With threads, pin BLAS to one thread.
+    progress
+        Called with (what, done, total): steps of each experiment (not from processes), then networks.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over ``experiment`` and the networks: ``seconds_per_epoch`` (per 1,000 steps where the task knows no epochs), ``time_to_target`` (s; inf: not
+        reached), ``closed_form`` (the same by formula; NaN where none holds), ``speedup`` (all-reduce's time to target over the own), ``engine``;
+        over ``step`` too: ``time`` (s). Over ``experiment`` and ``step``: the histories (``loss``, …) and ``bits`` (mean over workers). Over
+        ``experiment``: ``diverged_at`` (-1: did not), ``noise``, ``steps_to_target``, ``overlap``, ``lr``, ``remarks`` and the theory's bounds.
+
+    Raises
+    ------
+    NetsimError
+        No experiments or networks, or the engines disagree.
+    """
+    if not len(experiments) or not len(networks):
+        raise NetsimError("sweep: give at least one experiment and one network")
+    runs = _trained(experiments, executor, progress)
+    names = _unique([repr(run.experiment.algorithm) for run in runs])
+    points = list(networks)
+    grid = isinstance(networks, NetworkGrid)
+    dims: tuple[str, ...] = ("latency", "bandwidth") if grid else ("network",)
+    shape = (len(networks.latency), len(networks.bandwidth)) if isinstance(networks, NetworkGrid) else (len(points),)
+    goal = _target(runs, target)
+    timed = _timed(runs, names, points, engine, progress)
+    histories = xr.concat(
+        [_summary(run, name) for run, name in zip(runs, names, strict=True)],
+        dim="experiment",
+        join="outer",
+        combine_attrs="drop",
+    )
+    steps = histories["step"].values
+    times = np.full((len(runs), len(points), len(steps)), np.nan)
+    for e, (run, timelines) in enumerate(zip(runs, timed, strict=True)):
+        ends = np.concatenate([np.zeros((len(points), 1)), timelines.round_end], axis=1)
+        reached = steps <= run.trace.rounds
+        times[e][:, reached] = ends[:, steps[reached]]
+    losses = histories["loss"].values
+    first = np.array([_first_at(loss, goal) for loss in losses])
+    to_target = np.array([times[e, :, at] if at >= 0 else np.full(len(points), np.inf) for e, at in enumerate(first)])
+    epochs = np.array([run.trace.rounds / (run.steps_per_epoch or 1000) for run in runs])
+    per_epoch = np.array([one.round_end[:, -1] for one in timed]) / epochs[:, None]
+    baseline = to_target[_baseline(runs)]
+    with np.errstate(invalid="ignore"):
+        speedup = np.where(np.isfinite(to_target), baseline / to_target, 0.0)
+    expected = [
+        [closed_form_seconds(run.trace, point, steps[at]) if at >= 0 else np.inf for point in points]
+        for run, at in zip(runs, first, strict=True)
+    ]
+    over = ("experiment", *dims)
+
+    def table(values: np.ndarray, units: str, meaning: str) -> tuple:
+        return (over, values.reshape(len(runs), *shape), {"units": units, "long_name": meaning})
+
+    data = histories.assign(
+        time=(
+            (*over, "step"),
+            times.reshape(len(runs), *shape, len(steps)),
+            {"units": "s", "long_name": "simulated time"},
+        ),
+        seconds_per_epoch=table(per_epoch, "s", "simulated seconds per epoch"),
+        time_to_target=table(to_target, "s", "simulated seconds to the target loss"),
+        closed_form=table(np.array(expected), "s", "closed form of the seconds to the target loss"),
+        speedup=table(speedup, "1", f"speed-up over {names[_baseline(runs)]}"),
+        engine=table(np.array([one.engine for one in timed]), "", "engine that timed it"),
+        steps_to_target=("experiment", np.where(first >= 0, steps[first], -1)),
+    )
+    if isinstance(networks, NetworkGrid):
+        data = data.assign_coords(
+            latency=("latency", list(networks.latency), {"units": "s"}),
+            bandwidth=("bandwidth", list(networks.bandwidth), {"units": "bit/s"}),
+        )
+    else:
+        data = data.assign_coords(network=("network", _unique([one.name for one in points])))
+    return data.assign_attrs(_attributes(runs, points, goal, target, timed))
+
+
+def at_target(ds: xr.Dataset, target: float) -> xr.Dataset:
+    """Return the results of a sweep for another target loss: nothing is trained or timed again.
+
+    Parameters
+    ----------
+    ds
+        What :func:`sweep` returned, or a file of results of ``netsim sweep``.
+    target
+        Training loss to be reached.
+
+    Returns
+    -------
+    xarray.Dataset
+        With its ``steps_to_target``, ``time_to_target``, ``speedup`` and attribute ``target``; without ``closed_form``.
+
+    Raises
+    ------
+    NetsimError
+        The target is no finite number.
+    """
+    if not np.isfinite(target):
+        raise NetsimError(f"target = {target}: write the training loss to be reached")
+    reached = ds["loss"] <= target
+    ever, first = reached.any("step"), reached.argmax("step")
+    seconds = ds["time"].isel(step=first).drop_vars("step").where(ever, np.inf).transpose(*ds["time_to_target"].dims)
+    baseline = seconds.sel(experiment=ds.attrs["baseline"], drop=True)
+    speedup = xr.where(np.isfinite(seconds), baseline / seconds, 0.0).transpose(*seconds.dims)
+    steps = ds["step"][first].drop_vars("step").where(ever, -1)
+    return (
+        ds.drop_vars("closed_form", errors="ignore")
+        .assign(
+            steps_to_target=steps.astype(ds["steps_to_target"].dtype),
+            time_to_target=seconds.assign_attrs(ds["time_to_target"].attrs),
+            speedup=speedup.assign_attrs(ds["speedup"].attrs),
+        )
+        .assign_attrs(target=float(target))
+    )
+
+
+def _trained(
+    experiments: Sequence[Experiment | Run], executor: Executor | None, progress: Callable[[str, int, int], None]
+) -> list[Run]:
+    def one(experiment: Experiment | Run) -> Run:
+        if isinstance(experiment, Run):
+            return experiment
+        name, total = repr(experiment.algorithm), experiment.steps
+        return train(experiment, lambda done, loss: progress(name, done, total))
+
+    if isinstance(executor, ProcessPoolExecutor):  # a function of this process cannot follow there: no progress
+        return list(executor.map(_train_or_keep, experiments))
+    return list(map(one, experiments) if executor is None else executor.map(one, experiments))
+
+
+def _train_or_keep(experiment: Experiment | Run) -> Run:
+    return experiment if isinstance(experiment, Run) else train(experiment)
+
+
+def _timed(
+    runs: list[Run], names: list[str], points: list[Network], engine: str, progress: Callable[[str, int, int], None]
+) -> list[Timelines]:
+    rng = np.random.default_rng(sum(run.experiment.seed for run in runs))
+    distinct = sorted({run.trace.fingerprint: run.trace.messages for run in runs}.items(), key=lambda one: one[1])
+    checks = {fingerprint: 1 for fingerprint, _ in distinct}
+    checks[distinct[0][0]] += max(CHECKED - len(distinct), 0)  # the others on the one with the fewest messages
+    total, done = len(runs) * len(points), 0
+
+    def count(more: int) -> None:
+        nonlocal done
+        done += more
+        progress("networks", done, total)
+
+    timed: dict[tuple, Timelines] = {}  # DCD and ECD say the same: time it once
+    for run in runs:
+        trace = run.trace
+        if trace.fingerprint in timed:
+            count(len(points))
+            continue
+        order = rng.permutation(len(points)).tolist() if engine == "auto" else []
+        timed[trace.fingerprint] = replay_all(trace, points, engine, order, checks[trace.fingerprint], count)
+    return [timed[run.trace.fingerprint] for run in runs]
+
+
+def _summary(run: Run, name: str) -> xr.Dataset:
+    """Return what a run knows without a network, labelled with its name."""
+    topology, history = run.experiment.topology, run.history
+    numbers = {
+        "diverged_at": run.diverged_at or -1,
+        "noise": history.attrs.get("noise", 0.0),
+        "clipped": history.attrs.get("clipped", 0.0),
+        "violations": history.attrs.get("violations", -1),
+        "theorem1_bound": theorem1_bound(topology),
+        "remark_bound": remark_bound(topology),
+        "overlap": overlaps(run.trace),
+        "learning_rate": repr(run.experiment.lr),
+        "remarks": "; ".join(run.remarks),
+        "workers": topology.n,
+        "topology": topology.name,
+        "steps_per_epoch": run.steps_per_epoch or 0,
+    }
+    shared = [key for key, values in history.items() if values.dims == ("step",)]
+    scalars: dict[str, Any] = {key: ((), value) for key, value in numbers.items()}
+    summary = history[shared].assign({"bits": history["bits"].mean("worker"), **scalars})
+    for key, (units, meaning) in _MEANING.items():
+        if key in summary:
+            summary[key].attrs = {"units": units, "long_name": meaning}
+    return summary.expand_dims(experiment=[name]).drop_attrs(deep=False)
+
+
+_MEANING = {
+    "loss": ("1", "training loss of the average model"),
+    "test_loss": ("1", "test loss of the average model"),
+    "accuracy": ("1", "test accuracy of the average model"),
+    "batch_loss": ("1", "loss of the step's batches, mean over workers"),
+    "consensus": ("1", "squared distance of the models from their average, mean over workers"),
+    "lr": ("1", "learning rate"),
+    "bits": ("bit", "bits sent by a worker since the start, mean over workers"),
+}
+
+
+def _target(runs: list[Run], target: float | None) -> float:
+    stated = [target, *(run.experiment.target for run in runs)]
+    given = [value for value in stated if value is not None]
+    return float(given[0]) if given else float(TARGET * runs[_baseline(runs)].history["loss"].min())
+
+
+def _baseline(runs: list[Run]) -> int:
+    """Return the number of the all-reduce run in full precision; 0 where there is none."""
+    return next((e for e, run in enumerate(runs) if run.experiment.algorithm == AllReduceSGD()), 0)
+
+
+def _first_at(losses: np.ndarray, target: float) -> int:
+    at = np.flatnonzero(losses <= target)
+    return int(at[0]) if len(at) else -1
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    """Return the names, those that occur again numbered: a, b, a (2)."""
+    seen: dict[str, int] = {}
+    out = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        out.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return out
+
+
+def _attributes(
+    runs: list[Run], points: list[Network], goal: float, target: float | None, timed: list[Timelines]
+) -> dict[str, Any]:
+    engines = [engine for one in timed for engine in one.engine]
+    first = points[0]
+    return {
+        "target": goal,
+        "baseline": repr(runs[_baseline(runs)].experiment.algorithm),
+        "by_recurrence": engines.count("recurrence"),
+        "by_simpy": engines.count("simpy"),
+        "checked": sum(one.checked for one in set(timed)),
+        "largest_difference": max(one.largest_difference for one in timed),
+        "compute": repr(first.compute),
+        "sharing": first.sharing,
+        "duplex": first.duplex,
+        **{
+            key: value
+            for key, value in runs[0].history.attrs.items()
+            if key not in ("experiment", "noise", "clipped", "violations", "lr")
+        },
+    }

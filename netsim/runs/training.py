@@ -1,0 +1,238 @@
+"""Training: the algorithm's arithmetic on all models at once, and the trace of what was said. No times."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from netsim.algorithms import DCDPSGD, ECDPSGD, NaiveCompressedDPSGD
+from netsim.comm.communicator import Communicator, Recorder
+from netsim.comm.trace import Trace
+from netsim.device import Array, device_namespace, make_key, to_host
+from netsim.errors import NetsimError
+from netsim.runs.bounds import remarks
+from netsim.runs.checkpoints import Checkpoints
+from netsim.runs.experiment import Experiment
+from netsim.runs.history import History, provenance
+from netsim.runs.resume import Position, resume, save
+
+DIVERGED = 10.0  # times the initial loss
+TANG_2018 = (NaiveCompressedDPSGD, DCDPSGD, ECDPSGD)  # the methods whose runs are held against that paper's conditions
+_NEVER = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished training.
+
+    Attributes
+    ----------
+    experiment
+        What was run.
+    history
+        Dataset over ``step`` (0 is the initial model): the task's numbers of the average model, ``consensus`` (mean over workers of the squared
+        distance from their average), ``lr``, ``batch_loss`` (mean over workers, before the step), ``bits`` (step, worker; sent since the start), and
+        with ``evaluate="each"`` or ``"both"`` the task's numbers of every model (``each_loss``, …). Attributes: what fixed the run, ``noise``
+        (largest ||C(z) - z||_F / ||z||_F of what was compressed, a lower bound of the paper's alpha) and ``clipped`` (share of the numbers that were
+        clipped); where the method counts them, its ``violations``.
+    trace
+        What was computed and said, up to the divergence.
+    diverged_at
+        The first step with a non-finite loss or model, or an evaluated loss above 10 times the initial one; else None.
+    x
+        (n, P), on the host: the models after the last step.
+    steps_per_epoch
+        The task's, or None.
+    remarks
+        Warnings and notes: where the run left what the theory covers.
+    """
+
+    experiment: Experiment
+    history: xr.Dataset
+    trace: Trace
+    diverged_at: int | None
+    x: np.ndarray
+    steps_per_epoch: int | None
+    remarks: tuple[str, ...] = ()
+    recorded: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
+
+    def trajectory(self, steps: Sequence[int]) -> dict[int, np.ndarray]:
+        """Return {step: (n, P) models after it}, for steps that the experiment was asked to record.
+
+        Raises
+        ------
+        NetsimError
+            A step was not recorded.
+        """
+        missing = [step for step in steps if step not in self.recorded]
+        if missing:
+            raise NetsimError(
+                f"trajectory: step {missing[0]} was not recorded: give Experiment(record=[{missing[0]}, …]) and a run that gets there"
+            )
+        return {step: self.recorded[step] for step in steps}
+
+
+def train(
+    experiment: Experiment,
+    progress: Callable[[int, float], None] | None = None,
+    checkpoints: Checkpoints | None = None,
+) -> Run:
+    """Train an experiment.
+
+    Parameters
+    ----------
+    experiment
+        What to run.
+    progress
+        Called with (steps done, last evaluated loss) after every step.
+    checkpoints
+        Where to write how far it is, and whether to go on from there: the results are then those of an uninterrupted run, bit for bit on the same
+        machine and libraries; on others a remark says so. Whatever interrupts the training, the last whole step is written first.
+
+    Raises
+    ------
+    NetsimError
+        The device cannot be had, the task does not fit, the algorithm does not call ``gradient`` exactly once a round, or the checkpoint is of
+        another experiment.
+    """
+    xp = device_namespace(experiment.device)
+    name = repr(experiment.algorithm)
+    task = bound_task(experiment, xp)
+    recorder = Recorder(experiment.topology)
+    comm = Communicator(experiment.topology, task.tensors, experiment.seed, xp, experiment.dtype, recorder)
+    history = History(experiment, task)
+    every = _evaluation_interval(experiment, task)
+    said: list[str] = []
+    loss: Array | None = None
+    computed: tuple[Array | None, Array | None] = None, None  # velocity and buffers after this round's gradient
+
+    def gradient(x: Array) -> Array:
+        nonlocal loss, computed
+        if loss is not None:
+            raise NetsimError(f"{name} called gradient twice in round {recorder.round}: train expects one call a round")
+        if at.buffers is None:
+            (loss, grad), buffers = task.gradient(x, recorder.round), None
+        else:
+            loss, grad, buffers = task.gradient(x, recorder.round, at.buffers)
+        recorder.record_gradient()
+        grad, velocity = finished_update(experiment, x, grad, at.velocity, xp)
+        computed = velocity, buffers
+        return grad
+
+    with np.errstate(all="ignore"):  # a divergence is a result, not a warning
+        x = _common_model(experiment, task, xp)
+        buffers = xp.asarray(task.initial_buffers(len(x))) if hasattr(task, "initial_buffers") else None
+        at = Position(0, experiment.algorithm.init(x, comm), None, buffers, xp.asarray(_NEVER), None, comm.counted())
+        tapes = history, recorder, comm
+        resumed = checkpoints and resume(checkpoints, experiment, xp, tapes, said.append, at.state)
+        if resumed:
+            at = resumed
+        else:
+            history.evaluate(0, at.state.x, np.nan, _rate(experiment, 0), at.buffers)
+            history.keep(0, at.state.x)
+        del x, buffers, resumed  # else the first models would stay as long as the training runs
+        saved = at.step
+        try:
+            while at.step < experiment.steps and at.diverged_at is None:
+                loss, lr, done = None, _rate(experiment, at.step), at.step + 1
+                state = experiment.algorithm.step(at.state, gradient, lr, comm)
+                if loss is None:
+                    raise NetsimError(
+                        f"{name} did not call gradient in round {at.step}: train expects one call a round"
+                    )
+                recorder.end_round()
+                sound = xp.isfinite(state.x).all() & xp.isfinite(loss).all()
+                first_bad = xp.where(sound | (at.first_bad != _NEVER), at.first_bad, done)
+                diverged_at = None
+                if done % every == 0 or done == experiment.steps:
+                    bad = int(to_host(first_bad))
+                    value = history.evaluate(done, state.x, float(to_host(loss.mean())), lr, computed[1])
+                    if bad != _NEVER or not value <= DIVERGED * history.initial_loss:
+                        diverged_at = min(bad, done)
+                history.keep(done, state.x)
+                at = Position(done, state, *computed, first_bad, diverged_at, comm.counted())
+                if checkpoints and done % checkpoints.every == 0:
+                    save(checkpoints, experiment, xp, at, tapes)
+                    saved = done
+                if progress is not None:
+                    progress(done, history.last_loss)
+        finally:
+            if checkpoints and saved != at.step:
+                save(checkpoints, experiment, xp, at, tapes)
+    trace = recorder.trace(experiment.steps if at.diverged_at is None else at.diverged_at)
+    theory = (
+        remarks(experiment.topology, _noise(comm).get("post")) if isinstance(experiment.algorithm, TANG_2018) else ()
+    )
+    return Run(
+        experiment,
+        history.dataset(trace, {**provenance(experiment, xp), **counts(comm, at.state)}),
+        trace,
+        at.diverged_at,
+        np.array(to_host(at.state.x)),
+        getattr(task, "steps_per_epoch", None),
+        (*said, *theory),
+        history.recorded,
+    )
+
+
+def counts(comm: Communicator, state: Any) -> dict[str, Any]:
+    """Return what was counted in a run, as attributes of its dataset: ``noise``, ``clipped`` and ``violations``, where there are any."""
+    attributes: dict[str, Any] = {}
+    if hasattr(state, "violations"):
+        attributes["violations"] = int(to_host(state.violations))
+    if comm.compressed_numbers:
+        attributes["noise"] = max(_noise(comm).values())
+        attributes["clipped"] = float(np.sum(to_host(comm.clipped))) / comm.compressed_numbers
+    return attributes
+
+
+def _noise(comm: Communicator) -> dict[str, float]:
+    """Return per kind of operation the largest ||C(z) - z||_F / ||z||_F."""
+    return {kind: float(to_host(ratio)) for kind, ratio in comm.noise.items()}
+
+
+def bound_task(experiment: Experiment, xp: ModuleType) -> Any:
+    """Return the task bound to its workers and device; one that draws on the device is handed the maker of keys."""
+    task, n = experiment.task, experiment.topology.n
+    if not hasattr(task, "bind"):
+        return task
+    draws = "keys" in inspect.signature(task.bind).parameters
+    return task.bind(n, experiment.seed, xp, experiment.dtype, **({"keys": make_key} if draws else {}))
+
+
+def _common_model(experiment: Experiment, task: Any, xp: ModuleType) -> Array:
+    """Return the initial models, (n, P), all rows equal."""
+    first = xp.asarray(task.initial(experiment.seed)).astype(experiment.dtype)
+    size = sum(int(np.prod(shape)) for shape in task.tensors.values())
+    if first.shape != (size,):
+        raise NetsimError(f"task.initial returned shape {first.shape}; the tensors {dict(task.tensors)} need ({size},)")
+    return xp.tile(first, (experiment.topology.n, 1))
+
+
+def _evaluation_interval(experiment: Experiment, task: Any) -> int:
+    return experiment.evaluate_every or getattr(task, "steps_per_epoch", None) or max(1, experiment.steps // 50)
+
+
+def _rate(experiment: Experiment, step: int) -> float:
+    return float(experiment.lr(step) if callable(experiment.lr) else experiment.lr)
+
+
+def finished_update(
+    experiment: Experiment, x: Array, grad: Array, velocity: Array | None, xp: ModuleType
+) -> tuple[Array, Array | None]:
+    """Return (the update, the new velocity): clipped, then decayed, then with momentum, each worker on its own."""
+    if experiment.clip is not None:
+        norm = xp.sqrt((grad * grad).sum(axis=1, keepdims=True))
+        grad = grad * xp.minimum(experiment.clip / xp.maximum(norm, 1e-30), 1.0)
+    if experiment.weight_decay:
+        grad = grad + experiment.weight_decay * x
+    if not experiment.momentum:
+        return grad, None
+    velocity = (
+        grad.copy() if velocity is None else experiment.momentum * velocity + grad
+    )  # the task may reuse its buffer
+    return (grad + experiment.momentum * velocity if experiment.nesterov else velocity), velocity

@@ -1,0 +1,303 @@
+"""The recurrence is the event engine, bit for bit, wherever it certifies itself; elsewhere it refuses."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from netsim import NetsimError, Network, Trace, replay, topology
+from netsim.clock import simpy_engine as clock
+from netsim.clock.compute import Exponential, LogNormal
+from netsim.clock.replaying import replay_all
+from netsim.comm.trace import Operation
+
+GRAIN = 2.0**-10  # seconds; where all is a multiple of it, floats are exact and much happens at once
+COMPUTE = Operation("compute")
+
+
+def tabled(n: int, neighbours, rounds: list[tuple[Operation, ...]], random: np.random.Generator) -> Trace:
+    """A trace of these rounds: sizes the same for all, of a worker's own, or of a worker and a round."""
+    programs = tuple(dict.fromkeys(rounds))
+    program_of = np.array([programs.index(one) for one in rounds], dtype=int)
+
+    def sizes(operation: Operation, count: int) -> np.ndarray:
+        if operation.kind in ("compute", "wait", "begin", "join"):
+            return np.zeros((0, 0), dtype=np.int64)
+        directed = sum(map(len, neighbours))
+        shape = [(1, 1), (1, n), (count, n), (count, 1), (1, directed), (count, directed)][random.integers(6)]
+        if operation.kind != "post":
+            shape = (shape[0], min(shape[1], n))
+        if operation.kind in ("all_reduce", "pull"):
+            shape = (shape[0], 1)
+        return random.integers(0, [2, 4, 3000][random.integers(3)], shape) * 256
+
+    counts = [int((program_of == p).sum()) for p in range(len(programs))]
+    bits = tuple(tuple(sizes(one, count) for one in program) for program, count in zip(programs, counts, strict=True))
+    return Trace(n, neighbours, programs, program_of, bits)
+
+
+GRAPHS = st.one_of(
+    st.builds(topology.ring, st.integers(2, 8)),
+    st.builds(topology.star, st.integers(2, 6)),
+    st.builds(topology.complete, st.integers(2, 5)),
+    st.builds(topology.exponential, st.integers(2, 8)),
+    st.builds(topology.random_regular, st.just(6), st.just(3), st.integers(0, 3)),
+    st.just(topology.hypercube(3)),
+)
+
+
+@st.composite
+def traces(draw) -> Trace:
+    """Rounds of gradients, alone or beside what follows, posts, waits for posts of this round or the last, collectives, a server, in any order."""
+    graph = draw(GRAPHS)
+    rounds: list[tuple[Operation, ...]] = []
+    left_over: list[tuple[int, int]] = []  # (position, numbers) of the round before's posts that nobody waited for
+    gossip = ["compute", "begin", "join", "post", "post", "wait", "wait"]
+    kinds = draw(st.sampled_from([[*gossip, "all_reduce", "all_gather"], [*gossip, "push", "pull"]]))
+    styles = st.lists(st.sampled_from(kinds), max_size=6)
+    style = draw(st.one_of(st.none(), styles))
+    for _ in range(draw(st.integers(1, 8))):
+        program: list[Operation] = []
+        posted: list[tuple[int, int]] = []
+        for kind in style if style is not None else draw(styles):
+            if kind == "wait" and (posted or left_over):
+                ago = int(not posted or (bool(left_over) and draw(st.booleans())))
+                position, numbers = (left_over if ago else posted).pop(0)
+                program.append(Operation("wait", numbers, ago, position))
+            elif kind != "wait":
+                coded = kind in ("post", "all_gather", "push", "pull")
+                numbers = draw(st.sampled_from([0, 0, 16])) if coded else 0
+                if kind == "post":
+                    posted.append((len(program), numbers))
+                program.append(Operation(kind, numbers))
+        rounds.append(tuple(program))
+        left_over = posted
+    near = tuple(graph.neighbours(i) for i in range(graph.n))
+    return tabled(graph.n, near, rounds, np.random.default_rng(draw(st.integers(0, 10**6))))
+
+
+@st.composite
+def networks(draw, trace: Trace) -> Network:
+    n = trace.nodes
+    random = np.random.default_rng(draw(st.integers(0, 10**6)))
+    latency = {
+        "zero": 0.0,
+        "one": 2 * GRAIN,
+        "grains per link": GRAIN * random.integers(0, 4, (n, n)),
+        "any": random.uniform(0, 4e-3),
+        "per link": random.uniform(0, 4e-3, (n, n)),
+    }
+    bandwidth = {
+        "one": 2.0**19,
+        "infinite": np.inf,
+        "powers per link": 2.0 ** random.integers(17, 21, (n, n)),
+        "any": random.uniform(1e5, 1e7),
+        "per link": random.uniform(2e5, 2e6, (n, n)),
+    }
+    compute = {
+        "zero": 0.0,
+        "one": 4 * GRAIN,
+        "grains per worker": GRAIN * random.integers(0, 4, trace.n),
+        "log-normal": LogNormal(4e-3, draw(st.sampled_from([0.1, 1.0])), int(random.integers(99))),
+        "exponential": Exponential(4e-3, int(random.integers(99))),
+    }
+    ports = {
+        "fastest link": None,
+        "one": 2.0**19,
+        "powers": 2.0 ** random.integers(17, 21, n),
+        "any": random.uniform(1e5, 2e6, n),
+    }
+    return Network(
+        latency[draw(st.sampled_from(sorted(latency)))],
+        bandwidth[draw(st.sampled_from(sorted(bandwidth)))],
+        compute=compute[draw(st.sampled_from(sorted(compute)))],
+        duplex=draw(st.sampled_from(["full", "half"])),
+        sharing=draw(st.sampled_from(["fifo", "fifo", "none"])),
+        overhead=draw(st.sampled_from([0.0, 0.0, GRAIN, 1e-4])),
+        handshakes=draw(st.integers(0, 2)),
+        framing=draw(st.sampled_from([1.0, 1.0, 1.0456])),
+        egress=ports[draw(st.sampled_from(sorted(ports)))],
+        ingress=ports[draw(st.sampled_from(sorted(ports)))],
+        codec=draw(st.sampled_from([None, 2.0**-14, (1e-5, 2e-5)])),
+    )
+
+
+def answer(trace: Trace, network: Network) -> str:
+    """Hold the recurrence to the event engine on one network; return whether it certified itself."""
+    by_events = replay(trace, network, "simpy")
+    by_default = replay(trace, network)
+    np.testing.assert_array_equal(by_default.finish, by_events.finish)
+    assert by_default.messages == by_events.messages == trace.messages
+    try:
+        by_recurrence = replay(trace, network, "recurrence")
+    except NetsimError:
+        assert by_default.engine == "simpy"
+        return "refused"
+    assert by_default.engine == by_recurrence.engine == "recurrence"
+    np.testing.assert_array_equal(by_recurrence.finish, by_events.finish)
+    return "certified"
+
+
+def test_the_engines_agree_bit_for_bit():
+    answers: Counter = Counter()
+
+    @settings(deadline=None, max_examples=120)
+    @given(data=st.data(), trace=traces())
+    def holds(data, trace):
+        grid = data.draw(st.lists(networks(trace), min_size=1, max_size=4))
+        one_by_one = [answer(trace, network) for network in grid]
+        answers.update((said, network.sharing, network.duplex) for said, network in zip(one_by_one, grid, strict=True))
+        together = replay_all(trace, grid, check=range(len(grid)))  # mixed kinds, each kind at once
+        for network, said, engine, ends in zip(grid, one_by_one, together.engine, together.round_end, strict=True):
+            assert engine == {"certified": "recurrence", "refused": "simpy"}[said]
+            np.testing.assert_array_equal(ends, replay(trace, network, "simpy").round_end)
+        assert together.checked == one_by_one.count("certified") and together.largest_difference == 0.0
+
+    holds()
+    for duplex in ("full", "half"):
+        assert answers["certified", "fifo", duplex] > 0 and answers["refused", "fifo", duplex] > 0, answers
+        assert answers["certified", "none", duplex] > 0 and answers["refused", "none", duplex] == 0, answers
+
+
+def pattern(kind: str, n: int = 6, rounds: int = 20, bits: int = 1000) -> Trace:
+    """The rounds of D-PSGD, of DCD-PSGD, and of centralized methods."""
+    first: tuple[Operation, ...]
+    if kind == "dpsgd":
+        first = program = (Operation("post"), COMPUTE, Operation("wait", 0, 0, 0))
+    elif kind == "dcd":
+        first = (COMPUTE, Operation("post", 8))
+        program = (COMPUTE, Operation("wait", 8, 1, 1), Operation("post", 8))
+        programs = (first, program, (COMPUTE, Operation("wait", 8, 1, 2), Operation("post", 8)))
+        near = tuple(topology.ring(n).neighbours(i) for i in range(n))
+        sent = np.full((1, 1), bits)
+        none = np.zeros((0, 0), dtype=int)
+        order = np.array([0, 1] + [2] * (rounds - 2))
+        return Trace(n, near, programs, order, ((none, sent), (none, none, sent), (none, none, sent)))
+    elif kind == "server":
+        first = program = (COMPUTE, Operation("push"), Operation("pull"))
+    else:
+        first = program = (COMPUTE, Operation(kind))
+    near = tuple(topology.ring(n).neighbours(i) for i in range(n))
+    table = tuple(
+        np.full((1, 1), bits) if one.kind not in ("compute", "wait") else np.zeros((0, 0), int) for one in program
+    )
+    return Trace(n, near, (first,), np.zeros(rounds, dtype=int), (table,))
+
+
+KINDS = ("dpsgd", "dcd", "all_reduce", "all_gather", "server")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sweep_in_step_is_certified_throughout(kind):
+    """What the fast path is for: constant compute time on a latency x bandwidth plane, full duplex or unshared."""
+    for sharing in ("fifo", "none"):
+        plane = list(
+            Network.grid(np.geomspace(1e-5, 1e-1, 6), np.geomspace(1e5, 1e10, 6), compute=3e-3, sharing=sharing)
+        )
+        timelines = replay_all(pattern(kind), plane, check=range(0, 36, 5))
+        assert timelines.engine == ("recurrence",) * 36 and timelines.checked == 8
+
+
+@pytest.mark.parametrize("duplex", ["full", "half"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_engines_agree_with_random_compute_times(kind, duplex):
+    plane = [
+        Network(latency, bandwidth, compute=LogNormal(3e-3, spread, seed=5), duplex=duplex)
+        for latency in (0.0, 1e-4, 1e-2)
+        for bandwidth in (1e5, 1e6, 1e8)
+        for spread in (0.1, 1.0)
+    ]
+    assert Counter(answer(pattern(kind), network) for network in plane)["certified"] > 0
+
+
+def test_links_slower_than_their_ports_keep_the_order_of_a_pair():
+    random = np.random.default_rng(0)
+    program = (Operation("post"), Operation("post"), COMPUTE, Operation("wait", 0, 0, 0), Operation("wait", 0, 0, 1))
+    near = tuple(topology.ring(5).neighbours(i) for i in range(5))
+    trace = tabled(5, near, [program] * 6, random)
+    for seed in range(10):
+        bandwidth = np.random.default_rng(seed).uniform(1e4, 1e8, (5, 5))
+        answer(trace, Network(1e-3, bandwidth, compute=1e-3, egress=1e8, ingress=1e8))
+
+
+def test_a_collective_waits_for_a_slow_message_of_the_same_pair():
+    """The post is still on its slow link when the collective's message to the same worker has passed it: it is held back."""
+    program = (Operation("post"), Operation("all_reduce"))
+    near = tuple(topology.ring(4).neighbours(i) for i in range(4))
+    trace = Trace(4, near, (program,), np.zeros(2, dtype=int), ((np.array([[100000]]), np.array([[100]])),))
+    network = Network(1e-3, 1e5, egress=1e8, ingress=1e8)
+    answer(trace, network)
+    by_events = replay(trace, network, "simpy").finish[0]
+    np.testing.assert_allclose(by_events, 1e5 / 1e5 + 1e-3 + 5 * (1e-3 + 100 / 1e5), rtol=1e-12)
+
+
+def test_a_trace_without_rounds_or_without_messages():
+    near = tuple(topology.ring(3).neighbours(i) for i in range(3))
+    empty = Trace(3, near, (), np.zeros(0, dtype=int), ())
+    assert replay(empty, Network(1e-3, 1e6), "recurrence").finish.shape == (0, 3)
+    alone = Trace(3, ((), (), ()), ((COMPUTE,),), np.zeros(5, dtype=int), ((np.zeros((0, 0), int),),))
+    assert answer(alone, Network(1e-3, 1e6, compute=Exponential(1.0, 2))) == "certified"
+
+
+def refused() -> tuple[Trace, Network]:
+    """Workers out of step by rounds: messages of different rounds meet at a port in an order that no round knows."""
+    trace, network = pattern("dpsgd"), Network(1e-4, 1e5, compute=Exponential(1e-2, seed=1), duplex="half")
+    assert answer(trace, network) == "refused"
+    return trace, network
+
+
+def test_the_recurrence_refuses_in_one_clear_line():
+    trace, network = refused()
+    with pytest.raises(NetsimError, match=r'engine = "recurrence".*engine = "simpy"') as raised:
+        replay(trace, network, "recurrence")
+    assert "\n" not in str(raised.value)
+    with pytest.raises(NetsimError, match=r'engine = "recurrence".*1 of 2 networks.*"auto"'):
+        replay_all(trace, [Network(1e-4, 1e5), network], "recurrence")
+    assert replay_all(trace, [Network(1e-4, 1e5), network]).engine == ("recurrence", "simpy")
+
+
+def test_traces_by_hand_go_to_the_event_engine():
+    trace = Trace.from_programs([[("send", 1, 100, 0)], [("recv", 0, 0)]])
+    assert replay(trace, Network(1e-3, 1e5)).engine == "simpy"
+    with pytest.raises(NetsimError, match="recurrence"):
+        replay(trace, Network(1e-3, 1e5), "recurrence")
+    assert replay_all(trace, [Network(1e-3, 1e5)] * 2).engine == ("simpy", "simpy")
+
+
+def test_an_unknown_engine_is_refused():
+    trace, network = pattern("dpsgd"), Network(1e-3, 1e6)
+    for call in (lambda: replay(trace, network, "fast"), lambda: replay_all(trace, [network], "fast")):
+        with pytest.raises(NetsimError, match="'auto', 'simpy', 'recurrence'"):
+            call()
+
+
+def test_engine_simpy_times_everything_on_the_event_engine():
+    timelines = replay_all(pattern("all_reduce"), list(Network.grid([1e-3], [1e6, 1e7])), "simpy", check=[0, 1])
+    assert timelines.engine == ("simpy", "simpy") and timelines.checked == 0
+    assert replay(pattern("all_reduce"), Network(1e-3, 1e6), "simpy").engine == "simpy"
+
+
+def test_progress_counts_every_network_once():
+    done: list[int] = []
+    trace, network = refused()
+    replay_all(trace, [Network(1e-4, 1e5), network, Network(1e-4, 1e5, sharing="none")], progress=done.append)
+    assert sum(done) == 3
+
+
+@pytest.mark.parametrize("off", [1e-15, 1.0, np.nan])
+def test_a_disagreement_stops_the_sweep(monkeypatch, off):
+    honest = clock.run
+
+    def wrong(*arguments):
+        ticks = honest(*arguments)
+        ticks.finish[-1, -1] = ticks.finish[-1].max() + off
+        return ticks
+
+    plane = list(Network.grid([1e-3, 2e-3], [1e6, 1e7], compute=1e-3))
+    assert replay_all(pattern("dpsgd"), plane, check=[2]).largest_difference == 0.0
+    monkeypatch.setattr(clock, "run", wrong)
+    with pytest.raises(NetsimError, match="disagree") as raised:
+        replay_all(pattern("dpsgd"), plane, check=[2])
+    assert plane[2].name in str(raised.value)
