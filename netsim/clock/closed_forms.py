@@ -1,10 +1,12 @@
 """The time of a trace by formula, to stand beside what the engines measure."""
 
+from collections import Counter
 from itertools import zip_longest
 
 import numpy as np
 
 from netsim.clock.network import Network, links
+from netsim.comm.collectives import Step, message_bits
 from netsim.comm.trace import Operation, Program, Trace
 
 
@@ -61,8 +63,8 @@ def closed_form_seconds(trace: Trace, network: Network, rounds: int) -> float:
     """Return the closed form of the time that the first rounds take.
 
     A round takes max(compute, exchanges) where messages travel while the gradient is computed, else compute + exchanges; the first round of a method
-    that waits for the round before has nothing to wait for. A ring all-reduce adds 2 (n - 1)(alpha + b_max/B), a ring all-gather
-    (n - 1)(alpha + b/B). A parameter server: :func:`server_seconds`. NaN where the conditions of
+    that waits for the round before has nothing to wait for. A collective adds alpha + b/B for each of its steps, b being the bits of one message: a
+    ring all-reduce 2 (n - 1)(alpha + b_max/B). A parameter server: :func:`server_seconds`. NaN where the conditions of
     :func:`exchange_seconds` do not hold, or messages differ in size.
 
     Parameters
@@ -96,15 +98,30 @@ def _textbook(network: Network, n: int) -> bool:
 def _regular(trace: Trace, network: Network) -> bool:
     """Return whether all messages of an operation are alike and, where ports are shared, nobody's k-th message meets another one at a port."""
     if trace.nodes > trace.n:
-        kinds = [tuple(operation.kind for operation in program) for program in trace.programs]
-        return kinds == [("compute", "push", "pull")] and all(column.size <= 1 for column in trace.bits[0])
+        gradient, *others = trace.programs[0]
+        directions = [_direction(trace, operation) for operation in others]
+        in_and_out = gradient.kind == "compute" and directions == ["in", "out"]
+        return len(trace.programs) == 1 and in_and_out and all(column.size <= 1 for column in trace.bits[0])
     if not all(map(_one_after_the_other, trace.programs)):
         return False
-    within = not any(operation.rounds_ago for program in trace.programs for operation in program)
+    operations = [operation for program in trace.programs for operation in program]
+    within = not any(operation.rounds_ago for operation in operations)
     alike = all(column.size <= 1 or (within and column.shape[1] == 1) for columns in trace.bits for column in columns)
-    met = any(len(set(turn)) < trace.n for turn in zip_longest(*trace.neighbours))
-    posts = any(operation.kind == "post" for program in trace.programs for operation in program)
-    return alike and (network.sharing == "none" or not posts or not met)
+    steps = [step for one in set(operations) for step in trace.steps(one, network.collective)]
+    return alike and (network.sharing == "none" or not any(_meet(step, trace.n) for step in steps))
+
+
+def _direction(trace: Trace, operation: Operation) -> str:
+    """Return "in" where every worker sends one message to the server, "out" where the server sends one to every worker, else ""."""
+    workers, server = tuple(range(trace.n)), trace.n
+    tos = [step.to for step in trace.steps(operation)]
+    ways = {"in": [(*((server,),) * trace.n, ())], "out": [(*((),) * trace.n, workers)]}
+    return next((way for way, only in ways.items() if tos == only), "")
+
+
+def _meet(step: Step, n: int) -> bool:
+    """Return whether messages may meet at a port: of those that are their senders' first, or second, … not one comes to every worker."""
+    return any(len(set(turn)) < n for turn in zip_longest(*step.to[:n]))
 
 
 def _one_after_the_other(program: Program) -> bool:
@@ -129,15 +146,13 @@ def _round_seconds(trace: Trace, network: Network, p: int, count: int) -> np.nda
     compute = np.full(count, float(network.compute) * gradients)  # type: ignore[arg-type]
     exchange, apart = np.zeros(count), np.zeros(count)
     for o, operation in enumerate(program):
-        if operation.kind in ("compute", "wait", "begin", "join"):
+        steps = trace.steps(operation, network.collective)
+        if not steps:
             continue
         bits = np.broadcast_to(trace.bits[p][o][:count, 0], count)
         if operation.kind == "post":
             exchange += exchange_seconds(network, n, degree, bits) if waits else 0.0
-        else:
-            apart += _steps(operation, n) * (latency + bits * network.framing / bandwidth)
+            continue
+        for parts, times in Counter(step.parts for step in steps).items():  # each waits for the one before
+            apart += times * (latency + message_bits(bits, parts) * network.framing / bandwidth)
     return (np.maximum(compute, exchange) if _overlaps(program) else compute + exchange) + apart
-
-
-def _steps(operation: Operation, n: int) -> int:
-    return 2 * (n - 1) if operation.kind == "all_reduce" else n - 1

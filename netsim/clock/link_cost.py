@@ -1,42 +1,37 @@
-"""What one message costs: the expressions that the event engine and the recurrence share.
+"""What one message costs: the expressions of the model, which both engines evaluate in this order of operations, so that they agree bit for bit.
 
-Both engines evaluate these, and nothing else, in this order of operations, so that their times agree bit for bit. ``maximum`` is ``max`` for the
-event engine's floats and its like for the recurrence's arrays (one entry a network).
+They are Python functions to the event engine, and compiled into the other one.
 """
 
-from collections.abc import Callable
-from typing import Any
-
-Seconds = Any  # a float, or an array with one entry a network
+from netsim.clock.compiling import shared
 
 
-def join(posted: Seconds, handshakes: Any, latency: Seconds) -> Seconds:
+@shared
+def join(posted: float, handshakes: float, latency: float) -> float:
     """Return when a message joins the queue of its sender's port: after its handshakes."""
     return posted + handshakes * latency
 
 
-def leave(
-    joined: Seconds, port_idle: Seconds, overhead: Seconds, egress_seconds: Seconds, maximum: Callable
-) -> tuple[Seconds, Seconds]:
+@shared
+def leave(joined: float, port_idle: float, overhead: float, egress_seconds: float) -> tuple[float, float]:
     """Return when the first and the last bit leave; with the last, the sender's port falls idle."""
-    first_bit = maximum(joined, port_idle) + overhead
+    first_bit = max(joined, port_idle) + overhead
     return first_bit, first_bit + egress_seconds
 
 
-def receive(first_bit_arrival: Seconds, port_idle: Seconds, ingress_seconds: Seconds, maximum: Callable) -> Seconds:
+@shared
+def receive(first_bit_arrival: float, port_idle: float, ingress_seconds: float) -> float:
     """Return when the receiver's port has taken the message in and falls idle."""
-    return maximum(first_bit_arrival, port_idle) + ingress_seconds
+    return max(first_bit_arrival, port_idle) + ingress_seconds
 
 
-def delivered(
-    received: Seconds, first_bit: Seconds, last_bit: Seconds, latency: Seconds, link_seconds: Seconds, maximum: Callable
-) -> Seconds:
+@shared
+def delivered(received: float, first_bit: float, last_bit: float, latency: float, link_seconds: float) -> float:
     """Return when the message is delivered: no earlier than the receiver's port, the last bit and the link allow."""
-    return maximum(received, last_bit + latency, first_bit + link_seconds + latency)
+    return max(received, last_bit + latency, first_bit + link_seconds + latency)
 
 
-def delivered_unshared(
-    posted: Seconds, handshakes: Any, overhead: Seconds, latency: Seconds, link_seconds: Seconds
-) -> Seconds:
+@shared
+def delivered_unshared(posted: float, handshakes: float, overhead: float, latency: float, link_seconds: float) -> float:
     """Return when a message is delivered where links are independent and nothing queues: alpha + b/B after it was posted."""
     return posted + (handshakes * latency + overhead) + (latency + link_seconds)

@@ -1,12 +1,14 @@
 """A network: what a message costs. Seconds and bits (1 Mbit/s = 10**6 bit/s)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from netsim.clock.compute import ComputeModel
+from netsim.clock.fabrics import FABRICS
+from netsim.comm.collectives import ALGORITHMS
 from netsim.errors import NetsimError, check
 from netsim.files.units import format_bandwidth, format_seconds
 
@@ -41,6 +43,9 @@ class Network:
     codec
         Seconds per number to encode a compressed message and, for every message received, to decode it: None, a number for both, or
         (encode, decode).
+    collective
+        By which algorithm an all-reduce is done: a name of :data:`netsim.comm.collectives.ALGORITHMS`. What that algorithm does not know is done
+        around a ring.
     name
         What tables and figures call this network; by default its latency and bandwidth.
 
@@ -61,13 +66,15 @@ class Network:
     egress: float | Sequence[float] | None = None
     ingress: float | Sequence[float] | None = None
     codec: float | tuple[float, float] | None = None
+    collective: str = "ring"
     name: str = ""
 
     def __post_init__(self) -> None:
         check(_nonnegative(_between(self.latency)), "latency", self.latency, "at least 0 seconds")
         check(_positive(_between(self.bandwidth)), "bandwidth", self.bandwidth, "above 0 bit/s")
         check(self.duplex in ("full", "half"), "duplex", self.duplex, '"full" or "half"')
-        check(self.sharing in ("none", "fifo"), "sharing", self.sharing, '"none" or "fifo"')
+        check(self.sharing in FABRICS, "sharing", self.sharing, _one_of(FABRICS))
+        check(self.collective in ALGORITHMS, "collective", self.collective, _one_of(ALGORITHMS))
         check(
             np.ndim(self.overhead) == 0 and _nonnegative(self.overhead), "overhead", self.overhead, "at least 0 seconds"
         )
@@ -162,6 +169,13 @@ class Links(NamedTuple):
     egress: np.ndarray
     ingress: np.ndarray
 
+    @property
+    def flat(self) -> tuple[list[float], list[float], int]:
+        """Latency and bandwidth of every link, row by row, and 1; or, where all links are alike, of one, and 0."""
+        if all(values.strides == (0, 0) for values in (self.latency, self.bandwidth)):  # one number, broadcast
+            return [float(self.latency[0, 0])], [float(self.bandwidth[0, 0])], 0
+        return self.latency.reshape(-1).tolist(), self.bandwidth.reshape(-1).tolist(), 1
+
 
 def links(network: Network, n: int) -> Links:
     """Fill in a network for n workers.
@@ -178,12 +192,12 @@ def links(network: Network, n: int) -> Links:
     return Links(_shaped("latency", network.latency, (n, n)), bandwidth, egress, ingress)
 
 
-def codec_seconds(network: Network, numbers: int) -> tuple[float, float]:
-    """Return the seconds to encode, and to decode, one message of ``numbers`` numbers."""
+def codec_seconds(network: Network) -> tuple[float, float]:
+    """Return the seconds to encode, and to decode, one number of a message."""
     if network.codec is None:
         return 0.0, 0.0
     encode, decode = np.broadcast_to(np.asarray(network.codec, dtype=float), (2,)).tolist()
-    return encode * numbers, decode * numbers
+    return encode, decode
 
 
 def _shaped(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -204,6 +218,10 @@ def _nonnegative(value: Any) -> bool:
 
 def _positive(value: Any) -> bool:
     return _numbers(value, lambda a: a > 0)
+
+
+def _one_of(names: Iterable[str]) -> str:
+    return " or ".join(f'"{name}"' for name in names)
 
 
 def _numbers(value: Any, test: Any) -> bool:

@@ -1,18 +1,21 @@
-"""From a trace to times: which engine takes which network, and the check of one against the other."""
+"""From a trace to times: which engine, on how many networks at once, and the check of one engine against the other."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from netsim.clock import simpy_engine
+from netsim.clock import compiled_engine, simpy_engine
 from netsim.clock.compute import compute_seconds
+from netsim.clock.lowering import Lowered, lower
 from netsim.clock.network import Network
-from netsim.clock.recurrence import Recurrence
-from netsim.clock.timeline import Timeline, Timelines
+from netsim.clock.timeline import NOBODY, Ticks, Timeline, Timelines
 from netsim.comm.trace import Trace
 from netsim.errors import NetsimError
 
-ENGINES = ("auto", "simpy", "recurrence")
+ENGINES = ("auto", "compiled", "simpy")
+BY_DEFAULT = "compiled"  # what "auto" is: the compiled engine takes every trace and network
 
 
 def replay(trace: Trace, network: Network, engine: str = "auto") -> Timeline:
@@ -25,38 +28,17 @@ def replay(trace: Trace, network: Network, engine: str = "auto") -> Timeline:
     network
         One network.
     engine
-        "simpy": the event engine. "recurrence": the fast path, an error where its certificate refuses. "auto": the fast path where it is certified,
-        else the event engine.
+        "simpy": the event engine, which defines what a second is. "compiled": the same in machine code, to the same bits; compiled once, in some
+        seconds. "auto": the compiled one.
 
     Raises
     ------
     NetsimError
-        An unknown engine, a refused certificate, or workers that wait for one another in a circle.
+        An unknown engine, or workers that wait for one another in a circle; the line names a worker and its tag.
     """
-    _check_engine(engine)
-    if engine != "simpy" and trace.by_hand is None:
-        finish = np.zeros((trace.rounds, trace.n))
-
-        def keep(r: int, ready: np.ndarray) -> None:
-            finish[r] = ready[:, 0]
-
-        if Recurrence(trace, [network]).run(keep)[0]:
-            return Timeline(finish, trace.messages, "recurrence")
-    if engine == "recurrence" and trace.by_hand is not None:
-        raise NetsimError(
-            'engine = "recurrence": a trace written by hand has no rounds; use engine = "simpy" (or "auto")'
-        )
-    if engine == "recurrence":
-        raise NetsimError(
-            'engine = "recurrence": messages of this trace interleave on this network, so only engine = "simpy" (or "auto") can time it'
-        )
-    return simpy_timeline(trace, network)
-
-
-def simpy_timeline(trace: Trace, network: Network) -> Timeline:
-    """Time a trace on one network with the event engine."""
-    ticks = simpy_engine.run(trace, network, compute_seconds(network.compute, trace.rounds, trace.n))
-    return Timeline(ticks.finish, ticks.messages, "simpy")
+    chosen = _chosen(engine)
+    ticks = _ticks(chosen, trace, lower(trace, network.collective), network)
+    return Timeline(ticks.finish, ticks.messages, chosen)
 
 
 def replay_all(
@@ -64,10 +46,9 @@ def replay_all(
     networks: Sequence[Network],
     engine: str = "auto",
     check: Sequence[int] = (),
-    at_most: int | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Timelines:
-    """Time a trace on many networks at once.
+    """Time a trace on many networks: on all cores, where the compiled engine does it.
 
     Parameters
     ----------
@@ -78,9 +59,7 @@ def replay_all(
     engine
         As for :func:`replay`.
     check
-        Indices of networks that the event engine shall time too where the recurrence timed them,
-    at_most
-        and how many of them: the first so many; None: all.
+        Indices of networks that the event engine shall time too, where it does not time all.
     progress
         Called with the number of networks done since the last call.
 
@@ -89,42 +68,74 @@ def replay_all(
     NetsimError
         As for :func:`replay`, or the engines disagree on a network that was checked.
     """
-    _check_engine(engine)
+    chosen = _chosen(engine)
+    lowered = {one: lower(trace, one) for one in {network.collective for network in networks}}
+    drawn = {id(network.compute): _seconds(trace, network) for network in networks}
+
+    def one(network: Network) -> np.ndarray:
+        seconds = drawn[id(network.compute)]
+        return _ticks(chosen, trace, lowered[network.collective], network, seconds, together=True).finish[:, 0]
+
     round_end = np.zeros((len(networks), trace.rounds))
-    certified = np.zeros(len(networks), dtype=bool)
-    if engine != "simpy" and trace.by_hand is None:
-        alike: dict[tuple[str, str], list[int]] = {}
-        for c, network in enumerate(networks):
-            alike.setdefault((network.sharing, network.duplex), []).append(c)
-        for group in alike.values():
-            certified[group] = _recur(trace, [networks[c] for c in group], round_end, np.array(group))
-            progress(int(certified[group].sum()))
-    refused = np.flatnonzero(~certified).tolist()
-    if engine == "recurrence" and refused:
-        raise NetsimError(
-            f'engine = "recurrence": refused for {len(refused)} of {len(networks)} networks; use engine = "auto"'
-        )
-    for c in refused:
-        round_end[c] = simpy_timeline(trace, networks[c]).round_end
+    for c, ends in enumerate(_each(one, networks, chosen)):
+        round_end[c] = ends
         progress(1)
-    checked = [c for c in check if certified[c]][:at_most]
+    checked = check if chosen != "simpy" else ()
     for c in checked:
-        times = simpy_timeline(trace, networks[c]).round_end
+        network = networks[c]
+        times = _ticks("simpy", trace, lowered[network.collective], network, together=True).finish[:, 0]
         if not np.array_equal(times, round_end[c]):
             raise NetsimError(
-                f"the recurrence and SimPy disagree by {np.abs(times - round_end[c]).max()} s on network {networks[c].name!r}: "
+                f"the compiled engine and SimPy disagree by {np.abs(times - round_end[c]).max()} s on network {network.name!r}: "
                 'a fault of netsim; engine = "simpy" is right'
             )
-    return Timelines(round_end, tuple("recurrence" if one else "simpy" for one in certified), len(checked))
+    return Timelines(round_end, (chosen,) * len(networks), len(checked))
 
 
-def _recur(trace: Trace, networks: list[Network], round_end: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    def keep(r: int, ready: np.ndarray) -> None:
-        round_end[rows, r] = ready.max(axis=0)
+def _each(one: Callable[[Network], np.ndarray], networks: Sequence[Network], engine: str) -> Iterator[np.ndarray]:
+    """Yield the answer for each network in turn; compiled code lets the other threads run meanwhile."""
+    if engine == "simpy" or len(networks) == 1:
+        yield from map(one, networks)
+        return
+    yield one(networks[0])  # compiles, before several would
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(one, networks[1:])
 
-    return Recurrence(trace, networks).run(keep)
+
+def _ticks(
+    engine: str,
+    trace: Trace,
+    lowered: Lowered,
+    network: Network,
+    seconds: np.ndarray | None = None,
+    together: bool = False,
+) -> Ticks:
+    """Return what an engine says; raise where workers wait for one another."""
+    run: Callable[..., Ticks] = {"simpy": simpy_engine.run, "compiled": compiled_engine.run}[engine]
+    seconds = _seconds(trace, network) if seconds is None else seconds
+    ticks = run(lowered, network, seconds, together)
+    for i, tag in enumerate(ticks.stuck.tolist()):
+        if tag != NOBODY:
+            raise NetsimError(
+                f"worker {i} waits for ever for {_letter(trace, i, tag % lowered.slots)}: the workers wait for one another in a circle"
+            )
+    return ticks
 
 
-def _check_engine(engine: str) -> None:
+def _seconds(trace: Trace, network: Network) -> np.ndarray:
+    return compute_seconds(network.compute, trace.rounds, trace.n)
+
+
+def _letter(trace: Trace, worker: int, slot: int) -> str:
+    """Return what a worker waits for, in words: in a trace by hand its slot is the number of the recv among all."""
+    if trace.by_hand is None:
+        return f"message {slot}"
+    received = [(i, one) for i, program in enumerate(trace.by_hand) for one in program if one[0] == "recv"]
+    _, (_, sender, tag) = received[slot]
+    return f"tag {tag!r} from worker {sender}"
+
+
+def _chosen(engine: str) -> str:
     if engine not in ENGINES:
         raise NetsimError(f"engine = {engine!r}: write one of {', '.join(map(repr, ENGINES))}")
+    return BY_DEFAULT if engine == "auto" else engine

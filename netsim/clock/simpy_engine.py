@@ -1,28 +1,33 @@
-"""The event engine: SimPy puts every message of a trace through the network. What a second means is defined here.
+"""The event engine: SimPy puts every message of a trace through the network. What a second means is defined here, and in the fabrics.
 
-An event is an instant at which first bits arrive (with handshakes or half duplex, also one at which messages join their senders' queues): all that
-comes to the ports at that instant is admitted together, in the order (posted, sender, position). A port with its queue is one number, the time it
-falls idle, because whoever is admitted is admitted in order. A worker needs no events: its own time runs ahead of the clock until it needs a message
-that is not there.
+An event is an instant at which something happens to messages; all of it is taken together, in the order (posted, sender, number of the message). A
+worker needs no events: its own time runs ahead of the clock until it needs a message that is not there.
 """
 
-from collections.abc import Generator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Generator
 
 import numpy as np
 import simpy
 
-from netsim.clock.link_cost import delivered, delivered_unshared, join, leave, receive
-from netsim.clock.network import Links, Network, links
-from netsim.comm.trace import Trace
-from netsim.errors import NetsimError
+from netsim.clock.fabrics import DELIVERED, NEVER, fabric_of
+from netsim.clock.lowering import (
+    BEGIN,
+    COMPUTE,
+    DECODE,
+    DELAY,
+    ENCODE,
+    JOIN,
+    POST,
+    STEPS,
+    UNTIL,
+    WAIT,
+    Lowered,
+)
+from netsim.clock.network import Network, codec_seconds, links
+from netsim.clock.timeline import NOBODY, Ticks
 
-
-class Ticks(NamedTuple):
-    """What the engine measured: ``finish`` (rounds, n) seconds, and the number of ``messages``."""
-
-    finish: np.ndarray
-    messages: int
+Post = Callable[[float, int, int, float, int], None]
+"""Called with (posted, sender, receiver, bits, tag)."""
 
 
 class _Until(float):
@@ -32,167 +37,206 @@ class _Until(float):
         return float(self)
 
 
-def run(trace: Trace, network: Network, seconds: np.ndarray) -> Ticks:
+def run(lowered: Lowered, network: Network, seconds: np.ndarray, together: bool = False) -> Ticks:
     """Put a trace through the event engine.
 
     Parameters
     ----------
-    trace
+    lowered
         What is computed and said.
     network
         One network.
     seconds
         (rounds, n) seconds of one gradient.
-
-    Raises
-    ------
-    NetsimError
-        Workers wait for one another in a circle; the line names a worker and its tag.
+    together
+        ``finish`` is (rounds, 1): when the last worker finishes each round.
     """
-    n = trace.nodes
-    clock = simpy.Environment()
-    programs = trace.instructions(network, seconds)
-    finish: list[list[float]] = [[] for _ in range(n)]
-    inbox: list[dict[Any, list[float]]] = [{} for _ in range(n)]  # by tag: when its messages were delivered
-    awaited: list[Any] = [None] * n  # the tag that a worker is stuck on
-    missing = [0] * n  # and how many of its messages it waits for in all
-    speeds = links(network, n)
-    link_of = _link_table(speeds)
-    egress, ingress = speeds.egress.tolist(), speeds.ingress.tolist()
-    overhead, handshakes, framing = float(network.overhead), network.handshakes, float(network.framing)
-    out_idle = [0.0] * n
-    in_idle = out_idle if network.duplex == "half" else [0.0] * n
-    unshared = network.sharing == "none"
-    direct = handshakes == 0 and network.duplex == "full"  # nothing can come between a post and its joining the queue
-    all_left = [0.0] * n  # when the last bit that a worker has sent leaves
-    to_join = [0] * n  # how many of its messages have yet to join the queue
-    # a link slower than its port would let a pair's later message overtake an earlier one
-    steady = bool((speeds.bandwidth >= speeds.egress[:, None]).all())
-    pair_delivered: dict[tuple[int, int], float] = {}
-    due: dict[float, list[tuple]] = {}  # what comes to the ports at each instant for which an event is set
-    position = 0
+    clock, nodes = simpy.Environment(), lowered.nodes
+    mail = Mail(nodes)
+    count = [0] * nodes
+    post, last_bit = fabric(clock, network, nodes, mail.deliver, mail.settle, count)
+    table = lowered.as_lists()
+    finish: list[list[float]] = [[] for _ in range(nodes)]
+    for i in range(nodes):
+        gradients = seconds[:, i].tolist() if i < lowered.n else [0.0] * len(seconds)
+        mail.nodes.append(_node(table, i, gradients, codec_seconds(network), mail, post, last_bit, finish[i]))
+    mail.ready.extend(range(nodes))
+    mail.settle()
+    clock.run()
+    rounds = max(map(len, finish[: lowered.n]))  # of who is stuck they are fewer
+    times = np.array([one + [NEVER] * (rounds - len(one)) for one in finish[: lowered.n]]).T
+    return Ticks(times.max(axis=1, keepdims=True) if together else times, sum(count), np.array(mail.awaited))
+
+
+class Mail:
+    """What was delivered to each node and not yet asked for, and what each node waits for."""
+
+    def __init__(self, nodes: int) -> None:
+        self.nodes: list[Generator[None, None, None]] = []
+        self.inbox: list[dict[int, list[float]]] = [
+            {} for _ in range(nodes)
+        ]  # by tag: when its messages were delivered
+        self.awaited = [NOBODY] * nodes  # the tag that a node is stuck on,
+        self.missing = [0] * nodes  # and how many of its messages it waits for in all
+        self.ready: list[int] = []  # nodes that can go on
+        self.flushing: set[int] = set()
+
+    def deliver(self, receiver: int, tag: int, time: float) -> None:
+        """Put a message into the receiver's box; the receiver can go on if it is the last that it waits for."""
+        letters = self.inbox[receiver]
+        if tag in letters:
+            times = letters[tag]
+            times.append(time)
+        else:
+            times = letters[tag] = [time]
+        if self.awaited[receiver] == tag and len(times) == self.missing[receiver]:
+            self.awaited[receiver] = NOBODY
+            self.ready.append(receiver)
+
+    def settle(self) -> None:
+        """Let all nodes go on that can."""
+        ready, nodes = self.ready, self.nodes
+        if self.flushing:
+            ready.extend(self.flushing)
+            self.flushing.clear()
+        while ready:
+            next(nodes[ready.pop()], None)
+
+
+def _node(
+    table: Lowered,
+    i: int,
+    gradients: list[float],
+    codec: tuple[float, float],
+    mail: Mail,
+    post: Post,
+    last_bit: Callable[[int], float],
+    finish: list[float],
+) -> Generator[None, None, None]:
+    """Go through node i's instructions; stop where it needs what is not there yet."""
+    time, begun, beside = 0.0, 0.0, 0.0  # the node's own time; when the gradient beside was begun, and its seconds
+    letters, slots, sizes = mail.inbox[i], table.slots, table.sizes
+    programs, rows = _instructions(table, i), _rows(table, i)
+    for r, (p, row) in enumerate(zip(table.program_of, table.occurrence, strict=True)):
+        for code, blocks, slot, ago, amount, count in programs[p]:
+            if code == COMPUTE:
+                time += gradients[r]
+            elif code in (POST, STEPS, WAIT):
+                tag = (r - ago) * slots + slot if slot >= 0 else NOBODY
+                for block in blocks:
+                    messages, comes, _ = rows[block]
+                    for receiver, size, stride in messages:
+                        post(time, i, receiver, sizes[size + row * stride], tag)
+                    if comes and code != POST:
+                        if len(letters.get(tag, ())) < comes:
+                            mail.awaited[i], mail.missing[i] = tag, comes
+                            yield
+                        time = max(time, *letters.pop(tag))
+                    tag += 1
+            elif code == BEGIN:
+                begun, beside = max(time, begun + beside), gradients[r]
+            elif code == UNTIL:
+                time = max(time, begun + amount * beside)
+            elif code == JOIN:
+                time = max(time, begun + beside)
+            elif code in (ENCODE, DECODE):
+                time += codec[code == DECODE] * count * rows[blocks[0]][2]
+            elif code == DELAY:
+                time += amount
+            else:
+                while last_bit(i) == NEVER:
+                    mail.flushing.add(i)
+                    yield
+                time = max(time, last_bit(i))
+        finish.append(time)
+
+
+def _instructions(table: Lowered, i: int) -> dict[int, list[tuple]]:
+    """Return node i's programs: of each instruction its code, blocks, slot, rounds ago, amount and count."""
+    programs = {}
+    for p in set(table.program_of):
+        mine = range(table.start[p + table.apart * i], table.start[p + table.apart * i + 1])
+        programs[p] = [
+            (
+                table.code[k],
+                table.block[
+                    table.base[k] : table.base[k] + (1 if table.code[k] in (ENCODE, DECODE) else table.count[k])
+                ],
+                *(part[k] for part in (table.slot, table.ago, table.amount, table.count)),
+            )
+            for k in mine
+        ]
+    return programs
+
+
+def _rows(table: Lowered, i: int) -> dict[int, tuple[list[tuple[int, int, int]], int, int]]:
+    """Return by block what node i does in a step: its messages (receiver, size, stride), how many come to it, and how many it codes."""
+    rows = {}
+    for block in set(table.block):
+        if 0 <= (at := block + i) < len(table.comes):
+            mine = range(table.first[at], table.first[at + 1])
+            messages = [(table.receiver[m], table.size[m], table.stride[m]) for m in mine]
+            rows[block] = messages, table.comes[at], table.coded[at]
+    return rows
+
+
+def fabric(
+    clock: simpy.Environment,
+    network: Network,
+    nodes: int,
+    deliver: Callable[[int, int, float], None],
+    go_on: Callable[[], None],
+    count: list[int],
+) -> tuple[Post, Callable[[int], float]]:
+    """Return how messages are posted on a network, and when the last bit of all that a node posted leaves.
+
+    Parameters
+    ----------
+    clock
+        At whose instants things happen.
+    network
+        Whose ``sharing`` says what.
+    nodes
+        How many there are.
+    deliver
+        Called with (receiver, tag, time) as soon as it is known when a message is delivered.
+    go_on
+        Called when all that happens at an instant has.
+    count
+        (nodes,) zeros: how many messages each has posted.
+    """
+    rule = fabric_of(network.sharing)
+    ports, reach, post_at = rule.make(network, links(network, nodes), list), rule.reach, rule.post
+    due: dict[float, list[tuple]] = {}  # what happens at each instant for which an event is set
 
     def at(time: float, entry: tuple) -> None:
-        """Let (posted, sender, position, receiver, wire bits, tag, what happens) come to its port at exactly this time."""
+        """Let (posted, sender, number, receiver, bits, tag, phase, first bit, last bit) happen at exactly this time."""
         if time in due:
             due[time].append(entry)
             return
         due[time] = [entry]
         now = clock.now
         delay = time - now
-        simpy.Timeout(clock, delay if now + delay == time else _Until(time), time).callbacks.append(reach_ports)  # type: ignore[union-attr]
+        simpy.Timeout(clock, delay if now + delay == time else _Until(time), time).callbacks.append(happen)  # type: ignore[union-attr]
 
-    def post(posted: float, sender: int, receivers: tuple[int, ...], bits: float, tag: Any) -> None:
-        nonlocal position
-        wire_bits = bits * framing
-        for receiver in receivers:
-            position += 1
-            latency, bandwidth = link_of[sender][receiver]
-            if unshared:
-                link_seconds = wire_bits / bandwidth
-                all_left[sender] = max(all_left[sender], join(posted, handshakes, latency) + overhead + link_seconds)
-                time = delivered_unshared(posted, handshakes, overhead, latency, link_seconds)
-                at(time, (posted, sender, position, receiver, wire_bits, tag, _DELIVERED))
-            elif direct:
-                leave_port(posted, posted, sender, position, receiver, wire_bits, tag, latency)
-            else:
-                to_join[sender] += 1
-                at(join(posted, handshakes, latency), (posted, sender, position, receiver, wire_bits, tag, _JOINS))
+    def post(posted: float, sender: int, receiver: int, bits: float, tag: int) -> None:
+        number = count[sender] = count[sender] + 1
+        time, phase, first, last = post_at(ports, posted, sender, receiver, bits)
+        if phase != DELIVERED:
+            at(time, (posted, sender, number, receiver, bits, tag, phase, first, last))
+        elif tag != NOBODY:
+            deliver(receiver, tag, time)
 
-    def leave_port(
-        joined: float, posted: float, sender: int, place: int, receiver: int, wire_bits: float, tag: Any, latency: float
-    ) -> None:
-        left = leave(joined, out_idle[sender], overhead, wire_bits / egress[sender], max)
-        out_idle[sender] = all_left[sender] = left[1]
-        at(left[0] + latency, (posted, sender, place, receiver, wire_bits, tag, left))
-
-    def reach_ports(event: simpy.Event) -> None:
+    def happen(event: simpy.Event) -> None:
         now: float = event.value  # type: ignore[assignment]
         arrived = due.pop(now)
         arrived.sort()
-        for posted, sender, place, receiver, wire_bits, tag, left in arrived:
-            latency, bandwidth = link_of[sender][receiver]
-            if left is _JOINS:
-                to_join[sender] -= 1
-                leave_port(now, posted, sender, place, receiver, wire_bits, tag, latency)
-                if awaited[sender] is _FLUSH:
-                    go_on(sender)
-                continue
-            if left is _DELIVERED:
-                deliver(receiver, tag, now)
-                continue
-            in_idle[receiver] = received = receive(now, in_idle[receiver], wire_bits / ingress[receiver], max)
-            time = delivered(received, left[0], left[1], latency, wire_bits / bandwidth, max)
-            if not steady:
-                time = pair_delivered[sender, receiver] = max(time, pair_delivered.get((sender, receiver), 0.0))
-            deliver(receiver, tag, time)
+        for posted, sender, number, receiver, bits, tag, phase, first, last in arrived:
+            time, then, first, last = reach(ports, phase, now, sender, receiver, bits, first, last)
+            if then != DELIVERED:
+                at(time, (posted, sender, number, receiver, bits, tag, then, first, last))
+            elif tag != NOBODY:
+                deliver(receiver, tag, time)
+        go_on()
 
-    def deliver(receiver: int, tag: Any, time: float) -> None:
-        letters = inbox[receiver]
-        if tag in letters:
-            times = letters[tag]
-            times.append(time)
-        else:
-            times = letters[tag] = [time]
-        if awaited[receiver] == tag and len(times) == missing[receiver]:
-            go_on(receiver)
-
-    def go_on(i: int) -> None:
-        awaited[i] = None
-        next(workers[i], None)
-
-    def worker(i: int) -> Generator[None, None, None]:
-        """Go through worker i's instructions. Its own time runs ahead of the clock; it stops only where it needs what is not there yet."""
-        time, gradient_done, letters = 0.0, 0.0, inbox[i]
-        for instruction in programs[i]:
-            kind = instruction[0]
-            if kind == "wait":
-                _, count, tag = instruction
-                if len(letters.get(tag, ())) < count:
-                    awaited[i], missing[i] = tag, count
-                    yield
-                last = max(letters.pop(tag))
-                if last > time:
-                    time = last
-            elif kind == "post":
-                post(time, i, instruction[1], instruction[2], instruction[3])
-            elif kind == "compute":
-                time += instruction[1]
-            elif kind == "mark":
-                finish[i].append(time)
-            elif kind == "begin":
-                gradient_done = max(time, gradient_done) + instruction[1]
-            elif kind == "join":
-                time = max(time, gradient_done)
-            else:
-                while to_join[i]:
-                    awaited[i] = _FLUSH
-                    yield
-                time = max(time, all_left[i])
-
-    workers = [worker(i) for i in range(n)]
-    for i in range(n):
-        next(workers[i], None)
-    clock.run()
-    for i, tag in enumerate(awaited):
-        if tag is not None:
-            raise NetsimError(
-                f"worker {i} waits for ever for {_letter(tag)}: the workers wait for one another in a circle"
-            )
-    return Ticks(np.array(finish[: trace.n]).T, position)
-
-
-_FLUSH, _JOINS, _DELIVERED = ("flush",), ("joins",), ("delivered",)
-
-
-def _link_table(speeds: Links) -> list[list[tuple[float, float]]]:
-    """Return (latency, bandwidth) of every link, row by row; one row for all where all links are alike."""
-    n = len(speeds.egress)
-    if all(values.strides == (0, 0) for values in speeds[:2]):  # one number, broadcast
-        return [[(float(speeds.latency[0, 0]), float(speeds.bandwidth[0, 0]))] * n] * n
-    pairs = zip(speeds.latency.tolist(), speeds.bandwidth.tolist(), strict=True)
-    return [list(zip(latency, bandwidth, strict=True)) for latency, bandwidth in pairs]
-
-
-def _letter(tag: Any) -> str:
-    return f"tag {tag[1]!r} from worker {tag[0]}" if isinstance(tag, tuple) else f"message {tag}"
+    return post, lambda sender: rule.last_bit(ports, sender)

@@ -1,8 +1,29 @@
 """When everything was finished: what an engine returns."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+
+NOBODY = -1  # in place of a tag
+
+
+class Ticks(NamedTuple):
+    """What an engine measured.
+
+    Attributes
+    ----------
+    finish
+        (rounds, n) seconds, or (rounds, 1), when the last worker finishes each round.
+    messages
+        How many were sent.
+    stuck
+        (nodes,): under which tag a node waits for what never comes; NOBODY: it does not.
+    """
+
+    finish: np.ndarray
+    messages: int
+    stuck: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +37,7 @@ class Timeline:
     messages
         Number of messages.
     engine
-        "simpy" or "recurrence": which one timed it.
+        "simpy" or "compiled": which one timed it.
     """
 
     finish: np.ndarray
@@ -38,9 +59,9 @@ class Timelines:
     round_end
         (C, rounds) seconds: when the last worker finishes each round.
     engine
-        C times "simpy" or "recurrence".
+        C times "simpy" or "compiled".
     checked
-        How many of the recurrence's networks were timed by the event engine too.
+        How many of the compiled engine's networks were timed by the event engine too.
     largest_difference
         The largest difference found there, in seconds: 0.0, or the replay would have stopped.
     """

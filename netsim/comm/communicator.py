@@ -243,11 +243,8 @@ class Communicator:
         return self._mixing[gamma] @ y
 
     def all_reduce(self, y: Array) -> Array:
-        """Return the mean of the rows of y in every row, (n, P), as a ring all-reduce in full precision gives it to every worker.
-
-        2 (n - 1) dependent steps of 32 ceil(P / n) bits.
-        """
-        self._recorder.record(Operation("all_reduce"), 32 * -(-y.shape[1] // self.n))
+        """Return the mean of the rows of y in every row, (n, P), as an all-reduce in full precision gives it to every worker."""
+        self._recorder.record(Operation("all_reduce"), 32 * y.shape[1])
         return self._xp.broadcast_to(self._mean_row @ y, y.shape)
 
     def all_gather(self, compress: Compressor, y: Array) -> Array:

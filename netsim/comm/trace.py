@@ -1,25 +1,26 @@
 """A trace: what the workers computed and said, without times.
 
 A trace of ``train`` is a list of rounds; the rounds share a few *programs* (lists of operations that every worker goes through), and only the
-sizes of the messages differ from round to round. A trace written by hand is one list of instructions a worker. Both are read by the event engine
-as instructions; the recurrence reads the programs.
+sizes of the messages differ from round to round. It keeps what was meant, such as an all-reduce of so many bits; by which messages that is done the
+network decides when the trace is timed (:mod:`netsim.comm.collectives`). A trace written by hand is one list of instructions a worker.
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from netsim.clock.network import Network, codec_seconds
+from netsim.comm.collectives import COLLECTIVES, Step, gossip, has_server, message_bits, steps_of
 from netsim.errors import NetsimError, check
 
 Instruction = tuple
-"""What one worker does next, written by hand: ("compute", seconds) | ("send", to, bits, tag) | ("recv", from, tag) | ("flush",).
-For the engine: ("compute", seconds) | ("begin", seconds) | ("join",) | ("post", receivers, bits, tag) | ("wait", count, tag) | ("flush",) |
-("mark",), the last at a round's end."""
+"""What one worker does next, written by hand: ("compute", seconds) | ("send", to, bits, tag) | ("recv", from, tag) | ("flush",)."""
+
+
+ALONE = frozenset({"compute", "begin", "until", "join", "wait"})  # operations in which nothing is sent
 
 
 class Operation(NamedTuple):
@@ -28,20 +29,27 @@ class Operation(NamedTuple):
     Attributes
     ----------
     kind
-        "compute": one gradient. "begin": one gradient beside what follows. "join": until that gradient is there. "post": one message to every
-        neighbour. "wait": until the neighbours' messages of a post are there.
-        "all_reduce": a ring all-reduce. "all_gather": a ring all-gather. "push": one message to the server, which waits for all. "pull": the server's
-        reply, one message to every worker, which waits for it.
+        "compute": one gradient. "begin": one gradient beside what follows. "until": until a share of that gradient is computed. "join": until all of
+        it is. "post": one message to every neighbour. "wait": until the neighbours' messages of a post are there. Else what is meant by several
+        steps of messages, a key of :data:`netsim.comm.collectives.COLLECTIVES`, whose end is waited for.
     numbers
         How many numbers the codec handles per message; 0 where nothing is encoded.
     rounds_ago, position
         For "wait": the post it waits for, as a number of rounds back and an index into that round's program.
+    fraction
+        For "until": the share of the gradient's seconds.
     """
 
     kind: str
     numbers: int = 0
     rounds_ago: int = 0
     position: int = 0
+    fraction: float = 1.0
+
+    @property
+    def collective(self) -> bool:
+        """Whether it is done by steps of messages that depend on each other."""
+        return self.kind in COLLECTIVES
 
 
 Program = tuple[Operation, ...]
@@ -63,7 +71,7 @@ class Trace:
         (rounds,) index into ``programs``.
     bits
         ``bits[p][o]``: bits of operation o in the rounds of program p, in their order: (count or 1, n or 1) integers; empty where the operation
-        sends nothing. Entry [r, i] is worker i's message (for "all_reduce": the bits of one step; for "pull": of one reply). A post whose messages
+        sends nothing. Entry [r, i] is worker i's message (of a collective: all that it contributes; for "pull": one reply). A post whose messages
         differ by receiver has (count or 1, D) integers, one for each of the D messages: worker 0's to its neighbours in their order, then worker 1's.
     by_hand
         The workers' instruction lists of :meth:`from_programs`, in place of rounds.
@@ -84,7 +92,30 @@ class Trace:
     @property
     def nodes(self) -> int:
         """Number of workers, and of the server (node n) where there is one."""
-        return self.n + any(operation.kind in ("push", "pull") for program in self.programs for operation in program)
+        return self.n + any(one.collective and has_server(one.kind) for program in self.programs for one in program)
+
+    def steps(self, operation: Operation, collective: str | None = None) -> tuple[Step, ...]:
+        """Return the steps in which all nodes send what is sent in an operation; none where nothing is.
+
+        Parameters
+        ----------
+        operation
+            Of one of the programs.
+        collective
+            Algorithm of collectives (:attr:`netsim.Network.collective`); None: the first of each kind.
+
+        Raises
+        ------
+        NetsimError
+            The operation is of no known kind.
+        """
+        if operation.kind in ALONE:
+            return ()
+        own = operation.kind == "post"
+        found = tuple(gossip(self.neighbours)) if own else steps_of(operation.kind, self.n, collective)
+        if len(found[0].to) < self.nodes:  # a server that takes no part in it
+            return tuple(Step((*step.to, ()), (*step.item, 0), step.parts) for step in found)
+        return found
 
     @property
     def occurrence(self) -> np.ndarray:
@@ -97,18 +128,13 @@ class Trace:
 
     @property
     def messages(self) -> int:
-        """Number of messages of all rounds; of a trace by hand, of its sends."""
+        """Number of messages of all rounds, collectives done by the first algorithm of each kind; of a trace by hand, of its sends."""
         if self.by_hand is not None:
             return sum(one[0] == "send" for program in self.by_hand for one in program)
-        per = {
-            "post": sum(map(len, self.neighbours)),
-            "all_reduce": 2 * self.n * (self.n - 1),
-            "all_gather": self.n * (self.n - 1),
-            "push": self.n,
-            "pull": self.n,
-        }
-        of_program = np.array([sum(per.get(operation.kind, 0) for operation in program) for program in self.programs])
-        return int(of_program[self.program_of].sum())
+        per_program = [
+            sum(len(to) for one in program for step in self.steps(one) for to in step.to) for program in self.programs
+        ]
+        return int(np.array(per_program, dtype=int)[self.program_of].sum())
 
     @property
     def fingerprint(self) -> tuple:
@@ -116,27 +142,34 @@ class Trace:
         sizes = tuple((column.shape, column.tobytes()) for columns in self.bits for column in columns)
         return self.n, self.neighbours, self.programs, self.program_of.tobytes(), sizes, self.by_hand
 
-    def bits_per_worker(self) -> np.ndarray:
-        """Return (rounds, n): the bits each worker sent in each round, summed over its messages; the server's replies are not among them."""
-        total = np.zeros((self.rounds, self.n))
-        degree = np.array([len(near) for near in self.neighbours])
+    def bits_per_node(self, collective: str | None = None) -> np.ndarray:
+        """Return (rounds, nodes): the bits that each node, the server included, sent in each round, summed over its messages.
+
+        Parameters
+        ----------
+        collective
+            As for :meth:`steps`.
+
+        Raises
+        ------
+        NetsimError
+            An operation is of no known kind.
+        """
+        total = np.zeros((self.rounds, self.nodes))
         for p, program in enumerate(self.programs):
             mine = np.flatnonzero(self.program_of == p)
             for operation, bits in zip(program, self.bits[p], strict=True):
                 if operation.kind == "post" and bits.shape[1] > self.n:
-                    total[mine] += np.add.reduceat(bits, self.first_message, axis=1)
-                elif operation.kind == "post":
-                    total[mine] += bits * degree
-                elif operation.kind == "all_reduce":
-                    total[mine] += bits * (2 * (self.n - 1))
-                elif operation.kind == "push":
-                    total[mine] += bits
-                elif (
-                    operation.kind == "all_gather"
-                ):  # a worker passes on all contributions but its right neighbour's own
-                    everyone = np.broadcast_to(bits, (bits.shape[0], self.n))
-                    total[mine] += everyone.sum(axis=1, keepdims=True) - np.roll(everyone, -1, axis=1)
+                    total[mine, : self.n] += np.add.reduceat(bits, self.first_message, axis=1)
+                    continue
+                for step in self.steps(operation, collective):
+                    of_node = bits[:, list(step.item)] if bits.shape[1] > 1 else bits
+                    total[mine] += message_bits(of_node, step.parts) * np.array(list(map(len, step.to)))
         return total
+
+    def bits_per_worker(self, collective: str | None = None) -> np.ndarray:
+        """Return (rounds, n): :meth:`bits_per_node` of the workers alone; the server's replies are not among them."""
+        return self.bits_per_node(collective)[:, : self.n]
 
     @cached_property
     def first_message(self) -> np.ndarray:
@@ -184,128 +217,6 @@ class Trace:
             ((),),
             by_hand=tuple(tuple(map(tuple, program)) for program in programs),
         )
-
-    def instructions(self, network: Network, seconds: np.ndarray) -> list[Iterator[Instruction]]:
-        """Return one iterator of the engine's instructions a node; a node waits for ``count`` messages with a tag, which is used once.
-
-        Parameters
-        ----------
-        network
-            Where it runs: it sets the codec's seconds.
-        seconds
-            (rounds, n) seconds of one gradient.
-        """
-        if self.by_hand is not None:
-            return [_numbered(program, i) for i, program in enumerate(self.by_hand)]
-        plans = [
-            [
-                _Plan(operation, o, column.tolist(), *codec_seconds(network, operation.numbers))
-                for o, (operation, column) in enumerate(zip(program, columns, strict=True))
-            ]
-            for program, columns in zip(self.programs, self.bits, strict=True)
-        ]
-        rounds = list(zip(self.program_of.tolist(), self.occurrence.tolist(), strict=True))
-        workers = [self._worker(i, plans, rounds, seconds[:, i].tolist()) for i in range(self.n)]
-        return workers + [self._server(plans, rounds)] * (self.nodes - self.n)
-
-    def _tag(self, r: int, o: int) -> int:
-        """Return the first tag of operation o in round r: an operation has at most 2n dependent messages."""
-        return (r * self._longest + o) * 2 * self.n
-
-    @cached_property
-    def _longest(self) -> int:
-        return max(map(len, self.programs))
-
-    def _server(self, plans: list[list["_Plan"]], rounds: list[tuple[int, int]]) -> Iterator[Instruction]:
-        everybody = tuple(range(self.n))
-        for r, (p, row) in enumerate(rounds):
-            for (kind, *_), o, sizes, encode, decode in plans[p]:
-                if kind == "push":
-                    yield ("wait", self.n, self._tag(r, o))
-                    yield ("compute", decode * self.n)
-                elif kind == "pull":
-                    yield ("compute", encode)
-                    yield ("post", everybody, sizes[row if len(sizes) > 1 else 0][0], self._tag(r, o))
-
-    def _worker(
-        self, i: int, plans: list[list["_Plan"]], rounds: list[tuple[int, int]], seconds: list[float]
-    ) -> Iterator[Instruction]:
-        n, near, right = self.n, self.neighbours[i], ((i + 1) % self.n,)
-        first = int(self.first_message[i])
-        for r, (p, row) in enumerate(rounds):
-            for (kind, _, ago, position), o, sizes, encode, decode in plans[p]:
-                if kind == "compute":
-                    yield ("compute", seconds[r])
-                    continue
-                if kind == "begin":
-                    yield ("begin", seconds[r])
-                    continue
-                if kind == "join":
-                    yield ("join",)
-                    continue
-                if kind == "wait":
-                    yield ("wait", len(near), self._tag(r - ago, position))
-                    if decode:
-                        yield ("compute", decode * len(near))
-                    continue
-                tag = self._tag(r, o)
-                if kind == "pull":
-                    yield ("wait", 1, tag)
-                    yield ("compute", decode)
-                    continue
-                line = sizes[row if len(sizes) > 1 else 0]
-                if encode:
-                    yield ("compute", encode)
-                if kind == "post" and len(line) > n:
-                    for receiver, bits in zip(near, line[first:], strict=False):
-                        yield ("post", (receiver,), bits, tag)
-                    continue
-                if kind in ("post", "push"):
-                    yield ("post", near if kind == "post" else (n,), line[i if len(line) > 1 else 0], tag)
-                    continue
-                for step in range(2 * (n - 1) if kind == "all_reduce" else n - 1):
-                    whose = (i - step) % n if kind == "all_gather" else i
-                    yield ("post", right, line[whose if len(line) > 1 else 0], tag + step)
-                    yield ("wait", 1, tag + step)
-                if decode:
-                    yield ("compute", decode * (n - 1))
-            yield ("mark",)
-
-
-class _Plan(NamedTuple):
-    """An operation with all that a worker needs of it: the seconds to encode a message and to decode one, and the sizes as lists."""
-
-    operation: Operation
-    position: int
-    sizes: list[list[int]]
-    encode: float
-    decode: float
-
-
-def row_of(bits: np.ndarray, row: int, n: int) -> list[float]:
-    """Return the n workers' bits in one round, or those of all D messages, from an entry of ``Trace.bits``."""
-    line = bits[row if len(bits) > 1 else 0].tolist()
-    return line if len(line) >= n else line * n
-
-
-def _numbered(program: Sequence[Instruction], i: int) -> Iterator[Instruction]:
-    """Yield worker i's instructions for the engine, with tags (sender, tag, how many of the pair had it before)."""
-    sent: dict[tuple, int] = defaultdict(int)
-    received: dict[tuple, int] = defaultdict(int)
-    for instruction in program:
-        if instruction[0] == "send":
-            _, to, bits, tag = instruction
-            yield ("post", (to,), float(bits), (i, tag, sent[to, tag]))
-            sent[to, tag] += 1
-        elif instruction[0] == "recv":
-            _, sender, tag = instruction
-            yield ("wait", 1, (sender, tag, received[sender, tag]))
-            received[sender, tag] += 1
-        elif instruction[0] == "compute":
-            yield ("compute", float(instruction[1]))
-        else:
-            yield instruction
-    yield ("mark",)
 
 
 _FORMS = {"compute": "(seconds)", "send": "(to, bits, tag)", "recv": "(from, tag)", "flush": "()"}

@@ -40,7 +40,7 @@ class Engine(StrEnum):
 
     auto = "auto"
     simpy = "simpy"
-    recurrence = "recurrence"
+    compiled = "compiled"
 
 
 class Device(StrEnum):
@@ -66,7 +66,12 @@ Download = Annotated[
 Steps = Annotated[int | None, typer.Option(help="Train for so many steps instead of the file's.", min=1)]
 Jobs = Annotated[int | None, typer.Option(help="Trainings at a time. Default: the cores, at most 4.", min=1)]
 OnDevice = Annotated[Device | None, typer.Option(help="Where to train, instead of the file's choice.")]
-EngineOption = Annotated[Engine, typer.Option(help="auto: the fast path where it is certified, else SimPy.")]
+EngineOption = Annotated[
+    Engine,
+    typer.Option(
+        help="simpy: SimPy's events. auto, compiled: the same in machine code, a sample of it checked by SimPy."
+    ),
+]
 Every = Annotated[
     int, typer.Option("--checkpoint-every", help="Steps between checkpoints, which a stop writes too.", min=1)
 ]

@@ -192,7 +192,7 @@ def show_sweep(ds: xr.Dataset, console: Console) -> None:
         soft_wrap=True,
     )
     console.print(
-        f"timed: {ds.attrs['by_recurrence']} by recurrence, {ds.attrs['by_simpy']} by SimPy, largest difference "
+        f"timed: {ds.attrs['by_compiled']} compiled, {ds.attrs['by_simpy']} by SimPy, largest difference "
         f"{ds.attrs['largest_difference']:g} s ({ds.attrs['checked']} timed by both)"
     )
 

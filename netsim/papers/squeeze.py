@@ -7,7 +7,6 @@ if its last loss is at most 0.01 above the other's and it needs at most 1.25 tim
 import numpy as np
 import xarray as xr
 
-from netsim.comm.trace import Trace
 from netsim.papers.tang2018 import Claim, claim, known
 from netsim.plots.style import label
 from netsim.runs.training import Run
@@ -102,18 +101,8 @@ def vectors_on_the_wire(run: Run) -> tuple[float, float]:
     compressed vector is c of a full one.
     """
     full, trace = 32 * run.x.shape[1], run.trace
-    return float(trace.bits_per_worker().sum()) / full / trace.rounds, _replied(trace) / full / trace.rounds
-
-
-def _replied(trace: Trace) -> float:
-    """Return the bits of all of a server's replies."""
-    rounds = np.bincount(trace.program_of, minlength=len(trace.programs))
-    total = 0.0
-    for program, columns, count in zip(trace.programs, trace.bits, rounds, strict=True):
-        for operation, bits in zip(program, columns, strict=True):
-            if operation.kind == "pull":
-                total += float(np.broadcast_to(bits, (count, trace.n)).sum())
-    return total
+    sent = trace.bits_per_node()
+    return float(sent[:, : trace.n].sum()) / full / trace.rounds, float(sent[:, trace.n :].sum()) / full / trace.rounds
 
 
 def _last_loss(ds: xr.Dataset, name: str) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from netsim.algorithms.protocol import Algorithm
+from netsim.comm.collectives import has_server
 from netsim.comm.communicator import Communicator, Recorder
 from netsim.comm.topology import Topology
 from netsim.device import Array, device_namespace, to_host
@@ -18,8 +19,6 @@ from netsim.runs.history import History, provenance
 from netsim.runs.training import DIVERGED, Run, counts
 
 Tensors = Mapping[str, tuple[int, ...]]
-
-_OF_UPDATES = {"push", "pull", "all_reduce", "all_gather"}  # ways to average updates, and not models
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,9 +214,9 @@ def _rows(start: np.ndarray, topology: Topology, tensors: Tensors) -> np.ndarray
 
 def _check_said(algorithm: Algorithm, recorder: Recorder) -> None:
     """Refuse what does not gossip, by what it said in its first round."""
-    said = {operation.kind for operation in recorder.operations}
-    if said & _OF_UPDATES:
-        how = "a server" if "push" in said else "a collective"
+    said = {operation.kind for operation in recorder.operations if operation.collective}
+    if said:
+        how = "a server" if any(map(has_server, said)) else "a collective"
         raise NetsimError(
             f"consensus: {algorithm!r} averages updates by {how}, never models, so it brings no consensus; choose a method that gossips"
         )

@@ -34,7 +34,7 @@ _TIMED = (
     "speedup",
     "engine",
 )  # what depends on a network
-_SUMMED = ("by_recurrence", "by_simpy", "checked")
+_SUMMED = ("by_compiled", "by_simpy", "checked")
 
 
 def labels(experiments: Sequence[Experiment]) -> list[str]:

@@ -40,8 +40,8 @@ def sweep(
         Training loss to be reached. None: the experiments' ``target``, else 1.05 times the best of all-reduce (of the first experiment where there
         is no all-reduce).
     engine
-        "auto": the recurrence where it is certified, else SimPy; a seeded sample of the conditions is timed by both and compared. "simpy": everything
-        on the event engine. "recurrence": an error where the certificate refuses.
+        "auto", "compiled": the compiled engine; a seeded sample of the conditions is timed by SimPy, too, and compared. "simpy": everything on the
+        event engine.
     executor
         Trains the experiments; None: one after the other here. With threads, pin BLAS to one thread.
     progress
@@ -199,8 +199,8 @@ def _timed(
         if trace.fingerprint in timed:
             count(len(points))
             continue
-        order = rng.permutation(len(points)).tolist() if engine == "auto" else []
-        timed[trace.fingerprint] = replay_all(trace, points, engine, order, checks[trace.fingerprint], count)
+        order = rng.permutation(len(points)).tolist()[: checks[trace.fingerprint]]
+        timed[trace.fingerprint] = replay_all(trace, points, engine, order, count)
     return [timed[run.trace.fingerprint] for run in runs]
 
 
@@ -275,7 +275,7 @@ def _attributes(
     return {
         "target": goal,
         "baseline": repr(runs[_baseline(runs)].experiment.algorithm),
-        "by_recurrence": engines.count("recurrence"),
+        "by_compiled": engines.count("compiled"),
         "by_simpy": engines.count("simpy"),
         "checked": sum(one.checked for one in set(timed)),
         "largest_difference": max(one.largest_difference for one in timed),

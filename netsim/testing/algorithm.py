@@ -6,6 +6,7 @@ import networkx as nx
 import numpy as np
 
 from netsim.algorithms.protocol import Claims
+from netsim.comm.collectives import COLLECTIVES
 from netsim.comm.topology import Topology
 from netsim.device import to_host
 from netsim.errors import NetsimError
@@ -34,7 +35,6 @@ from netsim.testing.limits import check_limit, diagnosis, without_compression
 from netsim.testing.report import Fault, Report, examine
 
 P = size_of(TENSORS)
-COLLECTIVES = {"all_reduce", "all_gather", "push", "pull"}
 
 
 def check_algorithm(algorithm: Any) -> Report:
@@ -164,7 +164,7 @@ def _check_hops(graph: Topology, worker: int, plain: Played, off: Played) -> Non
     of_edge = far[graph.edges].min(axis=1)
     hops = 0
     for round, kinds in enumerate(plain.kinds, 1):
-        hops = graph.n if COLLECTIVES & set(kinds) else hops + kinds.count("wait")
+        hops = graph.n if COLLECTIVES.keys() & set(kinds) else hops + kinds.count("wait")
         for (name, one), (_, two) in zip(leaves(plain.states[round]), leaves(off.states[round]), strict=True):
             distance = {graph.n: far, len(graph.edges): of_edge}.get(len(one) if one.shape else 0)
             if distance is None:

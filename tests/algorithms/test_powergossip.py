@@ -291,7 +291,7 @@ def test_independent_maps_contract_less_than_theorem_1_says(algorithm):
     assert ratio - 4 * error > 1 - delta * (1 - graph.rho**2)
 
 
-@pytest.mark.parametrize("engine", ["simpy", "recurrence"])
+@pytest.mark.parametrize("engine", ["simpy", "compiled"])
 @pytest.mark.parametrize("compute", [0.5, 0.02])
 @pytest.mark.parametrize("overlap", [True, False])
 def test_exchanges_run_one_after_the_other_and_beside_the_gradient_where_they_overlap(engine, overlap, compute):

@@ -44,7 +44,7 @@ def gossip(n: int, *programs: tuple[Operation, ...], rounds: int = 1, bits: int 
     return Trace(n, near, programs, np.zeros(rounds, dtype=int), sizes)
 
 
-@pytest.mark.parametrize("engine", ["simpy", "recurrence"])
+@pytest.mark.parametrize("engine", ["simpy", "compiled"])
 def test_codec_seconds(engine):
     """Encoding is once a message, before it is posted; decoding is once for every message received."""
     numbers, codec = 10, (0.01, 0.03)
@@ -58,7 +58,7 @@ def test_codec_seconds(engine):
     assert replay(posted, Network(A, B, codec=0.01), engine).round_end[0] == exactly(0.1 + A + 2 * T + 2 * 0.1)
 
 
-@pytest.mark.parametrize("engine", ["simpy", "recurrence"])
+@pytest.mark.parametrize("engine", ["simpy", "compiled"])
 def test_compute_is_charged_per_gradient_worker_and_round(engine):
     trace = gossip(3, (Operation("compute"),), rounds=4)
     own = [1.0, 2.0, 4.0]

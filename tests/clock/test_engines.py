@@ -1,16 +1,18 @@
-"""The recurrence is the event engine, bit for bit, wherever it certifies itself; elsewhere it refuses."""
+"""The compiled engine is the event engine, bit for bit, on every trace and every network."""
 
-from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from by_hand import STEPS, build
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netsim import NetsimError, Network, Trace, replay, topology
-from netsim.clock import simpy_engine as clock
+from netsim.clock import simpy_engine
 from netsim.clock.compute import Exponential, LogNormal
 from netsim.clock.replaying import replay_all
+from netsim.comm.collectives import ALGORITHMS, COLLECTIVES
 from netsim.comm.trace import Operation
 
 GRAIN = 2.0**-10  # seconds; where all is a multiple of it, floats are exact and much happens at once
@@ -23,7 +25,7 @@ def tabled(n: int, neighbours, rounds: list[tuple[Operation, ...]], random: np.r
     program_of = np.array([programs.index(one) for one in rounds], dtype=int)
 
     def sizes(operation: Operation, count: int) -> np.ndarray:
-        if operation.kind in ("compute", "wait", "begin", "join"):
+        if operation.kind not in ("post", *COLLECTIVES):
             return np.zeros((0, 0), dtype=np.int64)
         directed = sum(map(len, neighbours))
         shape = [(1, 1), (1, n), (count, n), (count, 1), (1, directed), (count, directed)][random.integers(6)]
@@ -54,7 +56,7 @@ def traces(draw) -> Trace:
     graph = draw(GRAPHS)
     rounds: list[tuple[Operation, ...]] = []
     left_over: list[tuple[int, int]] = []  # (position, numbers) of the round before's posts that nobody waited for
-    gossip = ["compute", "begin", "join", "post", "post", "wait", "wait"]
+    gossip = ["compute", "begin", "until", "join", "post", "post", "wait", "wait"]
     kinds = draw(st.sampled_from([[*gossip, "all_reduce", "all_gather"], [*gossip, "push", "pull"]]))
     styles = st.lists(st.sampled_from(kinds), max_size=6)
     style = draw(st.one_of(st.none(), styles))
@@ -71,7 +73,8 @@ def traces(draw) -> Trace:
                 numbers = draw(st.sampled_from([0, 0, 16])) if coded else 0
                 if kind == "post":
                     posted.append((len(program), numbers))
-                program.append(Operation(kind, numbers))
+                share = draw(st.sampled_from([0.0, 0.25, 1.0])) if kind == "until" else 1.0
+                program.append(Operation(kind, numbers, fraction=share))
         rounds.append(tuple(program))
         left_over = posted
     near = tuple(graph.neighbours(i) for i in range(graph.n))
@@ -121,44 +124,54 @@ def networks(draw, trace: Trace) -> Network:
         egress=ports[draw(st.sampled_from(sorted(ports)))],
         ingress=ports[draw(st.sampled_from(sorted(ports)))],
         codec=draw(st.sampled_from([None, 2.0**-14, (1e-5, 2e-5)])),
+        collective=draw(st.sampled_from(ALGORITHMS)),
     )
 
 
-def answer(trace: Trace, network: Network) -> str:
-    """Hold the recurrence to the event engine on one network; return whether it certified itself."""
-    by_events = replay(trace, network, "simpy")
-    by_default = replay(trace, network)
-    np.testing.assert_array_equal(by_default.finish, by_events.finish)
-    assert by_default.messages == by_events.messages == trace.messages
-    try:
-        by_recurrence = replay(trace, network, "recurrence")
-    except NetsimError:
-        assert by_default.engine == "simpy"
-        return "refused"
-    assert by_default.engine == by_recurrence.engine == "recurrence"
-    np.testing.assert_array_equal(by_recurrence.finish, by_events.finish)
-    return "certified"
+def agree(trace: Trace, network: Network) -> np.ndarray:
+    """Hold the compiled engine to the event engine on one network; return the times."""
+    by_events, compiled = replay(trace, network, "simpy"), replay(trace, network, "compiled")
+    assert (by_events.engine, compiled.engine) == ("simpy", "compiled")
+    np.testing.assert_array_equal(compiled.finish, by_events.finish)
+    assert compiled.messages == by_events.messages
+    return by_events.finish
 
 
-def test_the_engines_agree_bit_for_bit():
-    answers: Counter = Counter()
+@settings(deadline=None, max_examples=200)
+@given(data=st.data(), trace=traces())
+def test_the_engines_agree_bit_for_bit(data, trace):
+    grid = data.draw(st.lists(networks(trace), min_size=1, max_size=4))
+    one_by_one = [agree(trace, network) for network in grid]
+    together = replay_all(trace, grid, check=range(len(grid)))  # mixed kinds
+    for finish, ends in zip(one_by_one, together.round_end, strict=True):
+        np.testing.assert_array_equal(ends, finish.max(axis=1))
+    assert together.checked == len(grid) and together.largest_difference == 0.0
+    if all(network.collective == "ring" for network in grid):
+        assert replay(trace, grid[0]).messages == trace.messages
 
-    @settings(deadline=None, max_examples=120)
-    @given(data=st.data(), trace=traces())
-    def holds(data, trace):
-        grid = data.draw(st.lists(networks(trace), min_size=1, max_size=4))
-        one_by_one = [answer(trace, network) for network in grid]
-        answers.update((said, network.sharing, network.duplex) for said, network in zip(one_by_one, grid, strict=True))
-        together = replay_all(trace, grid, check=range(len(grid)))  # mixed kinds, each kind at once
-        for network, said, engine, ends in zip(grid, one_by_one, together.engine, together.round_end, strict=True):
-            assert engine == {"certified": "recurrence", "refused": "simpy"}[said]
-            np.testing.assert_array_equal(ends, replay(trace, network, "simpy").round_end)
-        assert together.checked == one_by_one.count("certified") and together.largest_difference == 0.0
 
-    holds()
-    for duplex in ("full", "half"):
-        assert answers["certified", "fifo", duplex] > 0 and answers["refused", "fifo", duplex] > 0, answers
-        assert answers["certified", "none", duplex] > 0 and answers["refused", "none", duplex] == 0, answers
+@settings(deadline=None, max_examples=200)
+@given(n=st.integers(2, 5), steps=STEPS, data=st.data())
+def test_the_engines_agree_on_traces_by_hand(n, steps, data):
+    trace = Trace.from_programs(build(n, steps, GRAIN))
+    network = data.draw(networks(trace))
+    if np.ndim(network.compute):
+        network = replace(network, compute=0.0)
+    agree(trace, network)
+
+
+def test_a_node_may_run_far_ahead_of_all_others():
+    """Nothing bounds how many messages are on their way, or wait to be asked for: the compiled engine's tables grow."""
+    count = 3000
+    programs = [
+        [("send", 1, 8, k) for k in range(count)] + [("recv", 1, "done")],
+        [("compute", 1e3), *(("recv", 0, k) for k in reversed(range(count))), ("send", 0, 8, "done")],
+    ]
+    for latency in (0.0, 1e-3, 1e6):
+        agree(Trace.from_programs(programs), Network(latency, 1e6))
+    near = tuple(topology.ring(4).neighbours(i) for i in range(4))
+    silent = Trace(4, near, ((Operation("post"),),), np.zeros(2000, dtype=int), ((np.array([[8]]),),))  # nobody waits
+    agree(silent, Network(1e3, 1e6))
 
 
 def pattern(kind: str, n: int = 6, rounds: int = 20, bits: int = 1000) -> Trace:
@@ -190,14 +203,13 @@ KINDS = ("dpsgd", "dcd", "all_reduce", "all_gather", "server")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_sweep_in_step_is_certified_throughout(kind):
-    """What the fast path is for: constant compute time on a latency x bandwidth plane, full duplex or unshared."""
+def test_a_plane_is_timed_by_the_compiled_engine(kind):
     for sharing in ("fifo", "none"):
         plane = list(
             Network.grid(np.geomspace(1e-5, 1e-1, 6), np.geomspace(1e5, 1e10, 6), compute=3e-3, sharing=sharing)
         )
         timelines = replay_all(pattern(kind), plane, check=range(0, 36, 5))
-        assert timelines.engine == ("recurrence",) * 36 and timelines.checked == 8
+        assert timelines.engine == ("compiled",) * 36 and timelines.checked == 8
 
 
 @pytest.mark.parametrize("duplex", ["full", "half"])
@@ -209,7 +221,8 @@ def test_the_engines_agree_with_random_compute_times(kind, duplex):
         for bandwidth in (1e5, 1e6, 1e8)
         for spread in (0.1, 1.0)
     ]
-    assert Counter(answer(pattern(kind), network) for network in plane)["certified"] > 0
+    for network in plane:
+        agree(pattern(kind), network)
 
 
 def test_links_slower_than_their_ports_keep_the_order_of_a_pair():
@@ -219,57 +232,30 @@ def test_links_slower_than_their_ports_keep_the_order_of_a_pair():
     trace = tabled(5, near, [program] * 6, random)
     for seed in range(10):
         bandwidth = np.random.default_rng(seed).uniform(1e4, 1e8, (5, 5))
-        answer(trace, Network(1e-3, bandwidth, compute=1e-3, egress=1e8, ingress=1e8))
+        agree(trace, Network(1e-3, bandwidth, compute=1e-3, egress=1e8, ingress=1e8))
 
 
 def test_a_collective_waits_for_a_slow_message_of_the_same_pair():
     """The post is still on its slow link when the collective's message to the same worker has passed it: it is held back."""
     program = (Operation("post"), Operation("all_reduce"))
     near = tuple(topology.ring(4).neighbours(i) for i in range(4))
-    trace = Trace(4, near, (program,), np.zeros(2, dtype=int), ((np.array([[100000]]), np.array([[100]])),))
+    trace = Trace(4, near, (program,), np.zeros(2, dtype=int), ((np.array([[100000]]), np.array([[4 * 96]])),))
     network = Network(1e-3, 1e5, egress=1e8, ingress=1e8)
-    answer(trace, network)
-    by_events = replay(trace, network, "simpy").finish[0]
-    np.testing.assert_allclose(by_events, 1e5 / 1e5 + 1e-3 + 5 * (1e-3 + 100 / 1e5), rtol=1e-12)
+    np.testing.assert_allclose(agree(trace, network)[0], 1e5 / 1e5 + 1e-3 + 5 * (1e-3 + 96 / 1e5), rtol=1e-12)
 
 
 def test_a_trace_without_rounds_or_without_messages():
     near = tuple(topology.ring(3).neighbours(i) for i in range(3))
     empty = Trace(3, near, (), np.zeros(0, dtype=int), ())
-    assert replay(empty, Network(1e-3, 1e6), "recurrence").finish.shape == (0, 3)
+    assert replay(empty, Network(1e-3, 1e6), "compiled").finish.shape == (0, 3)
     alone = Trace(3, ((), (), ()), ((COMPUTE,),), np.zeros(5, dtype=int), ((np.zeros((0, 0), int),),))
-    assert answer(alone, Network(1e-3, 1e6, compute=Exponential(1.0, 2))) == "certified"
-
-
-def refused() -> tuple[Trace, Network]:
-    """Workers out of step by rounds: messages of different rounds meet at a port in an order that no round knows."""
-    trace, network = pattern("dpsgd"), Network(1e-4, 1e5, compute=Exponential(1e-2, seed=1), duplex="half")
-    assert answer(trace, network) == "refused"
-    return trace, network
-
-
-def test_the_recurrence_refuses_in_one_clear_line():
-    trace, network = refused()
-    with pytest.raises(NetsimError, match=r'engine = "recurrence".*engine = "simpy"') as raised:
-        replay(trace, network, "recurrence")
-    assert "\n" not in str(raised.value)
-    with pytest.raises(NetsimError, match=r'engine = "recurrence".*1 of 2 networks.*"auto"'):
-        replay_all(trace, [Network(1e-4, 1e5), network], "recurrence")
-    assert replay_all(trace, [Network(1e-4, 1e5), network]).engine == ("recurrence", "simpy")
-
-
-def test_traces_by_hand_go_to_the_event_engine():
-    trace = Trace.from_programs([[("send", 1, 100, 0)], [("recv", 0, 0)]])
-    assert replay(trace, Network(1e-3, 1e5)).engine == "simpy"
-    with pytest.raises(NetsimError, match="recurrence"):
-        replay(trace, Network(1e-3, 1e5), "recurrence")
-    assert replay_all(trace, [Network(1e-3, 1e5)] * 2).engine == ("simpy", "simpy")
+    agree(alone, Network(1e-3, 1e6, compute=Exponential(1.0, 2)))
 
 
 def test_an_unknown_engine_is_refused():
     trace, network = pattern("dpsgd"), Network(1e-3, 1e6)
     for call in (lambda: replay(trace, network, "fast"), lambda: replay_all(trace, [network], "fast")):
-        with pytest.raises(NetsimError, match="'auto', 'simpy', 'recurrence'"):
+        with pytest.raises(NetsimError, match="'auto', 'compiled', 'simpy'"):
             call()
 
 
@@ -281,14 +267,14 @@ def test_engine_simpy_times_everything_on_the_event_engine():
 
 def test_progress_counts_every_network_once():
     done: list[int] = []
-    trace, network = refused()
-    replay_all(trace, [Network(1e-4, 1e5), network, Network(1e-4, 1e5, sharing="none")], progress=done.append)
+    networks = [Network(1e-4, 1e5), Network(1e-4, 1e5, duplex="half"), Network(1e-4, 1e5, sharing="none")]
+    replay_all(pattern("dpsgd"), networks, progress=done.append)
     assert sum(done) == 3
 
 
 @pytest.mark.parametrize("off", [1e-15, 1.0, np.nan])
 def test_a_disagreement_stops_the_sweep(monkeypatch, off):
-    honest = clock.run
+    honest = simpy_engine.run
 
     def wrong(*arguments):
         ticks = honest(*arguments)
@@ -297,7 +283,7 @@ def test_a_disagreement_stops_the_sweep(monkeypatch, off):
 
     plane = list(Network.grid([1e-3, 2e-3], [1e6, 1e7], compute=1e-3))
     assert replay_all(pattern("dpsgd"), plane, check=[2]).largest_difference == 0.0
-    monkeypatch.setattr(clock, "run", wrong)
+    monkeypatch.setattr(simpy_engine, "run", wrong)
     with pytest.raises(NetsimError, match="disagree") as raised:
         replay_all(pattern("dpsgd"), plane, check=[2])
     assert plane[2].name in str(raised.value)

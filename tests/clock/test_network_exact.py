@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 import numpy as np
+from by_hand import STEPS, build
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sending import finish
@@ -10,37 +11,6 @@ from sending import finish
 from netsim import Network
 from tests.oracles.network import Exact
 
-
-def build(n: int, steps: list[tuple], grain: float) -> list[list[tuple]]:
-    """Programs in which everybody that waits is sent what it waits for before, in one order of all steps: no circles."""
-    programs: list[list[tuple]] = [[] for _ in range(n)]
-    pending: list[tuple[int, int, int]] = []
-    for kind, a, b, size in steps:
-        i = a % n
-        j = (i + 1 + b % (n - 1)) % n
-        if kind == "compute":
-            programs[i].append(("compute", size * grain))
-        elif kind == "flush":
-            programs[i].append(("flush",))
-        elif kind == "send":
-            programs[i].append(("send", j, size, b % 2))
-            pending.append((j, i, b % 2))
-        elif pending:
-            receiver, sender, tag = pending.pop(a % len(pending))
-            programs[receiver].append(("recv", sender, tag))
-    return programs
-
-
-STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(["send", "send", "send", "recv", "recv", "compute", "flush"]),
-        st.integers(0, 99),
-        st.integers(0, 99),
-        st.integers(0, 4),
-    ),
-    min_size=4,
-    max_size=36,
-)
 FIXED = {
     "duplex": st.sampled_from(["full", "half"]),
     "sharing": st.sampled_from(["fifo", "fifo", "fifo", "none"]),

@@ -77,7 +77,7 @@ def test_sweep_prints_the_table_and_what_timed_it(netsim, tmp_path: Path, monkey
     assert code == 0
     for words in ("AllReduceSGD()", "slow", "fast (ours)", "5 Mbit/s", "not reached", "diverged @ ", "s per epoch"):
         assert words in out
-    assert "timed: 0 by recurrence, 96 by SimPy, largest difference 0 s" in out
+    assert "timed: 0 compiled, 96 by SimPy, largest difference 0 s" in out
     assert "lr 0.2; no overlap" in out and "messages travel while a gradient is computed" in out
     assert "target: training loss 1e-09" in out and str(tmp_path / "out" / "results.nc") in out.replace("\n", "")
 
@@ -99,7 +99,7 @@ def test_run_tells_of_one_algorithm_on_one_network(netsim, tmp_path: Path) -> No
     assert "run.nc: one training on one network, which netsim run wrote: there is no figure of that; draw" in err
     code, out, _ = netsim("run", path, "--algorithm", 1, *where, "--json")
     said = json.loads(out)
-    assert (code, said["algorithm"], said["engine"], said["noise"]) == (0, "AllReduceSGD()", "recurrence", None)
+    assert (code, said["algorithm"], said["engine"], said["noise"]) == (0, "AllReduceSGD()", "compiled", None)
     for wanted, words in (("DPSGDD", "no such algorithm"), ("3", "no such algorithm")):
         code, out, err = netsim("run", path, "--algorithm", wanted, *where)
         assert code == 2 and words in err and "2 DCDPSGD(StochasticQuantizer(8))" in err

@@ -44,7 +44,7 @@ def test_one_training_is_timed_on_every_network(ds: xr.Dataset, plan: config.Pla
     assert ds.sizes["experiment"] == 4 and list(ds["experiment"].values)[2:] == ["DPSGD()", "DPSGD() (2)"]
     assert ds["time"].dims == ("sharing", "experiment", "latency", "bandwidth", "step")
     assert ds["loss"].dims == ("experiment", "step")
-    assert ds.attrs["by_recurrence"] + ds.attrs["by_simpy"] == 2 * 4 * 16
+    assert ds.attrs["by_compiled"] + ds.attrs["by_simpy"] == 2 * 4 * 16
     assert (ds.attrs["target"], ds.attrs["preset"], ds.attrs["config"]) == (1.5, "my", plan.text)
     run = results.train_all(plan.experiments[1:2])[0]
     for sharing in ("fifo", "none"):
@@ -71,7 +71,7 @@ def test_threads_change_nothing(ds: xr.Dataset, plan: config.Plan) -> None:
 
 def test_both_engines_agree(ds: xr.Dataset, plan: config.Plan) -> None:
     simpy = results.run_plan(plan, engine="simpy")
-    assert (simpy.attrs["by_recurrence"], simpy.attrs["by_simpy"]) == (0, 2 * 4 * 16)
+    assert (simpy.attrs["by_compiled"], simpy.attrs["by_simpy"]) == (0, 2 * 4 * 16)
     np.testing.assert_array_equal(simpy["time"], ds["time"])
 
 

@@ -71,7 +71,7 @@ def test_another_target_is_a_sweep_for_it(runs, networks, target):
 def test_engines_agree_and_are_reported(runs):
     auto, simpy = sweep(runs, PLANE), sweep(runs, PLANE, engine="simpy")
     np.testing.assert_array_equal(auto.time.values, simpy.time.values)
-    assert auto.attrs["by_recurrence"] == 24 and simpy.attrs["by_simpy"] == 24
+    assert auto.attrs["by_compiled"] == 24 and simpy.attrs["by_simpy"] == 24
     assert auto.attrs["checked"] >= 5 and auto.attrs["largest_difference"] == 0.0
 
 
@@ -136,12 +136,11 @@ def test_nothing_to_do_is_an_error(runs):
         sweep(runs, [])
 
 
-def test_both_engines_are_compared_where_only_some_networks_are_certified(small_mlp):
-    """The sample is drawn from what the recurrence timed, however little that is."""
+def test_both_engines_are_compared_with_random_gradient_times(small_mlp):
     run = train(Experiment(small_mlp, DPSGD(), topology.ring(8), 60, evaluate_every=20))
     noisy = Network.grid(np.geomspace(1e-4, 0.1, 6), np.geomspace(1e5, 1e8, 6), compute=LogNormal(5e-3, 0.5))
     attrs = sweep([run], noisy).attrs
-    assert attrs["by_simpy"] > 0 and attrs["checked"] == min(5, attrs["by_recurrence"]) > 0
+    assert (attrs["by_compiled"], attrs["by_simpy"], attrs["checked"]) == (36, 0, 5)
 
 
 def test_processes_train_the_same(small_mlp):

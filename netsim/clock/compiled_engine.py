@@ -1,0 +1,425 @@
+"""The compiled engine: the same instructions and the same fabrics as the event engine's, in machine code, and bit for bit its times.
+
+What is to happen stands in a binary heap, ordered by (time, turn, posted, sender, number): ``turn`` counts how often something was caused at the very
+instant that is under way, as the event engine takes all that was known of an instant before what that causes at the same one.
+"""
+
+from functools import partial
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba.extending import overload
+
+from netsim.clock.compiling import WITHIN, compiled, within
+from netsim.clock.fabrics import DELIVERED, NEVER, fabric_of
+from netsim.clock.lowering import (
+    BEGIN,
+    COMPUTE,
+    DECODE,
+    DELAY,
+    ENCODE,
+    FLUSH,
+    JOIN,
+    POST,
+    STEPS,
+    UNTIL,
+    WAIT,
+    Lowered,
+)
+from netsim.clock.network import Network, codec_seconds, links
+from netsim.clock.timeline import NOBODY, Ticks
+
+LETTER = np.dtype(
+    [(name, np.float64) for name in ("time", "posted", "bits", "first", "last")]
+    + [(name, np.int64) for name in ("turn", "sender", "number", "receiver", "key", "phase")]
+)
+"""A message on its way: ``time`` is when ``phase`` is reached, ``key`` that under which its receiver waits for it."""
+
+PENDING, FREE, FRESH, READY, KEPT, FULL = range(6)  # what Queue.count counts
+SPREAD = 0x9E3779B1  # a large odd number, which spreads keys over the table
+
+
+class Nodes(NamedTuple):
+    """Where every node stands, (nodes,) each.
+
+    Attributes
+    ----------
+    time, begun, beside
+        Its own time; when the gradient beside was begun, and its seconds.
+    round, instruction, step
+        Where it goes on.
+    stuck
+        Why it does not: the code of a WAIT or a FLUSH; 0 where it does.
+    awaited, missing, latest
+        The key that it waits for, how many messages of it are yet to come, and when the latest of those that came was delivered.
+    sent
+        How many messages it has posted.
+    """
+
+    time: Any
+    begun: Any
+    beside: Any
+    latest: Any
+    round: Any
+    instruction: Any
+    step: Any
+    stuck: Any
+    awaited: Any
+    missing: Any
+    sent: Any
+
+
+class Queue(NamedTuple):
+    """What is to happen, which nodes can go on, and what was delivered before it was asked for.
+
+    Attributes
+    ----------
+    letters, heap, free
+        Messages on their way; their numbers as a heap; numbers that can be used again.
+    ready
+        (nodes,): nodes that can go on.
+    key, many, latest
+        A hash table: how many messages of a key were delivered, and when the latest.
+    count
+        How many letters are pending, numbers free and used at all, nodes ready, keys kept; and 1 where the arrays are too short.
+    now
+        (2,): the instant under way, and how often something was caused at that very instant.
+    """
+
+    letters: Any
+    heap: Any
+    free: Any
+    ready: Any
+    key: Any
+    many: Any
+    latest: Any
+    count: Any
+    now: Any
+
+
+def run(lowered: Lowered, network: Network, seconds: np.ndarray, together: bool = False) -> Ticks:
+    """Put a trace through the compiled engine.
+
+    Parameters
+    ----------
+    lowered
+        What is computed and said.
+    network
+        One network.
+    seconds
+        (rounds, n) seconds of one gradient.
+    together
+        ``finish`` is (rounds, 1): when the last worker finishes each round.
+    """
+    rule, codec = fabric_of(network.sharing), codec_seconds(network)
+    speeds, seconds = links(network, lowered.nodes), np.ascontiguousarray(seconds)
+    capacity = 256
+    while True:  # with longer arrays, where messages that nobody waits for pile up
+        ports, finish = rule.make(network, speeds, np.array), np.zeros((len(seconds), 1 if together else lowered.n))
+        nodes, queue = _start(lowered.nodes, capacity)
+        _run(lowered, seconds, codec, ports, finish, nodes, queue)
+        if not queue.count[FULL]:
+            stuck = np.where(nodes.awaited == NOBODY, NOBODY, nodes.awaited // lowered.nodes)
+            return Ticks(finish, int(nodes.sent.sum()), stuck)
+        capacity *= 8
+
+
+def _start(n: int, capacity: int) -> tuple[Nodes, Queue]:
+    """Return n nodes at the start, ready, and an empty queue with room for so many messages."""
+    room = max(capacity, 1 << (16 * n).bit_length())
+    whole, real = partial(np.zeros, n, dtype=np.int64), partial(np.zeros, n)
+    nodes = Nodes(
+        time=real(),
+        begun=real(),
+        beside=real(),
+        latest=real(),
+        round=whole(),
+        instruction=whole() - 1,
+        step=whole(),
+        stuck=whole(),
+        awaited=whole() + NOBODY,
+        missing=whole(),
+        sent=whole(),
+    )
+    queue = Queue(
+        letters=np.zeros(room, LETTER),
+        heap=np.zeros(room, np.int64),
+        free=np.zeros(room, np.int64),
+        ready=np.arange(n)[::-1].copy(),
+        key=np.full(room, NOBODY),
+        many=np.zeros(room, np.int64),
+        latest=np.zeros(room),
+        count=np.zeros(6, np.int64),
+        now=np.full(2, -1.0),
+    )
+    queue.count[READY] = n
+    return nodes, queue
+
+
+def post(ports: Any, posted: float, sender: int, receiver: int, bits: float) -> Any:
+    """Stand for the fabric's function of this name."""
+
+
+def reach(
+    ports: Any, phase: int, now: float, sender: int, receiver: int, bits: float, first: float, last: float
+) -> Any:
+    """Stand for the fabric's function of this name."""
+
+
+def last_bit(ports: Any, sender: int) -> Any:
+    """Stand for the fabric's function of this name."""
+
+
+def _of_fabric(name: str, ports: Any) -> Any:
+    return getattr(import_module(ports.instance_class.__module__), name)
+
+
+@overload(post, jit_options=WITHIN, strict=False)
+def _post(ports: Any, posted: float, sender: int, receiver: int, bits: float) -> Any:
+    return _of_fabric("post", ports)
+
+
+@overload(reach, jit_options=WITHIN, strict=False)
+def _reach(
+    ports: Any, phase: int, now: float, sender: int, receiver: int, bits: float, first: float, last: float
+) -> Any:
+    return _of_fabric("reach", ports)
+
+
+@overload(last_bit, jit_options=WITHIN, strict=False)
+def _last_bit(ports: Any, sender: int) -> Any:
+    return _of_fabric("last_bit", ports)
+
+
+@compiled
+def _run(table: Lowered, seconds: Any, codec: Any, ports: Any, finish: Any, nodes: Nodes, queue: Queue) -> None:
+    """Let everything happen, until nothing is to happen or the queue is full."""
+    while True:
+        while queue.count[READY]:
+            queue.count[READY] -= 1
+            _go_on(queue.ready[queue.count[READY]], table, seconds, codec, ports, finish, nodes, queue)
+        if not queue.count[PENDING] or queue.count[FULL]:
+            break
+        number = _pop(queue)
+        letter = queue.letters[number]
+        queue.now[0], queue.now[1] = letter.time, letter.turn
+        time, phase, first, last = reach(
+            ports, letter.phase, letter.time, letter.sender, letter.receiver, letter.bits, letter.first, letter.last
+        )
+        if phase == DELIVERED:
+            queue.free[queue.count[FREE]] = number
+            queue.count[FREE] += 1
+            _deliver(nodes, queue, letter.receiver, letter.key, time)
+            continue
+        letter.phase, letter.first, letter.last = phase, first, last
+        _push(queue, number, time)
+        if nodes.stuck[letter.sender] == FLUSH:
+            nodes.stuck[letter.sender] = 0
+            _make_ready(queue, letter.sender)
+
+
+@within
+def _go_on(i: int, table: Any, seconds: Any, codec: Any, ports: Any, finish: Any, nodes: Any, queue: Any) -> None:
+    """Go through node i's instructions until it needs what is not there yet."""
+    time, r, k, s = nodes.time[i], nodes.round[i], nodes.instruction[i], nodes.step[i]
+    if nodes.stuck[i] == WAIT:
+        time, s = max(time, nodes.latest[i]), s + 1
+    nodes.stuck[i] = 0
+    while r < len(table.program_of) and not nodes.stuck[i]:
+        p = table.program_of[r] + table.apart * i
+        k = table.start[p] if k < 0 else k
+        while k < table.start[p + 1]:
+            code = table.code[k]
+            if code == POST or code == STEPS or code == WAIT:  # noqa: SIM109 - faster
+                time, s = _messages(i, time, r, k, s, code, table, ports, nodes, queue)
+            elif code == COMPUTE:
+                time += seconds[r, i] if i < table.n else 0.0
+            elif code == BEGIN:
+                nodes.begun[i] = max(time, nodes.begun[i] + nodes.beside[i])
+                nodes.beside[i] = seconds[r, i] if i < table.n else 0.0
+            elif code == UNTIL:
+                time = max(time, nodes.begun[i] + table.amount[k] * nodes.beside[i])
+            elif code == JOIN:
+                time = max(time, nodes.begun[i] + nodes.beside[i])
+            elif code == ENCODE or code == DECODE:  # noqa: SIM109
+                rate = codec[1] if code == DECODE else codec[0]
+                time += rate * table.count[k] * table.coded[table.block[table.base[k]] + i]
+            elif code == DELAY:
+                time += table.amount[k]
+            elif last_bit(ports, i) == NEVER:
+                nodes.stuck[i] = FLUSH
+            else:
+                time = max(time, last_bit(ports, i))
+            if nodes.stuck[i]:
+                break
+            k, s = k + 1, 0
+        if not nodes.stuck[i]:
+            if i < table.n:
+                column = i if finish.shape[1] > 1 else 0
+                finish[r, column] = max(finish[r, column], time)
+            r, k = r + 1, -1
+    nodes.time[i], nodes.round[i], nodes.instruction[i], nodes.step[i] = time, r, k, s
+
+
+@within
+def _messages(
+    i: int, time: float, r: int, k: int, s: int, code: int, table: Any, ports: Any, nodes: Any, queue: Any
+) -> Any:
+    """Post and await the messages of instruction k from step s on; return the node's time, and the step at which it is stuck."""
+    row = table.occurrence[r]
+    while s < table.count[k]:
+        at, slot = table.block[table.base[k] + s] + i, table.slot[k] + s
+        key = ((r - table.ago[k]) * table.slots + slot) * table.nodes if slot >= 0 else NOBODY
+        for m in range(table.first[at], table.first[at + 1]):
+            receiver, bits = table.receiver[m], table.sizes[table.size[m] + row * table.stride[m]]
+            nodes.sent[i] += 1
+            when, phase, first, last = post(ports, time, i, receiver, bits)
+            own = key + receiver if slot >= 0 else NOBODY
+            if phase == DELIVERED:
+                _deliver(nodes, queue, receiver, own, when)
+                continue
+            number = _new(queue)
+            letter = queue.letters[number]
+            letter.posted, letter.bits, letter.first, letter.last = time, bits, first, last
+            letter.sender, letter.number, letter.receiver = i, nodes.sent[i], receiver
+            letter.key, letter.phase = own, phase
+            _push(queue, number, when)
+        if code != POST and table.comes[at]:
+            have, latest = _take(queue, key + i)
+            if have < table.comes[at]:
+                nodes.awaited[i], nodes.missing[i], nodes.latest[i] = key + i, table.comes[at] - have, latest
+                nodes.stuck[i] = WAIT
+                return time, s
+            time = max(time, latest)
+        s += 1
+    return time, s
+
+
+@within
+def _deliver(nodes: Any, queue: Any, receiver: int, key: int, time: float) -> None:
+    """Let a message be there; its receiver can go on if it is the last that it waits for."""
+    if key == NOBODY:
+        return
+    if nodes.awaited[receiver] != key:
+        _keep(queue, key, time)
+        return
+    nodes.missing[receiver] -= 1
+    nodes.latest[receiver] = max(nodes.latest[receiver], time)
+    if not nodes.missing[receiver]:
+        nodes.awaited[receiver] = NOBODY
+        _make_ready(queue, receiver)
+
+
+@within
+def _make_ready(queue: Any, node: int) -> None:
+    queue.ready[queue.count[READY]] = node
+    queue.count[READY] += 1
+
+
+@within
+def _new(queue: Any) -> int:
+    """Return the number of a letter that is not in use."""
+    if queue.count[FREE]:
+        queue.count[FREE] -= 1
+        return queue.free[queue.count[FREE]]
+    if queue.count[FRESH] == len(queue.letters):
+        queue.count[FULL] = 1
+        return 0
+    queue.count[FRESH] += 1
+    return queue.count[FRESH] - 1
+
+
+@within
+def _push(queue: Any, number: int, time: float) -> None:
+    """Let something happen to a letter at a time."""
+    letters, heap, at = queue.letters, queue.heap, queue.count[PENDING]
+    if at == len(heap):
+        return  # full
+    letters[number].time = time
+    letters[number].turn = int(queue.now[1]) + 1 if time == queue.now[0] else 0
+    queue.count[PENDING] += 1
+    while at > 0 and _before(letters, number, heap[(at - 1) // 2]):
+        heap[at] = heap[(at - 1) // 2]
+        at = (at - 1) // 2
+    heap[at] = number
+
+
+@within
+def _pop(queue: Any) -> int:
+    """Take out the letter to which something happens next."""
+    letters, heap = queue.letters, queue.heap
+    queue.count[PENDING] -= 1
+    top, size, at = heap[0], queue.count[PENDING], 0
+    last = heap[size]
+    while 2 * at + 1 < size:
+        child = 2 * at + 1
+        if child + 1 < size and _before(letters, heap[child + 1], heap[child]):
+            child += 1
+        if not _before(letters, heap[child], last):
+            break
+        heap[at] = heap[child]
+        at = child
+    heap[at] = last
+    return top
+
+
+@within
+def _before(letters: Any, a: int, b: int) -> bool:
+    one, other = letters[a], letters[b]
+    if one.time != other.time:
+        return one.time < other.time
+    if one.turn != other.turn:
+        return one.turn < other.turn
+    if one.posted != other.posted:
+        return one.posted < other.posted
+    if one.sender != other.sender:
+        return one.sender < other.sender
+    return one.number < other.number
+
+
+@within
+def _keep(queue: Any, key: int, time: float) -> None:
+    """Note that a message of a key was delivered."""
+    at = _find(queue, key)
+    if queue.key[at] != key:
+        if 2 * queue.count[KEPT] >= len(queue.key):
+            queue.count[FULL] = 1
+            return
+        queue.count[KEPT] += 1
+        queue.key[at], queue.many[at], queue.latest[at] = key, 0, time
+    queue.many[at] += 1
+    queue.latest[at] = max(queue.latest[at], time)
+
+
+@within
+def _take(queue: Any, key: int) -> Any:
+    """Return how many messages of a key were delivered, and when the latest; forget them."""
+    at, mask = _find(queue, key), len(queue.key) - 1
+    if queue.key[at] != key:
+        return 0, 0.0
+    many, latest = queue.many[at], queue.latest[at]
+    queue.count[KEPT] -= 1
+    behind = (at + 1) & mask
+    while queue.key[behind] != NOBODY:  # who was moved on because of this place may have it
+        if ((behind - _place(queue, queue.key[behind])) & mask) >= ((behind - at) & mask):
+            queue.key[at], queue.many[at] = queue.key[behind], queue.many[behind]
+            queue.latest[at] = queue.latest[behind]
+            at = behind
+        behind = (behind + 1) & mask
+    queue.key[at] = NOBODY
+    return many, latest
+
+
+@within
+def _find(queue: Any, key: int) -> int:
+    """Return where a key is in the table, or where it would be."""
+    at = _place(queue, key)
+    while queue.key[at] != NOBODY and queue.key[at] != key:
+        at = (at + 1) & (len(queue.key) - 1)
+    return at
+
+
+@within
+def _place(queue: Any, key: int) -> int:
+    return ((key * SPREAD) >> 15) & (len(queue.key) - 1)
