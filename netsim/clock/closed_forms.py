@@ -1,6 +1,7 @@
 """The time of a trace by formula, to stand beside what the engines measure."""
 
 from collections import Counter
+from functools import lru_cache
 from itertools import zip_longest
 
 import numpy as np
@@ -76,7 +77,7 @@ def closed_form_seconds(trace: Trace, network: Network, rounds: int) -> float:
     rounds
         How many of the trace's rounds.
     """
-    if not (_textbook(network, trace.nodes) and _regular(trace, network)):
+    if not (_textbook(network, trace.nodes) and _regular(trace, network.sharing, network.collective)):
         return float("nan")
     if trace.nodes > trace.n:
         pushed, replied = (float(column[0, 0]) for column in trace.bits[0][1:])
@@ -90,12 +91,14 @@ def _textbook(network: Network, n: int) -> bool:
     """Return whether links, ports and workers are all alike and nothing is added to alpha and b/B."""
     latency, bandwidth, egress, ingress = links(network, n)
     between = ~np.eye(n, dtype=bool)
-    alike = all(len(np.unique(values)) == 1 for values in (latency[between], [*bandwidth[between], *egress, *ingress]))
+    speeds = np.concatenate([bandwidth[between], egress, ingress])
+    alike = all((values == values[0]).all() for values in (latency[between], speeds))
     plain = not (network.overhead or network.handshakes or network.codec) and network.duplex == "full"
     return alike and plain and isinstance(network.compute, int | float)
 
 
-def _regular(trace: Trace, network: Network) -> bool:
+@lru_cache(maxsize=8)
+def _regular(trace: Trace, sharing: str, collective: str) -> bool:
     """Return whether all messages of an operation are alike and, where ports are shared, nobody's k-th message meets another one at a port."""
     if trace.nodes > trace.n:
         gradient, *others = trace.programs[0]
@@ -107,8 +110,8 @@ def _regular(trace: Trace, network: Network) -> bool:
     operations = [operation for program in trace.programs for operation in program]
     within = not any(operation.rounds_ago for operation in operations)
     alike = all(column.size <= 1 or (within and column.shape[1] == 1) for columns in trace.bits for column in columns)
-    steps = [step for one in set(operations) for step in trace.steps(one, network.collective)]
-    return alike and (network.sharing == "none" or not any(_meet(step, trace.n) for step in steps))
+    steps = [step for one in set(operations) for step in trace.steps(one, collective)]
+    return alike and (sharing == "none" or not any(_meet(step, trace.n) for step in steps))
 
 
 def _direction(trace: Trace, operation: Operation) -> str:

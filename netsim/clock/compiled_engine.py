@@ -30,11 +30,14 @@ from netsim.clock.lowering import (
 from netsim.clock.network import Network, codec_seconds, links
 from netsim.clock.timeline import NOBODY, Ticks
 
+_REAL, _WHOLE = np.float64, np.int64
 LETTER = np.dtype(
-    [(name, np.float64) for name in ("time", "posted", "bits", "first", "last")]
-    + [(name, np.int64) for name in ("turn", "sender", "number", "receiver", "key", "phase")]
+    [("posted", _REAL), *((name, _WHOLE) for name in ("turn", "sender", "number", "receiver", "key", "phase"))]
+    + [(name, _REAL) for name in ("bits", "first", "last")]
 )
-"""A message on its way: ``time`` is when ``phase`` is reached, ``key`` that under which its receiver waits for it."""
+"""A message on its way: ``phase`` is what happens to it next, ``key`` that under which its receiver waits for it."""
+PENDING_LETTER = np.dtype([("time", _REAL), ("letter", _WHOLE)])
+KEPT_MAIL = np.dtype([("key", _WHOLE), ("many", _WHOLE), ("latest", _REAL)])
 
 PENDING, FREE, FRESH, READY, KEPT, FULL = range(6)  # what Queue.count counts
 SPREAD = 0x9E3779B1  # a large odd number, which spreads keys over the table
@@ -76,10 +79,10 @@ class Queue(NamedTuple):
     Attributes
     ----------
     letters, heap, free
-        Messages on their way; their numbers as a heap; numbers that can be used again.
+        Messages on their way; when something happens to which, as a heap; numbers of letters that can be used again.
     ready
         (nodes,): nodes that can go on.
-    key, many, latest
+    kept
         A hash table: how many messages of a key were delivered, and when the latest.
     count
         How many letters are pending, numbers free and used at all, nodes ready, keys kept; and 1 where the arrays are too short.
@@ -91,9 +94,7 @@ class Queue(NamedTuple):
     heap: Any
     free: Any
     ready: Any
-    key: Any
-    many: Any
-    latest: Any
+    kept: Any
     count: Any
     now: Any
 
@@ -144,12 +145,10 @@ def _start(n: int, capacity: int) -> tuple[Nodes, Queue]:
     )
     queue = Queue(
         letters=np.zeros(room, LETTER),
-        heap=np.zeros(room, np.int64),
+        heap=np.zeros(room, PENDING_LETTER),
         free=np.zeros(room, np.int64),
         ready=np.arange(n)[::-1].copy(),
-        key=np.full(room, NOBODY),
-        many=np.zeros(room, np.int64),
-        latest=np.zeros(room),
+        kept=np.full(room, NOBODY, KEPT_MAIL),
         count=np.zeros(6, np.int64),
         now=np.full(2, -1.0),
     )
@@ -201,11 +200,11 @@ def _run(table: Lowered, seconds: Any, codec: Any, ports: Any, finish: Any, node
             _go_on(queue.ready[queue.count[READY]], table, seconds, codec, ports, finish, nodes, queue)
         if not queue.count[PENDING] or queue.count[FULL]:
             break
-        number = _pop(queue)
+        now, number = _pop(queue)
         letter = queue.letters[number]
-        queue.now[0], queue.now[1] = letter.time, letter.turn
+        queue.now[0], queue.now[1] = now, letter.turn
         time, phase, first, last = reach(
-            ports, letter.phase, letter.time, letter.sender, letter.receiver, letter.bits, letter.first, letter.last
+            ports, letter.phase, now, letter.sender, letter.receiver, letter.bits, letter.first, letter.last
         )
         if phase == DELIVERED:
             queue.free[queue.count[FREE]] = number
@@ -333,42 +332,48 @@ def _new(queue: Any) -> int:
 @within
 def _push(queue: Any, number: int, time: float) -> None:
     """Let something happen to a letter at a time."""
-    letters, heap, at = queue.letters, queue.heap, queue.count[PENDING]
+    heap, at = queue.heap, queue.count[PENDING]
     if at == len(heap):
         return  # full
-    letters[number].time = time
-    letters[number].turn = int(queue.now[1]) + 1 if time == queue.now[0] else 0
+    queue.letters[number].turn = int(queue.now[1]) + 1 if time == queue.now[0] else 0
     queue.count[PENDING] += 1
-    while at > 0 and _before(letters, number, heap[(at - 1) // 2]):
-        heap[at] = heap[(at - 1) // 2]
-        at = (at - 1) // 2
-    heap[at] = number
+    while at > 0:
+        above = (at - 1) >> 1
+        if not _before(queue, time, number, heap[above].time, heap[above].letter):
+            break
+        heap[at].time, heap[at].letter = heap[above].time, heap[above].letter
+        at = above
+    heap[at].time, heap[at].letter = time, number
 
 
 @within
-def _pop(queue: Any) -> int:
-    """Take out the letter to which something happens next."""
-    letters, heap = queue.letters, queue.heap
+def _pop(queue: Any) -> Any:
+    """Take out what happens next: when, and to which letter."""
+    heap = queue.heap
     queue.count[PENDING] -= 1
-    top, size, at = heap[0], queue.count[PENDING], 0
-    last = heap[size]
+    size, at = queue.count[PENDING], 0
+    now, top = heap[0].time, heap[0].letter
+    time, number = heap[size].time, heap[size].letter
     while 2 * at + 1 < size:
         child = 2 * at + 1
-        if child + 1 < size and _before(letters, heap[child + 1], heap[child]):
+        if child + 1 < size and _before(
+            queue, heap[child + 1].time, heap[child + 1].letter, heap[child].time, heap[child].letter
+        ):
             child += 1
-        if not _before(letters, heap[child], last):
+        if not _before(queue, heap[child].time, heap[child].letter, time, number):
             break
-        heap[at] = heap[child]
+        heap[at].time, heap[at].letter = heap[child].time, heap[child].letter
         at = child
-    heap[at] = last
-    return top
+    heap[at].time, heap[at].letter = time, number
+    return now, top
 
 
 @within
-def _before(letters: Any, a: int, b: int) -> bool:
-    one, other = letters[a], letters[b]
-    if one.time != other.time:
-        return one.time < other.time
+def _before(queue: Any, time: float, number: int, other_time: float, other_number: int) -> bool:
+    """Return whether what happens to one letter comes before what happens to another."""
+    if time != other_time:
+        return time < other_time
+    one, other = queue.letters[number], queue.letters[other_number]
     if one.turn != other.turn:
         return one.turn < other.turn
     if one.posted != other.posted:
@@ -381,33 +386,32 @@ def _before(letters: Any, a: int, b: int) -> bool:
 @within
 def _keep(queue: Any, key: int, time: float) -> None:
     """Note that a message of a key was delivered."""
-    at = _find(queue, key)
-    if queue.key[at] != key:
-        if 2 * queue.count[KEPT] >= len(queue.key):
+    mail = queue.kept[_find(queue, key)]
+    if mail.key != key:
+        if 2 * queue.count[KEPT] >= len(queue.kept):
             queue.count[FULL] = 1
             return
         queue.count[KEPT] += 1
-        queue.key[at], queue.many[at], queue.latest[at] = key, 0, time
-    queue.many[at] += 1
-    queue.latest[at] = max(queue.latest[at], time)
+        mail.key, mail.many, mail.latest = key, 0, time
+    mail.many += 1
+    mail.latest = max(mail.latest, time)
 
 
 @within
 def _take(queue: Any, key: int) -> Any:
     """Return how many messages of a key were delivered, and when the latest; forget them."""
-    at, mask = _find(queue, key), len(queue.key) - 1
-    if queue.key[at] != key:
+    at, kept, mask = _find(queue, key), queue.kept, len(queue.kept) - 1
+    if kept[at].key != key:
         return 0, 0.0
-    many, latest = queue.many[at], queue.latest[at]
+    many, latest = kept[at].many, kept[at].latest
     queue.count[KEPT] -= 1
     behind = (at + 1) & mask
-    while queue.key[behind] != NOBODY:  # who was moved on because of this place may have it
-        if ((behind - _place(queue, queue.key[behind])) & mask) >= ((behind - at) & mask):
-            queue.key[at], queue.many[at] = queue.key[behind], queue.many[behind]
-            queue.latest[at] = queue.latest[behind]
+    while kept[behind].key != NOBODY:  # who was moved on because of this place may have it
+        if ((behind - _place(queue, kept[behind].key)) & mask) >= ((behind - at) & mask):
+            kept[at].key, kept[at].many, kept[at].latest = kept[behind].key, kept[behind].many, kept[behind].latest
             at = behind
         behind = (behind + 1) & mask
-    queue.key[at] = NOBODY
+    kept[at].key = NOBODY
     return many, latest
 
 
@@ -415,11 +419,11 @@ def _take(queue: Any, key: int) -> Any:
 def _find(queue: Any, key: int) -> int:
     """Return where a key is in the table, or where it would be."""
     at = _place(queue, key)
-    while queue.key[at] != NOBODY and queue.key[at] != key:
-        at = (at + 1) & (len(queue.key) - 1)
+    while queue.kept[at].key != NOBODY and queue.kept[at].key != key:
+        at = (at + 1) & (len(queue.kept) - 1)
     return at
 
 
 @within
 def _place(queue: Any, key: int) -> int:
-    return ((key * SPREAD) >> 15) & (len(queue.key) - 1)
+    return ((key * SPREAD) >> 15) & (len(queue.kept) - 1)

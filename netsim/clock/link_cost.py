@@ -1,6 +1,6 @@
 """What one message costs: the expressions of the model, which both engines evaluate in this order of operations, so that they agree bit for bit.
 
-They are Python functions to the event engine, and compiled into the other one.
+They are Python functions to the event engine, and compiled into the other one. Comparisons in place of ``max`` are faster in Python.
 """
 
 from netsim.clock.compiling import shared
@@ -15,20 +15,22 @@ def join(posted: float, handshakes: float, latency: float) -> float:
 @shared
 def leave(joined: float, port_idle: float, overhead: float, egress_seconds: float) -> tuple[float, float]:
     """Return when the first and the last bit leave; with the last, the sender's port falls idle."""
-    first_bit = max(joined, port_idle) + overhead
+    first_bit = (joined if joined > port_idle else port_idle) + overhead
     return first_bit, first_bit + egress_seconds
 
 
 @shared
 def receive(first_bit_arrival: float, port_idle: float, ingress_seconds: float) -> float:
     """Return when the receiver's port has taken the message in and falls idle."""
-    return max(first_bit_arrival, port_idle) + ingress_seconds
+    return (first_bit_arrival if first_bit_arrival > port_idle else port_idle) + ingress_seconds
 
 
 @shared
 def delivered(received: float, first_bit: float, last_bit: float, latency: float, link_seconds: float) -> float:
     """Return when the message is delivered: no earlier than the receiver's port, the last bit and the link allow."""
-    return max(received, last_bit + latency, first_bit + link_seconds + latency)
+    by_egress, by_link = last_bit + latency, first_bit + link_seconds + latency
+    time = received if received > by_egress else by_egress
+    return time if time > by_link else by_link
 
 
 @shared

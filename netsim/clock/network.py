@@ -186,7 +186,8 @@ def links(network: Network, n: int) -> Links:
         An array of the network does not fit n workers.
     """
     bandwidth = _shaped("bandwidth", network.bandwidth, (n, n))
-    speeds = np.where(np.eye(n, dtype=bool), 0.0, bandwidth)
+    alike = np.ndim(network.bandwidth) == 0 and n > 1  # of a thousand networks most are
+    speeds = bandwidth if alike else np.where(np.eye(n, dtype=bool), 0.0, bandwidth)
     egress = speeds.max(axis=1) if network.egress is None else _shaped("egress", network.egress, (n,))
     ingress = speeds.max(axis=0) if network.ingress is None else _shaped("ingress", network.ingress, (n,))
     return Links(_shaped("latency", network.latency, (n, n)), bandwidth, egress, ingress)

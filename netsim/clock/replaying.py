@@ -1,8 +1,9 @@
 """From a trace to times: which engine, on how many networks at once, and the check of one engine against the other."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -72,34 +73,38 @@ def replay_all(
     lowered = {one: lower(trace, one) for one in {network.collective for network in networks}}
     drawn = {id(network.compute): _seconds(trace, network) for network in networks}
 
-    def one(network: Network) -> np.ndarray:
+    def times(network: Network, engine: str = chosen) -> np.ndarray:
         seconds = drawn[id(network.compute)]
-        return _ticks(chosen, trace, lowered[network.collective], network, seconds, together=True).finish[:, 0]
+        return _ticks(engine, trace, lowered[network.collective], network, seconds, together=True).finish[:, 0]
 
-    round_end = np.zeros((len(networks), trace.rounds))
-    for c, ends in enumerate(_each(one, networks, chosen)):
-        round_end[c] = ends
-        progress(1)
-    checked = check if chosen != "simpy" else ()
-    for c in checked:
-        network = networks[c]
-        times = _ticks("simpy", trace, lowered[network.collective], network, together=True).finish[:, 0]
-        if not np.array_equal(times, round_end[c]):
+    round_end, checked = np.zeros((len(networks), trace.rounds)), check if chosen != "simpy" else ()
+    with _workers(chosen, len(networks)) as each:
+        answers = each(times, networks)
+        by_simpy = {c: times(networks[c], "simpy") for c in checked}  # meanwhile
+        for c, ends in enumerate(answers):
+            round_end[c] = ends
+            progress(1)
+    for c, ends in by_simpy.items():
+        if not np.array_equal(ends, round_end[c]):
             raise NetsimError(
-                f"the compiled engine and SimPy disagree by {np.abs(times - round_end[c]).max()} s on network {network.name!r}: "
+                f"the compiled engine and SimPy disagree by {np.abs(ends - round_end[c]).max()} s on network {networks[c].name!r}: "
                 'a fault of netsim; engine = "simpy" is right'
             )
     return Timelines(round_end, (chosen,) * len(networks), len(checked))
 
 
-def _each(one: Callable[[Network], np.ndarray], networks: Sequence[Network], engine: str) -> Iterator[np.ndarray]:
-    """Yield the answer for each network in turn; compiled code lets the other threads run meanwhile."""
-    if engine == "simpy" or len(networks) == 1:
-        yield from map(one, networks)
+@contextmanager
+def _workers(engine: str, count: int) -> Iterator[Callable[..., Iterable[np.ndarray]]]:
+    """Offer a ``map``: on all cores for the compiled engine, which lets other threads run meanwhile."""
+    if engine == "simpy" or count == 1:
+        yield map
         return
-    yield one(networks[0])  # compiles, before several would
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(one, networks[1:])
+        try:
+            yield pool.map
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _ticks(
