@@ -17,6 +17,7 @@ from typing import Any
 import pooch
 
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
+_DAMAGED = (gzip.BadGzipFile, lzma.LZMAError, zlib.error)
 # first bytes: what such a file is, and the ending that goes without saying
 _BEGINNINGS = {
     b"\x1f\x8b": ("a .gz file", ".gz"),
@@ -97,11 +98,11 @@ def read_verified(path: Path, checksum: str, size: int, remedy: str) -> bytes:
         with _OPENERS.get(path.suffix, open)(path, "rb") as file:
             data: bytes = file.read(size + 1)
         foreign = _foreign(path)
-    except EOFError:
-        raise ValueError(
-            f"{path}: truncated: the compressed data ends early (expected {size:,} bytes unpacked, {kind} {checksum}); {remedy}"
-        ) from None
-    except (gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
+    except (EOFError, *_DAMAGED) as error:
+        if isinstance(error, EOFError) or _ends_in_its_first_bytes(path):
+            raise ValueError(
+                f"{path}: truncated: the compressed data ends early (expected {size:,} bytes unpacked, {kind} {checksum}); {remedy}"
+            ) from None
         raise ValueError(
             f"{path}: not an intact {path.suffix} file ({error}){_foreign(path)}; "
             f"expected {size:,} bytes unpacked, {kind} {checksum}; {remedy}"
@@ -144,7 +145,7 @@ def fetch(url: str, checksum: str, name: str | None = None, processor: Callable[
     kind, name, before = _kind(checksum), name or url.rsplit("/", 1)[1], sys.exc_info()[1]
     try:
         got = pooch.retrieve(url, f"{kind}:{checksum}", name, pooch.os_cache("netsim"), processor, progressbar=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, tarfile.TarError, *_DAMAGED) as error:
         raise ValueError(
             f"{url}: the download failed ({_why(error, before, kind)}); expected {name}, {kind} {checksum}; "
             "fetch it by hand and name its folder (--data PATH)"
@@ -188,6 +189,12 @@ def _why(error: BaseException, before: BaseException | None, kind: str) -> str:
 
 def _kind(checksum: str) -> str:
     return {32: "md5", 64: "sha256"}[len(checksum)]
+
+
+def _ends_in_its_first_bytes(path: Path) -> bool:
+    """Return whether a compressed file is cut within the bytes that mark its format, which gzip takes for another format."""
+    start = path.read_bytes() if path.stat().st_size < 64 else b""
+    return any(first.startswith(start) for first, (_, ending) in _BEGINNINGS.items() if start and ending == path.suffix)
 
 
 def _foreign(path: Path) -> str:

@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 import pooch
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from netsim.models import olivetti
@@ -50,6 +50,7 @@ def test_one_flipped_bit_is_told(tmp_path_factory, ending, at, bit):
 
 @settings(deadline=None, max_examples=40)
 @given(ending=st.sampled_from(list(PACK)), part=st.floats(0, 1, exclude_max=True))
+@example(ending=".gz", part=0.00390625)  # one byte is left: too short for gzip to know its own format
 def test_a_file_cut_short_is_told(tmp_path_factory, ending, part):
     path = tmp_path_factory.mktemp("cut") / f"data{ending}"
     whole = PACK[ending](CONTENT)
@@ -57,9 +58,19 @@ def test_a_file_cut_short_is_told(tmp_path_factory, ending, part):
     refused(path, "truncated: ", "expected 2,048")
 
 
+@pytest.mark.parametrize("ending", PACK)
+def test_a_file_cut_anywhere_is_told(tmp_path, ending):
+    """At every length, from no byte at all to all but the last."""
+    whole = PACK[ending](CONTENT)
+    for length in range(len(whole)):
+        (tmp_path / f"data{ending}").write_bytes(whole[:length])
+        refused(tmp_path / f"data{ending}", "truncated: ", "expected 2,048")
+
+
 @pytest.mark.parametrize(
     ("ending", "content", "said"),
     [
+        (".gz", b"\x1e", "not an intact .gz file"),
         ("", b"", "truncated: 0 bytes, expected 2,048, md5"),
         (".gz", b"", "truncated: 0 bytes, expected 2,048 unpacked, md5"),
         (".xz", b"", "truncated: the compressed data ends early (expected 2,048 bytes unpacked, md5"),
@@ -83,6 +94,14 @@ def test_what_is_said_of_a_wrong_file(tmp_path, ending, content, said):
     path = tmp_path / f"data{ending}"
     path.write_bytes(content)
     refused(path, said)
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 3, 4, 10])
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress, bytes])
+def test_the_beginning_of_another_format_is_told(tmp_path, pack, length):
+    """Under an ending that promises the bytes as they are; what is left of an archive is never unpacked."""
+    (tmp_path / "data").write_bytes(pack(CONTENT)[:length])
+    refused(tmp_path / "data", f"truncated: {length} bytes")
 
 
 def test_a_zip_is_recognised(tmp_path):

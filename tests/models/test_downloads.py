@@ -146,6 +146,18 @@ def test_an_archive_is_unpacked_whole_or_not_at_all(server, monkeypatch):
     assert server.asked == ["data.tar.gz"]
 
 
+@pytest.mark.parametrize("kept", [0, 1, 2, 10, 100])
+def test_an_archive_that_was_published_cut_short_is_refused(server, kept):
+    """Its checksum is right, and what is inside ends early: one line says so, and nothing is left unpacked."""
+    packed = archive(a=CONTENT, b=CONTENT[::-1])[:kept]
+    server.files["data.tar.gz"] = packed
+    checksum = hashlib.md5(packed).hexdigest()
+    with pytest.raises(ValueError, match=r"data.tar.gz: the download failed \(.*\(--data PATH\)$") as error:
+        fetch(f"{server.url}data.tar.gz", checksum, processor=untar)
+    assert "\n" not in str(error.value)
+    assert everything_in(server.cache) == ["data.tar.gz"]
+
+
 RUN = (
     "run",
     "tang2018-mnist",
