@@ -51,7 +51,7 @@ def device_namespace(device: str | ModuleType = "auto") -> ModuleType:
             return cupy
         reason = "CuPy sees no GPU"
     except ImportError:
-        reason = "CuPy is not installed (pip install 'netsim[cuda12]' or 'netsim[cuda13]')"
+        reason = "CuPy is not installed (pip install '.[cuda12]' or '.[cuda13]' in netsim's folder)"
     if device == "cuda":
         raise NetsimError(f'device = "cuda": {reason}; device = "cpu" works everywhere')
     return np
