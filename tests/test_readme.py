@@ -17,7 +17,7 @@ def test_a_new_algorithm_as_it_is_shown():
     example = re.search(r"```python\n(@dataclass.*?)```", README, re.DOTALL).group(1)
     names = {}
     exec(
-        "from dataclasses import dataclass\nfrom algorithms import NaiveCompressedDPSGD, StochasticQuantizer\n"
+        "from dataclasses import dataclass\nfrom netsim.algorithms import NaiveCompressedDPSGD, StochasticQuantizer\n"
         "from netsim.algorithms.compression import Compressor\nfrom netsim.algorithms.protocol import Models\n"
         + example,
         names,

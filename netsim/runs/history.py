@@ -83,7 +83,8 @@ def squares_apart(x: Array, average: Array) -> Array:
 
 
 def provenance(experiment: Experiment, xp: Any) -> dict[str, Any]:
-    """Return what fixed a run, as attributes of its dataset: settings, device, library versions, BLAS threads."""
+    """Return what fixed a run, as attributes of its dataset: settings, device, library versions, BLAS kernel and threads."""
+    blas = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
     return {
         "experiment": experiment.name,
         "task": repr(experiment.task),
@@ -99,7 +100,6 @@ def provenance(experiment: Experiment, xp: Any) -> dict[str, Any]:
         "device": device_name(xp),
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "blas_threads": max(
-            (pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"), default=0
-        ),
+        "blas": ", ".join(sorted({f"{pool['internal_api']} {pool.get('architecture', '')}".strip() for pool in blas})),
+        "blas_threads": max((pool["num_threads"] for pool in blas), default=0),
     }

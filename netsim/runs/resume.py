@@ -166,7 +166,7 @@ def _machine(experiment: Experiment, xp: ModuleType) -> dict[str, str]:
     chunk = (
         {} if xp is np else {"chunk": str(getattr(experiment.task, "chunk", None))}
     )  # a CPU computes a worker a thread
-    return {what: str(recorded[what]) for what in ("device", "python", "numpy", "blas_threads")} | chunk
+    return {what: str(recorded[what]) for what in ("device", "python", "numpy", "blas", "blas_threads")} | chunk
 
 
 def _plain(thing: Any) -> str:

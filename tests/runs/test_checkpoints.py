@@ -237,13 +237,14 @@ def test_a_state_with_other_fields_is_refused(tmp_path, monkeypatch):
         train(experiment(Alone()), checkpoints=Checkpoints(tmp_path, resume=True))
 
 
-def test_another_machine_is_said(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("what", "value"), [("numpy", "0.1"), ("blas", "openblas Katmai")])
+def test_another_machine_is_said(tmp_path, monkeypatch, what, value):
     one = experiment()
     interrupted(one, 5, Checkpoints(tmp_path))
     recorded = resume.provenance
-    monkeypatch.setattr(resume, "provenance", lambda *where: {**recorded(*where), "numpy": "0.1"})
+    monkeypatch.setattr(resume, "provenance", lambda *where: {**recorded(*where), what: value})
     run = train(one, checkpoints=Checkpoints(tmp_path, resume=True))
-    assert "resumed with numpy 0.1" in run.remarks[0] and "not bit-identical" in run.remarks[0]
+    assert f"resumed with {what} {value}" in run.remarks[0] and "not bit-identical" in run.remarks[0]
 
 
 def of_images(device, **fields):
