@@ -3,12 +3,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: help demo test lint notebooks benchmarks clean
+.PHONY: help demo test bitwise lint notebooks benchmarks clean
 
 help:
 	@echo "make demo        train on real data, replay under 400 networks, print who wins; results in results/tang2018"
 	@echo "make test        run the test suite"
+	@echo "make bitwise     run once more what compares bit for bit, under three of OpenBLAS's kernels"
 	@echo "make lint        ruff and mypy"
 	@echo "make notebooks   execute the notebooks and store their outputs"
 	@echo "make benchmarks  measure this machine; results in benchmarks/results"
@@ -19,8 +21,16 @@ demo: $(VENV)/installed
 	$(BIN)/netsim sweep tang2018
 
 test: $(VENV)/installed-test
-	@echo "==> the test suite"
-	$(BIN)/python -m pytest
+	@echo "==> the test suite, on all cores"
+	$(PYTEST) $(ARGS)
+
+# OpenBLAS chooses its kernel when NumPy is loaded, by the variable or, without it, by the processor; names that it does not know it ignores.
+bitwise: $(VENV)/installed-test
+	@for kernel in HASWELL PRESCOTT native; do \
+		echo "==> what compares bit for bit: OpenBLAS's kernel $$kernel"; \
+		if [ $$kernel = native ]; then unset OPENBLAS_CORETYPE; else export OPENBLAS_CORETYPE=$$kernel; fi; \
+		$(PYTEST) -m bitwise $(ARGS) || exit 1; \
+	done
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -1,20 +1,46 @@
-"""What several test files share: small real tasks, and where the data files lie."""
+"""What several test files share: small real tasks, where the data files lie, and how the suite uses the machine."""
 
 import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # every core has a process of the suite's; read when NumPy is loaded
+
 from pathlib import Path
 
 import numpy as np
 import pytest
 from dry_runs import forget_what_is_kept
 from hypothesis import settings
+from threadpoolctl import threadpool_info
 
 from netsim.models import MLP, LeastSquares, digits
 from netsim.testing.guard import guard
+
+LONGEST = [
+    f"test_runs_from_top_to_bottom[{name}]"
+    for name in ("tang2018", "squeeze", "theory", "powergossip", "resnets", "tables")
+]
 
 # A change is judged by the change: there the cases are the same every time; everywhere else hypothesis draws new ones.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """As many processes as there are cores that this one may use, whatever the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Notebooks first, the longest before the others: no process is left with one of them when the others are done."""
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.name, len(order)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which kernels multiplied the matrices, as bits depend on them."""
+    blas = {pool.get("architecture", pool["internal_api"]) for pool in threadpool_info() if pool["user_api"] == "blas"}
+    terminalreporter.write_line(f"BLAS kernel: {', '.join(sorted(blas)) or 'none found'}")
 
 
 @pytest.fixture(scope="session")

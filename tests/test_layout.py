@@ -161,3 +161,16 @@ def test_no_host_clock_is_read():
     for module, path in SOURCES.items():
         if module.split(".")[0] != "commands":  # progress bars
             assert not imported(path) & {"time", "timeit", "datetime"}, module
+
+
+def test_tests_of_equal_bits_are_marked():
+    """A test named for bits, or whose module or docstring speaks of them, runs under several BLAS kernels: it has the mark ``bitwise``."""
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        tree = ast.parse(path.read_text())
+        if "pytestmark = pytest.mark.bitwise" in path.read_text():
+            continue
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                says = "bit for bit" in f"{node.name.replace('_', ' ')} {ast.get_docstring(node)}"
+                marked = any(ast.unparse(mark) == "pytest.mark.bitwise" for mark in node.decorator_list)
+                assert marked or not says, f"{path}: {node.name}"

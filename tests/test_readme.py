@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
@@ -13,6 +15,7 @@ def test_python_example():
     assert names["results"].sizes["experiment"] == 3
 
 
+@pytest.mark.bitwise
 def test_a_new_algorithm_as_it_is_shown():
     example = re.search(r"```python\n(@dataclass.*?)```", README, re.DOTALL).group(1)
     names = {}

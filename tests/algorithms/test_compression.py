@@ -95,6 +95,7 @@ def test_a_row_depends_on_itself_alone(compressor, monkeypatch):
 
 @pytest.mark.parametrize("compressor", ALL, ids=repr)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.bitwise
 def test_the_same_on_another_device(compressor, dtype):
     x, key = rows(6, dtype), make_key(6, "test", 3)
     message = compressor.compress(x, key, TENSORS)

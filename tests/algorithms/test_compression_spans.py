@@ -46,6 +46,7 @@ def one_after_the_other(sizes):
 @given(sizes_, st.integers(0, 2**32 - 1), st.booleans())
 @example([1, 1, 1], 0, True)
 @example([3000, 1, 0, 1, 1], 0, False)
+@pytest.mark.bitwise
 def test_every_unit_is_reduced_alone(sizes, seed, adverse):
     random, spans, units = np.random.default_rng(seed), unit_spans(named(sizes), "tensor"), one_after_the_other(sizes)
     shape = (2, sum(sizes))
@@ -85,6 +86,7 @@ def test_every_number_meets_the_parameter_of_its_unit(sizes, unit):
 
 @settings(deadline=None, max_examples=150)
 @given(st.sampled_from(COMPRESSORS), sizes_, st.sampled_from(["float32", "float64"]), st.integers(0, 2**32 - 1))
+@pytest.mark.bitwise
 def test_many_tensors_on_another_device(compressor, sizes, dtype, seed):
     """Of whole numbers, so that the order of a sum does not matter; many are equal, and some tensors nothing but zeros."""
     tensors, random = named(sizes), np.random.default_rng(seed)

@@ -29,6 +29,8 @@ from netsim.algorithms import (
 from netsim.device import to_host
 from netsim.models import MLP, LeastSquares, SoftmaxRegression, digits
 
+pytestmark = pytest.mark.bitwise
+
 COMPRESSORS = [
     Identity(),
     StochasticQuantizer(8),

@@ -79,6 +79,7 @@ def test_groups_hold_the_tensors(shapes, rank, xp):
 
 @settings(deadline=None, max_examples=40)
 @given(st.data())
+@pytest.mark.bitwise
 def test_bases_of_many_matrices_are_those_of_each(data):
     most = data.draw(st.integers(1, 3))
     stack = st.tuples(st.integers(1, 3), st.integers(most, 300), st.integers(1, most))
@@ -110,6 +111,7 @@ def test_bases_of_many_matrices_are_those_of_each(data):
     ],
     ids=repr,
 )
+@pytest.mark.bitwise
 def test_together_is_as_alone(algorithm):
     """What is kept between rounds means the same on every device, too."""
     x = np.random.default_rng(0).normal(size=(5, sum(map(prod, ALIKE.values())))).astype("float32")

@@ -43,6 +43,7 @@ EDGE_GOSSIP = [
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("graph", [topology.ring(5), topology.star(4)], ids=lambda graph: graph.name)
 @pytest.mark.parametrize("algorithm", VARIANTS, ids=repr)
+@pytest.mark.bitwise
 def test_like_one_worker_at_a_time(algorithm, graph, momentum):
     """Warm-started vectors are chaotic, the more so the more of a difference a round takes out: hence rates below 1 for many iterations."""
     task, lr = Quadratic(graph.n), 0.3 * (1 - momentum)
@@ -53,6 +54,7 @@ def test_like_one_worker_at_a_time(algorithm, graph, momentum):
 
 
 @pytest.mark.parametrize("algorithm", [PowerGossip(), PowerGossip(rank=2, gamma=0.7)], ids=repr)
+@pytest.mark.bitwise
 def test_like_one_worker_at_a_time_on_a_network(small_mlp, algorithm):
     graph = topology.ring(5)
     run = trained(small_mlp, algorithm, graph, lr=0.05, seed=3)
@@ -63,6 +65,7 @@ def test_like_one_worker_at_a_time_on_a_network(small_mlp, algorithm):
 
 
 @pytest.mark.parametrize("iterations", [1, 2])
+@pytest.mark.bitwise
 def test_an_edge_without_difference_keeps_its_vector_and_its_side(iterations):
     task, graph, algorithm = Quadratic(4, alike=2), topology.ring(4), PowerGossip(iterations=iterations, gamma=0.7)
     run = trained(task, algorithm, graph, lr=0.3)
@@ -124,6 +127,7 @@ def test_powers_of_one_difference_find_its_largest_singular_vectors():
     np.testing.assert_allclose(left, [*values[1:], 0], rtol=0, atol=1e-12)
 
 
+@pytest.mark.bitwise
 def test_a_change_travels_one_hop_a_round():
     graph, tensors = topology.ring(9), {"a": (4, 3), "b": (2,)}
     x = np.random.default_rng(0).normal(size=(9, 14))
@@ -136,6 +140,7 @@ def test_a_change_travels_one_hop_a_round():
 
 
 @pytest.mark.parametrize("algorithm", [*VARIANTS, *EDGE_GOSSIP], ids=repr)
+@pytest.mark.bitwise
 def test_on_an_array_that_refuses_numpy(algorithm):
     x = np.random.default_rng(0).normal(size=(5, 26)).astype("float32")
     x[1] = x[0]

@@ -12,6 +12,7 @@ from netsim.algorithms import AllReduceSGD, PowerSGD
 
 
 @pytest.mark.parametrize("algorithm", [PowerSGD(1), PowerSGD(2), PowerSGD(3), PowerSGD(2, momentum=0.8)], ids=repr)
+@pytest.mark.bitwise
 def test_like_one_worker_at_a_time(algorithm):
     run = trained(Quadratic(4), algorithm, topology.ring(4), steps=50, lr=0.05, seed=2)
     found = models(run)
@@ -72,6 +73,7 @@ def test_a_matrix_without_gradient_for_a_while_is_learned_after_it():
 
 
 @pytest.mark.parametrize("algorithm", [PowerSGD(1), PowerSGD(2, momentum=0.8)], ids=repr)
+@pytest.mark.bitwise
 def test_on_an_array_that_refuses_numpy(algorithm):
     x = np.random.default_rng(0).normal(size=(1, 26)).astype("float32").repeat(4, axis=0)
     tensors = {"a": (4, 3), "b": (2,), "c": (3, 2, 2)}

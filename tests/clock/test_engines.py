@@ -15,6 +15,8 @@ from netsim.clock.replaying import replay_all
 from netsim.comm.collectives import ALGORITHMS, COLLECTIVES
 from netsim.comm.trace import Operation
 
+pytestmark = pytest.mark.bitwise
+
 GRAIN = 2.0**-10  # seconds; where all is a multiple of it, floats are exact and much happens at once
 COMPUTE = Operation("compute")
 

@@ -18,6 +18,8 @@ from netsim.models.mlp import MLP
 from netsim.models.softmax import SoftmaxRegression
 from tests.oracles.live import live
 
+pytestmark = pytest.mark.bitwise
+
 STEPS, LR, SEED = 4, 0.05, 3
 
 ALGORITHMS = (

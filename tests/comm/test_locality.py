@@ -22,6 +22,8 @@ from netsim.algorithms import (
 )
 from netsim.models import LeastSquares
 
+pytestmark = pytest.mark.bitwise
+
 ROUNDS = 5
 COMPRESSORS = [
     StochasticQuantizer(8),

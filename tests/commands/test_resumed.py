@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from interrupts import heed_interrupts
 
+pytestmark = pytest.mark.bitwise
+
 SETTINGS = """
 [task]
 model = "mlp"

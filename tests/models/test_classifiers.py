@@ -121,6 +121,7 @@ def test_binding_refuses_what_cannot_be_shared_out():
         bound.gradient(np.zeros((3, 310), np.float32), 0)
 
 
+@pytest.mark.bitwise
 def test_two_bindings_of_one_task_share_nothing_that_is_written():
     task = MLP(digits(), (4,))
     bound, other = task.bind(2, 0), task.bind(2, 0)

@@ -125,6 +125,7 @@ def test_gradient_equals_finite_differences_of_its_loss():
     assert np.allclose((gradient * toward).sum(axis=1), (up - down) / (2 * step), rtol=1e-6)
 
 
+@pytest.mark.bitwise
 def test_worker_i_of_many_is_a_run_of_its_own():
     n, task = 3, tiny()
     bound, x = task.bind(n, 5, np, "float32"), models_of(task, n, dtype=np.float32)
@@ -176,6 +177,7 @@ def test_the_hidden_state_is_carried_and_starts_anew_in_every_epoch():
     assert (buffers == kept).all()
 
 
+@pytest.mark.bitwise
 def test_gradient_is_a_function_of_model_step_and_buffers():
     n, task = 2, tiny()
     x, results = models_of(task, n), []
@@ -247,6 +249,7 @@ def test_runs_where_numpy_is_refused_in_chunks_of_workers(chunk):
         assert there.evaluate(guard.asarray(x[0]))["loss"] == pytest.approx(here.evaluate(x[0])["loss"], rel=1e-5)
 
 
+@pytest.mark.bitwise
 def test_chunks_of_workers_change_no_bit():
     n, results = 3, []
     x = guard.asarray(models_of(tiny(), n, dtype=np.float32))

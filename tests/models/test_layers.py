@@ -120,6 +120,7 @@ def test_derivatives_equal_finite_differences(name):
 
 
 @names
+@pytest.mark.bitwise
 def test_workers_equal_single_runs_bit_for_bit(name):
     _, forward, back = LAYERS[name]
     given = arguments(name, 3, np.float32)
@@ -145,6 +146,7 @@ def test_a_device_without_numpy_gives_the_same(name, elsewhere):
 
 
 @pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.bitwise
 def test_kernels_derivatives_are_written_where_they_are_wanted(stride, elsewhere):
     random = np.random.default_rng(0)
     x, weight = random.standard_normal((2, 3, 4, 6, 2)), random.standard_normal((2, 5, 2, 3, 3))

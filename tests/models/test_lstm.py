@@ -88,6 +88,7 @@ def test_lstm_equals_pytorch(dtype, limit):
 
 @settings(deadline=None, max_examples=30)
 @given(size=sizes)
+@pytest.mark.bitwise
 def test_lstm_of_many_workers_is_many_lstms_bit_for_bit(size):
     arrays = arguments(**size, dtype=np.float32)
     y, (h, c), kept = forward(arrays)

@@ -152,6 +152,7 @@ def test_without_spread_all_workers_share_one_exact_solution():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kind", ["iid", "dirichlet", "contiguous", "by_label"])
+@pytest.mark.bitwise
 def test_n_workers_at_once_are_n_workers_one_by_one(dtype, kind):
     data, n, seed = digits(), 4, 3
     fields = {"batch": 16, "partition": kind, "alpha": 0.5 if kind == "dirichlet" else None}
@@ -193,6 +194,7 @@ def test_a_worker_depends_on_its_own_model_alone(task):
     ],
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.bitwise
 def test_the_task_contract(task, dtype):
     bound = task.bind(4, 7, np, dtype)
     size = sum(int(np.prod(shape)) for shape in task.tensors.values())
@@ -234,6 +236,7 @@ def test_the_task_contract(task, dtype):
         LeastSquares.random(4, 3, batch=2),
     ],
 )
+@pytest.mark.bitwise
 def test_on_a_device_that_refuses_numpy(task):
     bound = task.bind(4, 7, guard, "float32")
     on_host = task.bind(4, 7, np, "float32")

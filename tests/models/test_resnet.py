@@ -139,6 +139,7 @@ def test_gradients_equal_finite_differences(name, data):
 
 
 @pytest.mark.parametrize("name", SMALL)
+@pytest.mark.bitwise
 def test_workers_equal_single_runs_bit_for_bit(name, data):
     task = networks(data, batch=4, augment=True)[name]
     n = 5

@@ -156,6 +156,7 @@ def test_dry_runs_say_what_training_says(algorithm):
     ids=repr,
 )
 @pytest.mark.parametrize("graph", [GRAPH, topology.star(4)], ids=lambda graph: graph.name)
+@pytest.mark.bitwise
 def test_powergossip_but_for_the_round_of_equal_models(algorithm, graph):
     """In its first round all models are equal, so that no edge changes its side in the first iteration; after it they alternate."""
     real = trained(algorithm, graph, STEPS).trace

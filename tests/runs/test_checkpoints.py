@@ -37,6 +37,8 @@ from netsim.models import CNN, MLP, digits
 from netsim.runs import resume
 from netsim.runs.checkpoints import Checkpoints, checkpoints_in, read_newest, write_checkpoint
 
+pytestmark = pytest.mark.bitwise
+
 STEPS = 9
 METHODS = [
     AllReduceSGD(),

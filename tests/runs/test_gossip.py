@@ -107,6 +107,7 @@ def test_dpsgd_is_the_power_of_its_matrix(n, rounds, gamma, seed):
 @pytest.mark.parametrize(
     "algorithm", [DCDPSGD(Identity()), ECDPSGD(Identity()), ECDPSGD(Identity(), "listing")], ids=repr
 )
+@pytest.mark.bitwise
 def test_uncompressed_dcd_and_ecd_are_dpsgd_after_a_billed_exchange(algorithm):
     x0, rounds = starts(8, 4, 5), 12
     plain, run = consensus(x0, DPSGD(), RING, rounds), consensus(x0, algorithm, RING, rounds)
@@ -117,6 +118,7 @@ def test_uncompressed_dcd_and_ecd_are_dpsgd_after_a_billed_exchange(algorithm):
     np.testing.assert_array_equal(run.history.bits[:, 0], one_round * np.append(0, np.arange(2, rounds + 2)))
 
 
+@pytest.mark.bitwise
 def test_the_exchange_is_in_full_precision_and_the_rest_is_not():
     run = consensus(starts(8, 4, 5), DCDPSGD(NearestQuantizer(8)), RING, rounds=3)
     sent = 2 * 32 * 20 * np.array([0, 1, 1, 1]) + 2 * (32 + 8 * 20) * np.arange(4)
@@ -145,6 +147,7 @@ def test_nothing_is_computed_and_a_network_gives_times():
     )
 
 
+@pytest.mark.bitwise
 def test_evaluations_seed_tensors_and_dtype():
     x0, algorithm = starts(8, 24), DCDPSGD(StochasticQuantizer(8))
     run = consensus(x0, algorithm, RING, rounds=7, evaluate_every=3)
@@ -159,6 +162,7 @@ def test_evaluations_seed_tensors_and_dtype():
 
 
 @pytest.mark.parametrize("algorithm", [DPSGD(), ECDPSGD(StochasticQuantizer(8)), PowerGossip()], ids=repr)
+@pytest.mark.bitwise
 def test_same_on_a_device(algorithm):
     x0 = starts(8, 5, 4)
     with allow_sync():

@@ -52,6 +52,7 @@ def trial(gamma, outcome="reached", rounds=10, error=1e-7, theta=None):
 @pytest.mark.parametrize(
     "algorithm", [DPSGD(0.5), ChocoSGD(TopK(0.2), 0.2), Moniqua(8, 8.0, 0.5), PowerGossip(warm_start=False)], ids=repr
 )
+@pytest.mark.bitwise
 def test_a_run_that_stops_at_an_error_is_the_beginning_of_a_longer_one(algorithm):
     whole = consensus(X0, algorithm, RING, rounds=60)
     short = consensus(X0, algorithm, RING, rounds=60, until=0.2)
@@ -162,6 +163,7 @@ def test_bad_problems(settings, match):
         problem(**settings)
 
 
+@pytest.mark.bitwise
 def test_starts_are_the_workers_own():
     eight, four = standard_normal(8, (3, 2), seed=5), standard_normal(4, (3, 2), seed=5)
     np.testing.assert_array_equal(eight[:4], four)

@@ -40,6 +40,7 @@ def ds(plan: config.Plan) -> xr.Dataset:
     return results.run_plan(plan)
 
 
+@pytest.mark.bitwise
 def test_one_training_is_timed_on_every_network(ds: xr.Dataset, plan: config.Plan) -> None:
     assert ds.sizes["experiment"] == 4 and list(ds["experiment"].values)[2:] == ["DPSGD()", "DPSGD() (2)"]
     assert ds["time"].dims == ("sharing", "experiment", "latency", "bandwidth", "step")
@@ -60,6 +61,7 @@ def test_conditions_pick_grid_points(ds: xr.Dataset) -> None:
     assert ds["condition_source"].values.tolist() == ["paper", "ours"]
 
 
+@pytest.mark.bitwise
 def test_threads_change_nothing(ds: xr.Dataset, plan: config.Plan) -> None:
     with ThreadPoolExecutor(3) as pool:
         seen: list[tuple[str, int, int, float | None]] = []
@@ -69,6 +71,7 @@ def test_threads_change_nothing(ds: xr.Dataset, plan: config.Plan) -> None:
     assert {total for what, _, total, _ in seen if what == "DPSGD()"} == {22}
 
 
+@pytest.mark.bitwise
 def test_both_engines_agree(ds: xr.Dataset, plan: config.Plan) -> None:
     simpy = results.run_plan(plan, engine="simpy")
     assert (simpy.attrs["by_compiled"], simpy.attrs["by_simpy"]) == (0, 2 * 4 * 16)

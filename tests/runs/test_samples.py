@@ -58,6 +58,7 @@ def close(ours, theirs, tolerance):
 @pytest.mark.parametrize("samples", [1, 3, 6, BATCH, 99])
 @pytest.mark.parametrize("keys", [make_key, None], ids=["keys", "no keys"])
 @pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.bitwise
 def test_parts_sum_up_to_the_gradient(network, samples, xp, dtype, keys):
     whole = gradient(NETWORKS[network](), dtype, xp, 1, keys)
     parts = gradient(NETWORKS[network](samples=samples), dtype, xp, 1, keys)

@@ -30,6 +30,7 @@ def runs(small_mlp):
 PLANE = Network.grid([1e-4, 1e-2], [1e6, 1e7, 1e8], compute=5e-3)
 
 
+@pytest.mark.bitwise
 def test_every_number_is_the_replays(runs):
     ds = sweep(runs, PLANE, target=TARGET)
     assert ds.loss.dims == ("experiment", "step") and ds.time.dims == ("experiment", "latency", "bandwidth", "step")
@@ -61,6 +62,7 @@ def test_what_is_not_reached_is_infinite(runs):
 
 @pytest.mark.parametrize("target", [1.6, 1.75, 2.1, -1.0])
 @pytest.mark.parametrize("networks", [PLANE, [Network(1e-3, 1e7, compute=5e-3)]], ids=["grid", "list"])
+@pytest.mark.bitwise
 def test_another_target_is_a_sweep_for_it(runs, networks, target):
     found, expected = at_target(sweep(runs, networks, target=TARGET), target), sweep(runs, networks, target=target)
     xr.testing.assert_identical(found, expected.drop_vars("closed_form"))
@@ -68,6 +70,7 @@ def test_another_target_is_a_sweep_for_it(runs, networks, target):
         at_target(expected, float("nan"))
 
 
+@pytest.mark.bitwise
 def test_engines_agree_and_are_reported(runs):
     auto, simpy = sweep(runs, PLANE), sweep(runs, PLANE, engine="simpy")
     np.testing.assert_array_equal(auto.time.values, simpy.time.values)
@@ -105,6 +108,7 @@ def test_a_diverged_run_stands_beside_the_others(small_mlp, runs):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.bitwise
 def test_an_executor_changes_nothing(small_mlp, threads):
     experiments = [
         Experiment(small_mlp, algorithm, topology.ring(4), 12)
@@ -143,6 +147,7 @@ def test_both_engines_are_compared_with_random_gradient_times(small_mlp):
     assert (attrs["by_compiled"], attrs["by_simpy"], attrs["checked"]) == (36, 0, 5)
 
 
+@pytest.mark.bitwise
 def test_processes_train_the_same(small_mlp):
     experiments = [
         Experiment(small_mlp, algorithm, topology.ring(4), 6) for algorithm in (AllReduceSGD(), DCDPSGD(EIGHT))

@@ -117,6 +117,7 @@ def test_the_first_step_that_is_not_finite_is_named():
     ],
     ids=repr,
 )
+@pytest.mark.bitwise
 def test_one_seed_fixes_a_run_bit_for_bit(small_mlp, algorithm):
     def run(seed):
         return train(Experiment(small_mlp, algorithm, topology.ring(4), 12, seed=seed))

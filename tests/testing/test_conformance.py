@@ -40,6 +40,8 @@ from netsim.algorithms import (
 from netsim.commands.app import main
 from netsim.testing import ConformanceError, check_algorithm, check_compressor
 
+pytestmark = pytest.mark.bitwise
+
 FOUR_BITS, EIGHT_BITS = StochasticQuantizer(4), StochasticQuantizer(8)
 DPSGD_LIMIT, ADAPT = "dpsgd", "adapt-then-combine"
 

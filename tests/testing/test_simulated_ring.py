@@ -11,6 +11,8 @@ from netsim import NetsimError, topology
 from netsim.algorithms import DPSGD, AllReduceSGD
 from netsim.testing import simulated_ring
 
+pytestmark = pytest.mark.bitwise
+
 pytest_plugins = ["pytester"]
 
 
