@@ -164,7 +164,7 @@ def test_no_host_clock_is_read():
 
 
 def test_tests_of_equal_bits_are_marked():
-    """A test named for bits, or whose module or docstring speaks of them, runs under several BLAS kernels: it has the mark ``bitwise``."""
+    """A test whose name or docstring speaks of equal bits has the mark ``bitwise``, and so runs under several BLAS kernels."""
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         tree = ast.parse(path.read_text())
         if "pytestmark = pytest.mark.bitwise" in path.read_text():
