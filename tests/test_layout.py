@@ -2,6 +2,7 @@
 
 import ast
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import networkx as nx
@@ -49,6 +50,7 @@ LINKS = {("netsim", "algorithms"), ("netsim", "models")}
 SOURCES = sources()
 
 
+@cache
 def named(path: Path) -> set[str]:
     """Return the dotted names of all that a file imports, wherever in it."""
     names = set()
@@ -61,6 +63,7 @@ def named(path: Path) -> set[str]:
     return names
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """Return what a file imports: modules of netsim by their name below it, others by their first word."""
     return set(map(_known, named(path)))

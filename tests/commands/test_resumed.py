@@ -42,15 +42,27 @@ def netsim(folder: Path, *words: str) -> list[str]:
     return [sys.executable, "-m", "netsim", *words]
 
 
+SUBPROCESS = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": heed_interrupts}
+NETWORK = {"sweep": [], "run": ["--algorithm", "DPSGD", "--latency", "1 ms", "--bandwidth", "10 Mbit/s"]}
+
+
+def words_of(folder: Path, command: str) -> list[str]:
+    return netsim(folder, command, "small.toml", "--json", "--checkpoint-every", "40", *NETWORK[command])
+
+
+@pytest.fixture(scope="module", params=NETWORK)
+def left_alone(request, tmp_path_factory):
+    """A command, and what it prints when nobody stops it."""
+    folder = tmp_path_factory.mktemp("whole")
+    words = [*words_of(folder, request.param), "--out", "whole"]
+    return request.param, subprocess.run(words, check=True, cwd=folder, **SUBPROCESS).stdout
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-@pytest.mark.parametrize("command", ["sweep", "run"])
-def test_a_command_that_was_stopped_goes_on(command, how, tmp_path):
+def test_a_command_that_was_stopped_goes_on(left_alone, how, tmp_path):
     """A signal once the first checkpoint is there; the second call prints what a call that was left alone prints."""
-    network = ["--algorithm", "DPSGD", "--latency", "1 ms", "--bandwidth", "10 Mbit/s"] if command == "run" else []
-    words = netsim(tmp_path, command, "small.toml", "--json", "--checkpoint-every", "40", *network)
-    settings = {"cwd": tmp_path, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    settings["preexec_fn"] = heed_interrupts
-    whole = subprocess.run([*words, "--out", "whole"], check=True, **settings).stdout
+    command, whole = left_alone
+    words, settings = words_of(tmp_path, command), {"cwd": tmp_path, **SUBPROCESS}
     stopped = subprocess.Popen([*words, "--out", "halted"], **settings)
     deadline = time.monotonic() + 60
     while not list((tmp_path / "halted").rglob("step-*")) and time.monotonic() < deadline:

@@ -143,12 +143,10 @@ REAL_MODELS = {
 
 
 @pytest.mark.parametrize("name", REAL_MODELS)
-def test_presets_of_the_real_models_load(name: str) -> None:
-    if not DATA.is_dir():
-        pytest.skip(f"no data in {DATA}; set NETSIM_DATA")
+def test_presets_of_the_real_models_load(name: str, unpacked_data: Path) -> None:
     if name == "lstm-wikitext2":
         pytest.importorskip("spacy")
-    plan = config.load(name, data=DATA)
+    plan = config.load(name, data=unpacked_data)
     rows, steps, per_epoch = REAL_MODELS[name]
     assert (len(plan.experiments), plan.experiments[0].steps) == (rows, steps)
     assert plan.experiments[0].task.bind(plan.experiments[0].topology.n, 0).steps_per_epoch == per_epoch

@@ -6,7 +6,6 @@ import lzma
 import os
 import pickle
 import struct
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -223,17 +222,10 @@ def test_a_download_is_asked_for_and_found(small, tmp_path, monkeypatch):
 # --- the real files --------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def unpacked(tmp_path_factory):
-    """The real Python batches, unpacked once for all tests here."""
-    folder = tmp_path_factory.mktemp("cifar10")
-
-    def unpack(name):
-        (folder / name).write_bytes(lzma.decompress((DATA / f"{name}.xz").read_bytes()))
-
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(unpack, NAMES))
-    return folder
+@pytest.fixture
+def unpacked(unpacked_data):
+    """The folder of the real Python batches."""
+    return unpacked_data / "cifar10"
 
 
 @needs_files

@@ -340,8 +340,8 @@ def test_over_workers_returns_in_order_and_passes_on_faults():
         over_workers(lambda rows: 1 // rows.start, 3, np)
 
 
-def test_cifar10_itself(data_folder):
-    data = cifar10(data_folder, train=100)
+def test_cifar10_itself(unpacked_data):
+    data = cifar10(unpacked_data, train=100)
     task = resnet20(data._replace(test_x=data.test_x[:50], test_y=data.test_y[:50]), batch=10, augment=True)
     bound = task.bind(2, 0)
     x, buffers = np.tile(bound.initial(0), (2, 1)), bound.initial_buffers(2)
