@@ -3,25 +3,31 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from operator import matmul
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from array_api_compat import array_namespace
 
 from netsim.algorithms.compression.message import Key
 from netsim.algorithms.description import short_repr
+from netsim.algorithms.kernels.edge_matrices import Ends, edge_ends
 from netsim.algorithms.kernels.low_rank import (
-    Group,
+    Factors,
+    Layout,
+    fill,
     grouped,
-    joined,
     matrices,
     orthonormal_parts,
+    others_joined,
+    others_size,
     parts,
+    products,
     side_by_side,
-    stacked,
+    stacks,
     standard_normal,
+    transposed,
     ungrouped,
 )
-from netsim.algorithms.powergossip import Ends, edge_ends
 from netsim.algorithms.protocol import Array, Claims, Comm, Gradient, Holder
 
 Tensors = Mapping[str, tuple[int, ...]]
@@ -104,38 +110,30 @@ class Projection:
 
     def draw(self, key: Key, tensors: Tensors, dtype: Any) -> list[Array]:
         """Return a basis for every matrix, (E, number, rows or columns, rank) for those of one group, uniform over all of them."""
-        size = sum(matrices(tensors, self.rank, None).each(self._drawn).sizes)
+        size = sum(self._factors(matrices(tensors, self.rank, None)).order.sizes)
         numbers = standard_normal(key, size, dtype)
-        layout = matrices(tensors, self.rank, numbers)
-        stacks = tuple((group.number, self._drawn(group) // group.rank, group.rank) for group in layout.groups)
-        numbers = grouped(numbers, layout.each(self._drawn))
-        return parts(orthonormal_parts(numbers, stacks, array_namespace(numbers)), stacks)
-
-    def _drawn(self, group: Group) -> int:
-        """Return how many numbers are drawn for each matrix of a group."""
-        return (group.rows if self.side == "left" else group.columns) * group.rank
+        shapes, order = self._factors(matrices(tensors, self.rank, numbers))
+        return parts(orthonormal_parts(grouped(numbers, order), shapes, array_namespace(numbers)), shapes)
 
     def project(self, y: Array, drawn: list[Array], tensors: Tensors) -> Array:
         """Return Uᵀ M or M U of every matrix, then the other tensors."""
         layout = matrices(tensors, self.rank, y)
         y = grouped(y, layout.models)
-        products = [
-            basis.swapaxes(2, 3) @ stacked(y, group) if self.side == "left" else stacked(y, group) @ basis
-            for group, basis in zip(layout.groups, drawn, strict=True)
-        ]
-        return side_by_side([*products, joined(y, layout.others)], array_namespace(y))
+        m = stacks(y, layout)
+        projected = products(transposed(drawn), m) if self.side == "left" else products(m, drawn)
+        return side_by_side([*projected, others_joined(y, layout)], array_namespace(y))
 
     def lift(self, z: Array, drawn: list[Array], tensors: Tensors) -> Array:
         """Return U z or z Uᵀ for every matrix, and the other tensors as they are."""
         layout, left = matrices(tensors, self.rank, z), self.side == "left"
-        y = array_namespace(z).empty((len(z), sum(layout.models.sizes)), dtype=z.dtype)
         shapes = [(g.number, g.rank, g.columns) if left else (g.number, g.rows, g.rank) for g in layout.groups]
-        projected = parts(z, [*shapes, *layout.lengths])
-        for group, basis, part in zip(layout.groups, drawn, projected, strict=False):
-            stacked(y, group)[...] = basis @ part if left else part @ basis.swapaxes(2, 3)
-        for at, part in zip(layout.others, projected[len(shapes) :], strict=True):
-            y[:, at] = part
-        return ungrouped(y, layout.models)
+        projected, size = parts(z, shapes), z.shape[1] - others_size(layout)
+        lifted = map(matmul, drawn, projected) if left else map(matmul, projected, transposed(drawn))
+        y = array_namespace(z).empty((len(z), sum(layout.models.sizes)), dtype=z.dtype)
+        return ungrouped(fill(y, layout, lifted, z[:, size:]), layout.models)
+
+    def _factors(self, layout: Layout) -> Factors:
+        return layout.left if self.side == "left" else layout.right
 
 
 class EdgeGossipState(NamedTuple):
@@ -201,7 +199,7 @@ class EdgeGossip:
 
     def init(self, x: Array, comm: Comm) -> EdgeGossipState:
         """Start from the common model."""
-        return EdgeGossipState(x, edge_ends(comm))
+        return EdgeGossipState(x, edge_ends(comm.weights, comm.edges))
 
     def step(self, state: EdgeGossipState, gradient: Gradient, lr: float, comm: Comm) -> EdgeGossipState:
         """Gossip, and take the own step: from the models before the gossip, or before the gossip."""

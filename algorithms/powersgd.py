@@ -2,24 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 from typing import ClassVar, NamedTuple
 
 from array_api_compat import array_namespace
 
 from netsim.algorithms.description import short_repr
 from netsim.algorithms.kernels.low_rank import (
-    Group,
+    fill,
     grouped,
-    joined,
     magnitudes,
     matrices,
     orthonormal_parts,
+    others,
+    others_joined,
     owners,
     parts,
+    products,
     side_by_side,
-    stacked,
+    stacks,
     standard_normal,
+    transposed,
     ungrouped,
 )
 from netsim.algorithms.protocol import Array, Claims, Comm, Gradient, Holder
@@ -96,40 +98,35 @@ class PowerSGD:
     def init(self, x: Array, comm: Comm) -> PowerSGDState:
         """Start from the common model, no errors, and right factors from a stream that all share."""
         xp = array_namespace(x)
-        sizes = matrices(comm.tensors, self.rank, x).each(_width).sizes
-        right = standard_normal(comm.key("PowerSGD start", shared=True)[:1], sum(sizes), x.dtype)[0]
+        size = sum(matrices(comm.tensors, self.rank, x).right.order.sizes)
+        right = standard_normal(comm.key("PowerSGD start", shared=True)[:1], size, x.dtype)[0]
         return PowerSGDState(x, xp.zeros_like(x), right, xp.zeros_like(x))
 
     def step(self, state: PowerSGDState, gradient: Gradient, lr: float, comm: Comm) -> PowerSGDState:
         """Take one step, the same at every worker."""
-        update = gradient(state.x) + state.error
-        xp, layout = array_namespace(update), matrices(comm.tensors, self.rank, update)
-        groups, order = layout.groups, layout.each(_width)
-        tall = tuple((group.number, group.rows, group.rank) for group in groups)
-        wide = tuple((group.number, group.columns, group.rank) for group in groups)
-        update, q_before = grouped(update, layout.models), grouped(state.right, order)
-        own = [stacked(update, group) for group in groups]
-        products = [m @ q for m, q in zip(own, parts(q_before, wide), strict=True)]
-        mean = comm.all_reduce(side_by_side([*products, joined(update, layout.others)], xp))[0]
-        size = sum(map(prod, tall))
-        left = parts(orthonormal_parts(mean[:size], tall, xp), tall)
-        q_own = [m.swapaxes(2, 3) @ p for m, p in zip(own, left, strict=True)]
-        q = comm.all_reduce(side_by_side(q_own, xp))[0] if groups else q_before
-        decoded = xp.empty((1, update.shape[1]), dtype=update.dtype)
-        for group, m, p, q_mine, q_mean in zip(groups, own, left, q_own, parts(q, wide), strict=True):
-            m -= p @ q_mine.swapaxes(2, 3)  # what it lost
-            stacked(decoded, group)[...] = p @ q_mean.swapaxes(1, 2)
-        for at, whole in zip(layout.others, parts(mean[size:], layout.lengths), strict=True):
-            decoded[:, at] = whole
-            update[:, at] = 0
-        alive = magnitudes(q, wide, xp) != 0
-        right = xp.where(alive.take(owners(wide, xp), axis=-1), q, q_before)
-        error, decoded = (ungrouped(y, layout.models) for y in (update, decoded))
+        decoded, error, right = self._aggregate(gradient(state.x) + state.error, state.right, comm)
         velocity = self.momentum * state.velocity + decoded if self.momentum else state.velocity
         step = decoded + velocity if self.momentum else decoded
-        return PowerSGDState(state.x - lr * step, error, ungrouped(right, order), velocity)
+        return PowerSGDState(state.x - lr * step, error, right, velocity)
 
-
-def _width(group: Group) -> int:
-    """Return how many numbers the right factor of each matrix of a group has."""
-    return group.columns * group.rank
+    def _aggregate(self, update: Array, right: Array, comm: Comm) -> tuple[Array, Array, Array]:
+        """Run Algorithm 1 on the updates, (n, P): return what all decode, (1, P), every worker's error, (n, P), and the next right factors."""
+        xp, layout = array_namespace(update), matrices(comm.tensors, self.rank, update)
+        update, q_before = grouped(update, layout.models), grouped(right, layout.right.order)
+        m = stacks(update, layout)
+        p_own = products(m, parts(q_before, layout.right.stacks))  # M_i Q
+        mean = comm.all_reduce(side_by_side([*p_own, others_joined(update, layout)], xp))[0]
+        size = sum(layout.left.order.sizes)
+        p = parts(orthonormal_parts(mean[:size], layout.left.stacks, xp), layout.left.stacks)
+        q_own = products(transposed(m), p)  # M_iᵀ P
+        q_mean = comm.all_reduce(side_by_side(q_own, xp))[0] if m else q_before
+        q = parts(q_mean, layout.right.stacks)
+        decoded = xp.empty((1, update.shape[1]), dtype=update.dtype)
+        fill(decoded, layout, (a @ b.swapaxes(1, 2) for a, b in zip(p, q, strict=True)), mean[size:])  # P Qᵀ
+        for matrix, a, b in zip(m, p, q_own, strict=True):
+            matrix -= a @ b.swapaxes(2, 3)  # E_i = M_i - P Pᵀ M_i, in place
+        for vector in others(update, layout):
+            vector[...] = 0
+        alive = magnitudes(q_mean, layout.right.stacks, xp) != 0
+        right = xp.where(alive.take(owners(layout.right.stacks, xp), axis=-1), q_mean, q_before)
+        return ungrouped(decoded, layout.models), ungrouped(update, layout.models), ungrouped(right, layout.right.order)

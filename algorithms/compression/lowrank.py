@@ -1,7 +1,6 @@
 """Low rank: each matrix as the product of two thin ones."""
 
 from dataclasses import dataclass
-from operator import matmul
 from types import ModuleType
 from typing import ClassVar
 
@@ -10,18 +9,22 @@ from array_api_compat import array_namespace
 
 from netsim.algorithms.compression.identity import decode_numbers, encode_numbers
 from netsim.algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
-from netsim.algorithms.compression.spans import Unit, check_rows, row_blocks
+from netsim.algorithms.compression.spans import Unit, check_rows
 from netsim.algorithms.description import short_repr
 from netsim.algorithms.kernels.low_rank import (
-    Group,
     bases,
+    fill_others,
     grouped,
-    joined,
+    in_columns,
     matrices,
+    multiply_columns,
+    others_joined,
     parts,
+    products,
     side_by_side,
-    stacked,
+    stacks,
     standard_normal,
+    transposed,
     ungrouped,
 )
 
@@ -88,48 +91,32 @@ class LowRank:
     def _numbers(self, x: Array, key: Key, tensors: Tensors) -> Array:
         """Return what is sent."""
         xp, layout = array_namespace(x), matrices(tensors, self.rank, x)
-        x, order = grouped(x, layout.models), layout.each(lambda group: group.columns * group.rank)
-        random = grouped(standard_normal(key.shared(), sum(order.sizes), x.dtype), order)
-        omega = parts(random, [(group.number, group.columns, group.rank) for group in layout.groups])
-        own = [stacked(x, group) for group in layout.groups]
-        numbers = [
-            _in_columns(left, right, xp)
-            for some in layout.batches
-            for left, right in zip(*self._factors(own[some], omega[some], xp), strict=True)
-        ]
-        numbers = [ungrouped(side_by_side(numbers, xp), layout.each(_sent))] if numbers else []
-        return side_by_side([*numbers, joined(x, layout.others)], xp)
+        x, (shapes, order) = grouped(x, layout.models), layout.right
+        omega = parts(grouped(standard_normal(key.shared(), sum(order.sizes), x.dtype), order), shapes)
+        m, numbers = stacks(x, layout), list[Array]()
+        for some in layout.batches:
+            p, q = self._factors(m[some], omega[some], xp)
+            numbers += map(in_columns, p, q)
+        factors = [ungrouped(side_by_side(numbers, xp), layout.both.order)] if numbers else []
+        return side_by_side([*factors, others_joined(x, layout)], xp)
 
-    def _factors(self, matrices: list[Array], omega: list[Array], xp: ModuleType) -> tuple[list[Array], list[Array]]:
-        """Return P, (n, number, rows, r), and Q, (n, number, columns, r), of some groups."""
-        transposed = [matrix.swapaxes(2, 3) for matrix in matrices]
-        left = bases(list(map(matmul, matrices, omega)), xp)
+    def _factors(self, m: list[Array], omega: list[Array], xp: ModuleType) -> tuple[list[Array], list[Array]]:
+        """Return P, (n, number, rows, r), and Q, (n, number, columns, r), of some stacks of matrices M."""
+        p = bases(products(m, omega), xp)  # orth(M Ω)
         for _ in range(self.iterations):
-            left = bases(list(map(matmul, matrices, bases(list(map(matmul, transposed, left)), xp))), xp)
-        return left, list(map(matmul, transposed, left))
+            p = bases(products(m, bases(products(transposed(m), p), xp)), xp)  # orth(M orth(Mᵀ P))
+        return p, products(transposed(m), p)
 
     def _values(self, sent: Array, tensors: Tensors) -> Array:
-        """Multiply out what is sent, column by column: sender and receiver both call this.
-
-        A sum in this order is the same on every device; a matrix product is not.
-        """
-        xp, n = array_namespace(sent), len(sent)
+        """Multiply out what is sent: sender and receiver both call this."""
         layout = matrices(tensors, self.rank, sent)
-        order = layout.each(_sent)
+        shapes, order = layout.both
         size = sum(order.sizes)
-        value = xp.empty((n, sum(layout.models.sizes)), dtype=sent.dtype)
-        factors = parts(grouped(sent[:, :size], order), [(group.number, _sent(group)) for group in layout.groups])
-        for group, both in zip(layout.groups, factors, strict=True):
-            number, rank, height = group.number, group.rank, group.rank * group.rows
-            left = both[..., :height].reshape(n, number, rank, group.rows, 1)
-            right = both[..., height:].reshape(n, number, rank, 1, group.columns)
-            out = stacked(value, group)
-            for rows in row_blocks(sent):
-                xp.multiply(left[rows, :, 0], right[rows, :, 0], out=out[rows])
-                for column in range(1, rank):
-                    out[rows] += left[rows, :, column] * right[rows, :, column]
-        for other, whole in zip(layout.others, parts(sent[:, size:], layout.lengths), strict=True):
-            value[:, other] = whole
+        factors = parts(grouped(sent[:, :size], order), [(number, length * rank) for number, length, rank in shapes])
+        value = array_namespace(sent).empty((len(sent), sum(layout.models.sizes)), dtype=sent.dtype)
+        for group, both, out in zip(layout.groups, factors, stacks(value, layout), strict=True):
+            multiply_columns(both, group, out)
+        fill_others(value, layout, sent[:, size:])
         return ungrouped(value, layout.models)
 
     def encode(self, message: Message) -> Wire:
@@ -140,14 +127,3 @@ class LowRank:
         """Return the (rows, P) value on the host."""
         with np.errstate(all="ignore"):
             return self._values(decode_numbers(wire), wire.tensors)
-
-
-def _sent(group: Group) -> int:
-    """Return how many numbers are sent of each matrix of a group."""
-    return group.rank * (group.rows + group.columns)
-
-
-def _in_columns(left: Array, right: Array, xp: ModuleType) -> Array:
-    """Return the columns of P, (n, number, rows, r), then those of Q, (n, number, columns, r), of each matrix: (n, number, r (rows + columns))."""
-    columns = [factor.swapaxes(2, 3).reshape(*factor.shape[:2], -1) for factor in (left, right)]
-    return xp.concat(columns, axis=2)

@@ -1,9 +1,14 @@
-"""A model seen as its matrices, and what low-rank methods do with them: elsewhere than on a CPU with all those of one shape together."""
+"""The matrices of a model and their low-rank factors: on a CPU one matrix after the other, elsewhere all those of one shape in one operation.
 
-from collections.abc import Callable, Mapping, Sequence
+A row of numbers holds a model's tensors one after the other, or the factors of its matrices. ``grouped`` brings what belongs to matrices of one shape
+together, so that a stack of them is a view; on a CPU everything stays where it is, and each matrix is a group of its own.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from math import pi, prod
+from operator import matmul
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -11,22 +16,22 @@ import numpy as np
 from array_api_compat import array_namespace
 
 Array = Any
-Stack = tuple[int, int, int]  # (number of matrices, length of a vector, vectors of each matrix)
+Stack = tuple[int, int, int]  # of factors: (number of matrices, length of a column, columns of each)
 
 
 class Group(NamedTuple):
-    """Matrices of one shape, which are worked on together.
+    """Matrices of one shape, which follow each other in :func:`grouped` models.
 
     Attributes
     ----------
     start
-        Their first column in :func:`grouped` models; they follow each other.
+        Column of their first number.
     number
         How many they are.
     rows, columns
-        The shape of each: a tensor's first dimension, and all the others.
+        The shape of each: a tensor's first dimension, and the product of all others.
     rank
-        The rank asked for, at most min(rows, columns).
+        Of their approximations, at most min(rows, columns).
     """
 
     start: int
@@ -35,64 +40,83 @@ class Group(NamedTuple):
     columns: int
     rank: int
 
-    @property
-    def at(self) -> slice:
-        """Their columns in :func:`grouped` models."""
-        return slice(self.start, self.start + self.number * self.rows * self.columns)
-
 
 class Order(NamedTuple):
-    """Where columns that belong to a model's tensors lie when they are :func:`grouped`.
+    """How :func:`grouped` permutes what belongs to some items (tensors, or matrices) of a model.
 
     Attributes
     ----------
-    tensors
-        The numbers of the tensors, in the order in which their columns then follow each other.
+    items
+        The items' places in the model, in the order of the groups.
     sizes
-        How many columns belong to each tensor; to the first, to the second, ...
+        Columns of each, in the same order.
     """
 
-    tensors: tuple[int, ...]
+    items: tuple[int, ...]
     sizes: tuple[int, ...]
 
 
+class Factors(NamedTuple):
+    """Columns that hold a factor of every matrix, (length, rank) numbers each, one matrix after the other.
+
+    Attributes
+    ----------
+    stacks
+        Of each group (number, length, rank).
+    order
+        How they are grouped.
+    """
+
+    stacks: tuple[Stack, ...]
+    order: Order
+
+
 class Layout(NamedTuple):
-    """The matrices of a model in groups: on a CPU each alone, where it is; elsewhere all of one shape, and behind them the other tensors.
+    """Where a model's matrices are.
 
     Attributes
     ----------
     groups
         In the order of the first matrix of each. Matrices without numbers are in none.
     others
-        Where the tensors of fewer than two dimensions lie in :func:`grouped` models; low-rank methods leave them uncompressed.
+        Columns of the tensors of fewer than two dimensions in :func:`grouped` models; low-rank methods leave them uncompressed.
     models
-        The order of the models' columns.
+        How models are grouped.
     members
-        The numbers of the tensors that are in groups, in the order of the groups.
-    alone
-        Whether each is alone, as on a CPU.
+        Places of the groups' matrices among all matrices of the model.
+    batches
+        Groups that are worked on at a time: one, which then stays in the CPU's cache, or all.
     """
 
     groups: tuple[Group, ...]
     others: tuple[slice, ...]
     models: Order
     members: tuple[int, ...]
-    alone: bool
-
-    def each(self, size: Callable[[Group], int]) -> Order:
-        """Return the order of columns of which every matrix has as many as ``size`` says of its group."""
-        sizes = [size(group) for group in self.groups for _ in range(group.number)]
-        return Order(self.members, tuple(size for _, size in sorted(zip(self.members, sizes, strict=True))))
+    batches: tuple[slice, ...]
 
     @property
-    def lengths(self) -> list[tuple[int]]:
-        """How long each of ``others`` is, as a shape."""
-        return [(at.stop - at.start,) for at in self.others]
+    def left(self) -> Factors:
+        """(rows, rank) of every matrix."""
+        return self._factors([group.rows for group in self.groups])
 
     @property
-    def batches(self) -> list[slice]:
-        """Which groups are worked on at one time where that may be chosen: on a CPU each alone, so that it stays in the cache; elsewhere all."""
-        return [slice(k, k + 1) for k in range(len(self.groups))] if self.alone else [slice(None)]
+    def right(self) -> Factors:
+        """(columns, rank) of every matrix."""
+        return self._factors([group.columns for group in self.groups])
+
+    @property
+    def both(self) -> Factors:
+        """(rows + columns, rank) of every matrix."""
+        return self._factors([group.rows + group.columns for group in self.groups])
+
+    @property
+    def longer(self) -> Factors:
+        """(max(rows, columns), rank) of every matrix: room for a factor of either side."""
+        return self._factors([max(group.rows, group.columns) for group in self.groups])
+
+    def _factors(self, lengths: Sequence[int]) -> Factors:
+        stacks = tuple((group.number, length, group.rank) for group, length in zip(self.groups, lengths, strict=True))
+        return Factors(stacks, Order(self.members, _sizes(stacks)))
 
 
 def matrices(tensors: Mapping[str, tuple[int, ...]], rank: int, x: Array) -> Layout:
@@ -101,7 +125,7 @@ def matrices(tensors: Mapping[str, tuple[int, ...]], rank: int, x: Array) -> Lay
     Parameters
     ----------
     tensors
-        Ordered {name: shape} of one model.
+        Ordered {name: shape} of one model. A tensor of two or more dimensions is the matrix (shape[0], rest).
     rank
         Of the approximations; for each matrix at most min(rows, columns).
     x
@@ -111,74 +135,109 @@ def matrices(tensors: Mapping[str, tuple[int, ...]], rank: int, x: Array) -> Lay
 
 
 @lru_cache(maxsize=64)
-def _layout(shapes: tuple[tuple[int, ...], ...], rank: int, alone: bool) -> Layout:
-    sizes = tuple(map(prod, shapes))
-    alike: dict[Any, list[int]] = {}
-    for tensor, shape in enumerate(shapes):
-        if len(shape) > 1 and sizes[tensor]:
-            alike.setdefault(tensor if alone else (shape[0], prod(shape[1:])), []).append(tensor)
-    members = tuple(tensor for group in alike.values() for tensor in group)
-    rest = [tensor for tensor in range(len(shapes)) if tensor not in members]
-    order = tuple(range(len(shapes))) if alone else (*members, *rest)
-    starts = dict(zip(order, accumulate((sizes[tensor] for tensor in order), initial=0), strict=False))
+def _layout(shapes: tuple[tuple[int, ...], ...], rank: int, on_cpu: bool) -> Layout:
+    sizes, alike = [prod(shape) for shape in shapes], dict[Any, list[int]]()
+    found = [tensor for tensor, shape in enumerate(shapes) if len(shape) > 1 and sizes[tensor]]
+    for tensor in found:
+        alike.setdefault(tensor if on_cpu else (shapes[tensor][0], prod(shapes[tensor][1:])), []).append(tensor)
+    members = [tensor for group in alike.values() for tensor in group]
+    rest = [tensor for tensor in range(len(shapes)) if tensor not in found]
+    order = sorted(members + rest) if on_cpu else members + rest
+    models = Order(tuple(order), tuple(sizes[tensor] for tensor in order))
+    starts = dict(zip(order, accumulate(models.sizes, initial=0), strict=False))
     groups, others = [], list[slice]()
-    for group in alike.values():
-        rows, columns = shapes[group[0]][0], prod(shapes[group[0]][1:])
-        groups.append(Group(starts[group[0]], len(group), rows, columns, min(rank, rows, columns)))
+    for first, *more in alike.values():
+        rows, columns = shapes[first][0], prod(shapes[first][1:])
+        groups.append(Group(starts[first], 1 + len(more), rows, columns, min(rank, rows, columns)))
     for tensor in filter(sizes.__getitem__, rest):
-        start = starts[tensor]
-        if others and others[-1].stop == start:  # side by side
-            start = others.pop().start
-        others.append(slice(start, starts[tensor] + sizes[tensor]))
-    return Layout(tuple(groups), tuple(others), Order(order, sizes), members, alone)
+        adjacent = others and others[-1].stop == starts[tensor]
+        others.append(slice(others.pop().start if adjacent else starts[tensor], starts[tensor] + sizes[tensor]))
+    batches = [slice(k, k + 1) for k in range(len(groups))] if on_cpu else [slice(None)]
+    return Layout(tuple(groups), tuple(others), models, tuple(map(found.index, members)), tuple(batches))
 
 
 def grouped(y: Array, order: Order) -> Array:
-    """Return columns that are in the order of the tensors, (…, columns), in the order of the groups: y itself where that is the same."""
-    columns = _columns(y, order)
-    return y if columns is None else y.take(columns, axis=-1)
+    """Return columns, (…, columns), in the order of the groups; y itself where that is the model's order, as on a CPU."""
+    source = None if isinstance(y, np.ndarray) else _permutation(order, array_namespace(y))
+    return y if source is None else y.take(source, axis=-1)
 
 
 def ungrouped(y: Array, order: Order) -> Array:
-    """Return columns that are in the order of the groups in the order of the tensors: the reverse of :func:`grouped`."""
-    columns = _columns(y, order)
-    if columns is None:
+    """Return columns in the order of the model: the inverse of :func:`grouped`."""
+    source = None if isinstance(y, np.ndarray) else _permutation(order, array_namespace(y))
+    if source is None:
         return y
-    found = array_namespace(y).zeros_like(y)  # not empty: a dry run forgets what is written there
-    found[..., columns] = y
+    found = array_namespace(y).empty_like(y)
+    found[..., source] = y
     return found
 
 
-def _columns(y: Array, order: Order) -> Array | None:
-    """Return from which columns :func:`grouped` ones come; None where all stay, as on a CPU."""
-    return None if isinstance(y, np.ndarray) else _moved(order, array_namespace(y))
-
-
-@lru_cache(maxsize=16)
-def _moved(order: Order, xp: ModuleType) -> Array | None:
-    in_order = sorted(order.tensors)
-    if list(order.tensors) == in_order:
+@lru_cache(maxsize=16)  # one may be as long as a model
+def _permutation(order: Order, xp: ModuleType) -> Array | None:
+    in_model = sorted(zip(order.items, order.sizes, strict=True))
+    if [item for item, _ in in_model] == list(order.items):
         return None
-    stops = accumulate(order.sizes)
+    stops = accumulate(size for _, size in in_model)
     columns = {
-        t: xp.arange(stop - size, stop, dtype=xp.int32)
-        for t, size, stop in zip(in_order, order.sizes, stops, strict=True)
+        item: xp.arange(stop - size, stop, dtype=xp.int32) for (item, size), stop in zip(in_model, stops, strict=True)
     }
-    return xp.concat([columns[t] for t in order.tensors])
+    return xp.concat([columns[item] for item in order.items])
 
 
-def stacked(x: Array, group: Group) -> Array:
-    """Return the matrices of a group of all models, (n, number, rows, columns): a view of x, (n, P), which is :func:`grouped`."""
-    return x[:, group.at].reshape(len(x), group.number, group.rows, group.columns)
+def stacks(x: Array, layout: Layout) -> list[Array]:
+    """Return the matrices of :func:`grouped` models, (n, P), as a view (n, number, rows, columns) for each group."""
+    return [
+        x[:, start : start + number * rows * columns].reshape(len(x), number, rows, columns)
+        for start, number, rows, columns, _ in layout.groups
+    ]
 
 
-def joined(x: Array, parts: tuple[slice, ...]) -> Array:
-    """Return some columns of x, (n, P), side by side."""
-    return array_namespace(x).concat([x[:, part] for part in parts], axis=1) if parts else x[:, :0]
+def products(a: Sequence[Array], b: Sequence[Array]) -> list[Array]:
+    """Return the matrix products of two lists of stacks."""
+    return list(map(matmul, a, b))
+
+
+def transposed(m: Sequence[Array]) -> list[Array]:
+    """Return each stack of matrices transposed: views."""
+    return [one.swapaxes(-2, -1) for one in m]
+
+
+def others(x: Array, layout: Layout) -> list[Array]:
+    """Return the tensors of :func:`grouped` models, (n, P), that are no matrices, as views (n, size); adjacent ones are one."""
+    return [x[:, columns] for columns in layout.others]
+
+
+def others_size(layout: Layout) -> int:
+    """Return how many numbers the :func:`others` have."""
+    return sum(columns.stop - columns.start for columns in layout.others)
+
+
+def others_joined(x: Array, layout: Layout) -> Array:
+    """Return the :func:`others` side by side."""
+    return array_namespace(x).concat(others(x, layout), axis=1) if layout.others else x[:, :0]
+
+
+def fill(x: Array, layout: Layout, m: Iterable[Array], y: Array) -> Array:
+    """Write a stack of matrices for each group, and the :func:`others_joined`, to :func:`grouped` models x, (n, P); return x."""
+    for place, stack in zip(stacks(x, layout), m, strict=True):
+        place[...] = stack
+    fill_others(x, layout, y)
+    return x
+
+
+def fill_others(x: Array, layout: Layout, y: Array) -> None:
+    """Write the :func:`others_joined` to :func:`grouped` models x, (n, P)."""
+    for place, part in zip(others(x, layout), others_split(y, layout), strict=True):
+        place[...] = part
+
+
+def others_split(y: Array, layout: Layout) -> list[Array]:
+    """Return views of what :func:`others_joined` joined, one for each of the :func:`others`."""
+    return parts(y, [(columns.stop - columns.start,) for columns in layout.others])
 
 
 def parts(y: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
-    """Return what lies one after the other in the last dimension of y, in its shapes: views of y, whose dimensions before the last one stay."""
+    """Return consecutive columns of y, (…, columns), in some shapes: views (…, *shape)."""
     stops = list(accumulate(map(prod, shapes), initial=0))
     return [
         y[..., start:stop].reshape(*y.shape[:-1], *shape)
@@ -187,27 +246,52 @@ def parts(y: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
 
 
 def side_by_side(arrays: Sequence[Array], xp: ModuleType, ndim: int = 2) -> Array:
-    """Return arrays one after the other, each with its dimensions from the last one of ``ndim`` on made one: the reverse of :func:`parts`."""
-    flat = [one.reshape(*one.shape[: ndim - 1], -1) for one in arrays]
-    return xp.concat(flat, axis=-1)
+    """Return arrays as columns one after the other, their dimensions from the last one of ``ndim`` on flattened: the inverse of :func:`parts`."""
+    return xp.concat([one.reshape(*one.shape[: ndim - 1], -1) for one in arrays], axis=-1)
+
+
+def in_columns(left: Array, right: Array) -> Array:
+    """Return the columns of left factors, (n, number, rows, r), then of right ones, (n, number, columns, r): (n, number, r (rows + columns))."""
+    columns = [factor.swapaxes(2, 3).reshape(*factor.shape[:2], -1) for factor in (left, right)]
+    return array_namespace(left).concat(columns, axis=2)
+
+
+def multiply_columns(factors: Array, group: Group, out: Array) -> None:
+    """Write left · rightᵀ of factors that are :func:`in_columns` to out, (n, number, rows, columns).
+
+    Column by column: a sum in this order is the same on every device; a product of matrices is not. A CPU works on one model at a time, in its cache.
+    """
+    xp, (n, number, _) = array_namespace(out), factors.shape
+    height = group.rank * group.rows
+    left = factors[..., :height].reshape(n, number, group.rank, group.rows, 1)
+    right = factors[..., height:].reshape(n, number, group.rank, 1, group.columns)
+    for rows in [slice(row, row + 1) for row in range(n)] if isinstance(out, np.ndarray) else [slice(None)]:
+        xp.multiply(left[rows, :, 0], right[rows, :, 0], out=out[rows])
+        for column in range(1, group.rank):
+            out[rows] += left[rows, :, column] * right[rows, :, column]
+
+
+def _sizes(stacks: tuple[Stack, ...]) -> tuple[int, ...]:
+    """Return how many numbers each matrix has in some stacks of factors."""
+    return tuple(length * rank for number, length, rank in stacks for _ in range(number))
 
 
 @lru_cache(maxsize=64)
 def owners(stacks: tuple[Stack, ...], xp: ModuleType) -> Array:
-    """Return to which matrix each number of some stacks of vectors belongs: ``a.take(owners, axis=-1)`` has a number of each matrix at all of its."""
-    sizes = [length * rank for number, length, rank in stacks for _ in range(number)]
+    """Return the matrix of every number of some factors, (columns,): ``a.take(owners, axis=-1)`` repeats a number of each matrix at all of its."""
+    sizes = _sizes(stacks)
     return xp.asarray(np.repeat(np.arange(len(sizes)), sizes))
 
 
 def magnitudes(y: Array, stacks: tuple[Stack, ...], xp: ModuleType) -> Array:
-    """Return the largest absolute value among the vectors of every matrix, (…, matrices)."""
-    return abs(y).take(_filled_up(stacks, xp), axis=-1).max(axis=-1)
+    """Return the largest absolute value in the factor of every matrix, (…, matrices)."""
+    return abs(y).take(_members(stacks, xp), axis=-1).max(axis=-1)
 
 
 @lru_cache(maxsize=64)
-def _filled_up(stacks: tuple[Stack, ...], xp: ModuleType) -> Array:
-    """Return where the numbers of every matrix are, (matrices, most numbers of one): the last one again and again where they are fewer."""
-    sizes = np.array([length * rank for number, length, rank in stacks for _ in range(number)], dtype=int)
+def _members(stacks: tuple[Stack, ...], xp: ModuleType) -> Array:
+    """Return the columns of every matrix, (matrices, most columns of one); where they are fewer the last one is repeated."""
+    sizes = np.array(_sizes(stacks), dtype=int)
     stops = sizes.cumsum()[:, None]
     return xp.asarray(np.minimum(stops - sizes[:, None] + np.arange(max(sizes, default=1)), stops - 1))
 
@@ -221,7 +305,7 @@ def orthonormal(v: Array, xp: ModuleType) -> Array:
 
 
 def orthonormal_parts(y: Array, stacks: tuple[Stack, ...], xp: ModuleType, largest: Array | None = None) -> Array:
-    """Return what :func:`orthonormal` makes of several stacks, which lie one after the other in y, (…, columns), in few operations.
+    """Return :func:`orthonormal` of all factors in y, (…, columns), in few operations.
 
     ``largest``: their :func:`magnitudes`, where these are known already.
     """
@@ -234,12 +318,12 @@ def orthonormal_parts(y: Array, stacks: tuple[Stack, ...], xp: ModuleType, large
     return y / _or_one(xp.sqrt(xp.concat(squares, axis=-1)), xp).take(owner, axis=-1) if squares else y
 
 
-def bases(stacked: Sequence[Array], xp: ModuleType) -> list[Array]:
-    """Return what :func:`orthonormal` makes of each of several stacks, (n, number, length, rank)."""
-    if len(stacked) == 1:
-        return [orthonormal(stacked[0], xp)]
-    stacks = tuple(one.shape[1:] for one in stacked)
-    return parts(orthonormal_parts(side_by_side(stacked, xp), stacks, xp), stacks)
+def bases(factors: Sequence[Array], xp: ModuleType) -> list[Array]:
+    """Return :func:`orthonormal` of each of several stacks, (n, number, length, rank)."""
+    if len(factors) == 1:
+        return [orthonormal(factors[0], xp)]
+    shapes = tuple(one.shape[1:] for one in factors)
+    return parts(orthonormal_parts(side_by_side(factors, xp), shapes, xp), shapes)
 
 
 def _basis(v: Array, xp: ModuleType) -> Array:

@@ -313,7 +313,9 @@ class ShapeSpace:
         shape = tuple(args[0]) if isinstance(args[0], tuple | list) else (args[0],)
         value = args[1] if name == "full" else int(name == "ones")
         dtype = np.dtype(kwargs.get("dtype") or (np.result_type(value) if name == "full" else np.float64))
-        kept = name != "empty" and dtype.kind in "biu" and prod(shape) <= KEPT and _known((value,))
+        kept = (
+            dtype.kind in "biu" and prod(shape) <= KEPT and _known((value,))
+        )  # of empty ones until they are written, zeros
         return ShapeArray(self, shape, dtype, np.full(shape, _bare(value), dtype) if kept else None)._counted()
 
     def _elementwise(self, name: str, function: Any, args: tuple, new: bool) -> ShapeArray:
