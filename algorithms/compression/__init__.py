@@ -4,11 +4,22 @@ from netsim.algorithms.compression.bitpack import pack, unpack
 from netsim.algorithms.compression.clip import Clip
 from netsim.algorithms.compression.identity import Identity
 from netsim.algorithms.compression.lowrank import LowRank
-from netsim.algorithms.compression.message import Array, Compressor, CompressorClaims, Key, Message, Tensors, Wire
+from netsim.algorithms.compression.message import (
+    Array,
+    Compressor,
+    CompressorClaims,
+    Key,
+    Message,
+    Tensors,
+    Wire,
+    same_bits,
+)
 from netsim.algorithms.compression.quantizers import NearestQuantizer, StochasticQuantizer
 from netsim.algorithms.compression.sign import OneBit, Sign
+from netsim.algorithms.compression.spans import Span, Unit, check_rows, check_unit, unit_count, unit_spans
 from netsim.algorithms.compression.sparsifier import RandomSparsifier
 from netsim.algorithms.compression.topk import RandomK, TopK
+from netsim.algorithms.kernels.units import split
 
 __all__ = [
     "Array",
@@ -24,10 +35,18 @@ __all__ = [
     "RandomK",
     "RandomSparsifier",
     "Sign",
+    "Span",
     "StochasticQuantizer",
     "Tensors",
     "TopK",
+    "Unit",
     "Wire",
+    "check_rows",
+    "check_unit",
     "pack",
+    "same_bits",
+    "split",
+    "unit_count",
+    "unit_spans",
     "unpack",
 ]

@@ -1,4 +1,4 @@
-"""Quantizers: a few bits a number, on equally spaced levels or on any thresholds."""
+"""Quantizers: a few bits a number, on equally spaced levels or on arbitrary ones."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 from array_api_compat import array_namespace
 
-from netsim.algorithms.compression.grid import Grid, codes_to_values, round_to_codes, tensor_scales
-from netsim.algorithms.compression.level_rounding import round_to_thresholds
 from netsim.algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
 from netsim.algorithms.compression.scaled import decode_scaled, encode_scaled
-from netsim.algorithms.compression.spans import Unit, check_rows, check_unit, unit_count, unit_spans
+from netsim.algorithms.compression.spans import Span, Unit, check_rows, check_unit, unit_count, unit_spans
 from netsim.algorithms.description import short_repr
+from netsim.algorithms.kernels.grid_rounding import Grid, grid_values, round_to_grid
+from netsim.algorithms.kernels.level_rounding import round_to_levels
+from netsim.algorithms.kernels.units import squared, unit_reduced, unit_sums
 
 Scale = str | tuple[float, float]
 
@@ -173,13 +174,13 @@ def _compress(quantizer: Quantizer, x: Array, key: Key | None, tensors: Tensors,
         scales: dict[str, Array] = {}
         clipped: int | Array = 0
         if quantizer.levels is not None:
-            codes, clipped = round_to_thresholds(x, quantizer.levels, key)
+            codes, clipped = round_to_levels(x, quantizer.levels, key)
         elif isinstance(quantizer.scale, str):
-            low, high = tensor_scales(x, spans, quantizer.scale)
+            low, high = _scales(x, spans, quantizer.scale)
             scales = {"high": high} if low is None else {"low": low, "high": high}
-            codes, _ = round_to_codes(x, Grid(quantizer.bits, spans, low, high), key, clip=False)
+            codes, _ = round_to_grid(x, Grid(quantizer.bits, spans, low, high), key, clip=False)
         else:
-            codes, clipped = round_to_codes(x, _fixed_grid(quantizer, x, x.dtype, tensors), key, clip=True)
+            codes, clipped = round_to_grid(x, _fixed_grid(quantizer, x, x.dtype, tensors), key, clip=True)
         value = _values(quantizer, codes, scales, tensors, x.dtype, shrink)
     bits = x.shape[1] * quantizer.bits + 32 * _scales_sent(quantizer) * unit_count(spans)
     return Message(value, same_bits(x, bits), {**scales, "codes": codes}, tensors, clipped)
@@ -201,9 +202,9 @@ def _values(
         table = xp.asarray([level * shrink for level in quantizer.levels], dtype=dtype)
         return xp.take(table, codes)
     if not scales:
-        return codes_to_values(codes, _fixed_grid(quantizer, codes, dtype, tensors), dtype, shrink)
+        return grid_values(codes, _fixed_grid(quantizer, codes, dtype, tensors), dtype, shrink)
     grid = Grid(quantizer.bits, unit_spans(tensors, quantizer.unit), scales.get("low"), scales["high"])
-    return codes_to_values(codes, grid, dtype, shrink)
+    return grid_values(codes, grid, dtype, shrink)
 
 
 def _decode(quantizer: Quantizer, wire: Wire, shrink: float) -> np.ndarray:
@@ -211,3 +212,33 @@ def _decode(quantizer: Quantizer, wire: Wire, shrink: float) -> np.ndarray:
     scales, codes = decode_scaled(wire, quantizer.bits, names, unit_spans(wire.tensors, quantizer.unit))
     with np.errstate(all="ignore"):
         return _values(quantizer, codes, scales, wire.tensors, np.dtype(wire.dtype), shrink)
+
+
+def _scales(x: Array, spans: tuple[Span, ...], kind: str) -> tuple[Array | None, Array]:
+    """Return (low, high), float32 (rows, units), that bound every unit, rounded outwards.
+
+    Parameters
+    ----------
+    x
+        (rows, P) float32 or float64.
+    spans
+        The units.
+    kind
+        ``"maxabs"``, ``"norm"`` (low is None: −high) or ``"minmax"``. A unit that is not finite, or beyond float32,
+        has NaN.
+    """
+    xp = array_namespace(x)
+    low, high = unit_reduced(x, spans, "min", "max")
+    if kind == "minmax":
+        return -_round_up(-low), _round_up(high)
+    high = xp.maximum(high, -low)
+    return None, _round_up(high if kind == "maxabs" else xp.maximum(high, xp.sqrt(unit_sums(x, spans, squared))))
+
+
+def _round_up(x: Array) -> Array:
+    """Round to float32 and never down; NaN where float32 ends."""
+    xp = array_namespace(x)
+    rounded = x.astype(xp.float32, copy=False)
+    if x.dtype != xp.float32:
+        rounded = xp.where(rounded < x, xp.nextafter(rounded, xp.float32(np.inf)), rounded)
+    return xp.where(xp.isfinite(rounded), rounded, xp.float32(np.nan))

@@ -1,30 +1,16 @@
 """Signs: one bit a number, and what the two signs mean."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from array_api_compat import array_namespace
 
 from netsim.algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
 from netsim.algorithms.compression.scaled import decode_scaled, encode_scaled
-from netsim.algorithms.compression.spans import (
-    Span,
-    Unit,
-    check_rows,
-    check_unit,
-    column_blocks,
-    per_unit,
-    pieces,
-    row_blocks,
-    squared,
-    unit_count,
-    unit_reduced,
-    unit_sizes,
-    unit_spans,
-    unit_sums,
-)
+from netsim.algorithms.compression.spans import Unit, check_rows, check_unit, unit_count, unit_sizes, unit_spans
 from netsim.algorithms.description import short_repr
+from netsim.algorithms.kernels.units import one_of_two, squared, unit_reduced, unit_sums
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,7 +66,7 @@ class Sign:
             high = xp.sqrt(high) if rms else high
             scales = {"high": _to_float32(high)}
             codes = _signs(x)
-            value = _two_values(codes, -scales["high"], scales["high"], spans, x.dtype)
+            value = one_of_two(codes, -scales["high"], scales["high"], spans, x.dtype)
         return Message(value, same_bits(x, x.shape[1] + 32 * unit_count(spans)), {**scales, "codes": codes}, tensors)
 
     def encode(self, message: Message) -> Wire:
@@ -92,7 +78,7 @@ class Sign:
         spans = unit_spans(wire.tensors, self.unit)
         scales, codes = decode_scaled(wire, 1, ("high",), spans)
         with np.errstate(all="ignore"):
-            return _two_values(codes, -scales["high"], scales["high"], spans, np.dtype(wire.dtype))
+            return one_of_two(codes, -scales["high"], scales["high"], spans, np.dtype(wire.dtype))
 
 
 @dataclass(frozen=True, repr=False)
@@ -143,7 +129,7 @@ class OneBit:
             high /= xp.maximum(count, 1)
             low /= xp.maximum(unit_sizes(spans, xp) - count, 1)
             scales = {"low": _to_float32(low), "high": _to_float32(high)}
-            value = _two_values(codes, **scales, spans=spans, dtype=x.dtype)
+            value = one_of_two(codes, **scales, spans=spans, dtype=x.dtype)
         return Message(value, same_bits(x, x.shape[1] + 64 * unit_count(spans)), {**scales, "codes": codes}, tensors)
 
     def encode(self, message: Message) -> Wire:
@@ -155,7 +141,7 @@ class OneBit:
         spans = unit_spans(wire.tensors, self.unit)
         scales, codes = decode_scaled(wire, 1, ("low", "high"), spans)
         with np.errstate(all="ignore"):
-            return _two_values(codes, **scales, spans=spans, dtype=np.dtype(wire.dtype))
+            return one_of_two(codes, **scales, spans=spans, dtype=np.dtype(wire.dtype))
 
 
 def _signs(x: Array) -> Array:
@@ -168,25 +154,3 @@ def _to_float32(scale: Array) -> Array:
     xp = array_namespace(scale)
     rounded = scale.astype(xp.float32)
     return xp.where(xp.isfinite(rounded), rounded, xp.float32(np.nan))
-
-
-def _two_values(codes: Array, low: Array, high: Array, spans: tuple[Span, ...], dtype: Any) -> Array:
-    """Return low where a code is 0 and high where it is 1, (rows, P) of a dtype: sender and receiver both call this.
-
-    On the bits of the numbers: a choice by masks is several times faster than ``where`` on a CPU, and takes less memory
-    elsewhere.
-    """
-    xp = array_namespace(codes)
-    values = xp.empty(codes.shape, dtype=dtype)
-    words = values.view(xp.int32 if values.itemsize == 4 else xp.int64)
-    low, high = (end.astype(dtype, copy=False).view(words.dtype) for end in (low, high))
-    change = low ^ high
-    for rows in row_blocks(codes):
-        for start, stop in column_blocks(codes):
-            parts = pieces(spans, start, stop)
-            out = words[rows, start:stop]
-            out[...] = codes[rows, start:stop]
-            xp.negative(out, out=out)  # no bits, or all
-            per_unit(xp.bitwise_and, out, change[rows], parts, out)
-            per_unit(xp.bitwise_xor, out, low[rows], parts, out)
-    return values

@@ -10,18 +10,10 @@ from array_api_compat import array_namespace
 
 from netsim.algorithms.compression.bitpack import from_bits, index_bits, to_bits, to_host
 from netsim.algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire
-from netsim.algorithms.compression.spans import (
-    Span,
-    Unit,
-    check_rows,
-    check_unit,
-    column_blocks,
-    row_blocks,
-    unit_reduced,
-    unit_sizes,
-    unit_spans,
-)
+from netsim.algorithms.compression.spans import Span, Unit, check_rows, check_unit, unit_sizes, unit_spans
 from netsim.algorithms.description import short_repr
+from netsim.algorithms.kernels.keep_at_random import keep_at_random
+from netsim.algorithms.kernels.units import unit_reduced
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,19 +59,9 @@ class RandomSparsifier:
     def compress(self, x: Array, key: Key, tensors: Tensors) -> Message:
         """Sparsify the rows of x, (rows, P) float32 or float64, number e with word e of the row's stream."""
         check_rows(x, tensors)
-        xp = array_namespace(x)
-        chances = round(self.probability * 2**32)  # of the 2**32 values of a word
-        kept, value = xp.empty(x.shape, dtype=xp.bool_), xp.empty(x.shape, dtype=x.dtype)
-        integer = xp.int32 if x.dtype == xp.float32 else xp.int64
-        for rows in row_blocks(x):
-            xp.less_equal(key[rows].bits(x.shape[1]), chances - 1, out=kept[rows])
-            for start, stop in column_blocks(x):
-                out = value[rows, start:stop]
-                with np.errstate(all="ignore"):  # a diverged model is a result
-                    xp.divide(x[rows, start:stop], float(self.probability), out=out)
-                words = out.view(integer)
-                words &= -kept[rows, start:stop].astype(integer)  # all bits, or none; a product would let NaN through
-        spans = unit_spans(tensors, self.unit)
+        xp, spans = array_namespace(x), unit_spans(tensors, self.unit)
+        with np.errstate(all="ignore"):  # a diverged model is a result
+            kept, value = keep_at_random(x, key, self.probability)
         (count,) = unit_reduced(kept, spans, "sum")
         places = xp.minimum(count * _index_bits(spans, xp), unit_sizes(spans, xp))
         heads = sum(span.parts * (span.size.bit_length() + 1) for span in spans)

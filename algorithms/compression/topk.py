@@ -9,9 +9,9 @@ from array_api_compat import array_namespace
 
 from netsim.algorithms.compression.bitpack import from_bits, index_bits, to_bits, to_host
 from netsim.algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
-from netsim.algorithms.compression.select_top_k import columns, largest, largest_magnitudes
 from netsim.algorithms.compression.spans import Span, Unit, check_rows, check_unit, unit_spans
 from netsim.algorithms.description import short_repr
+from netsim.algorithms.kernels.select_top_k import columns, top_k, top_k_magnitudes
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,7 +57,7 @@ class TopK:
         """Sparsify the rows of x, (rows, P) float32 or float64; the key is not used."""
         check_rows(x, tensors)
         spans = unit_spans(tensors, self.unit)
-        return _message(self, x, largest_magnitudes(x, spans, _kept(self, spans)), tensors)
+        return _message(self, x, top_k_magnitudes(x, spans, _kept(self, spans)), tensors)
 
     def encode(self, message: Message) -> Wire:
         """Write the indices, then the numbers."""
@@ -130,7 +130,7 @@ class RandomK:
         """Draw the columns that are kept, (1, all k)."""
         spans = unit_spans(tensors, self.unit)
         words = stream.bits(sum(span.parts * span.size for span in spans))
-        return largest(words, spans, _kept(self, spans))
+        return top_k(words, spans, _kept(self, spans))
 
     def encode(self, message: Message) -> Wire:
         """Write the numbers, under ``"int64-index"`` after their indices."""

@@ -6,7 +6,8 @@ few and follow from others that are kept. Three rules stand for the numbers that
 
 - a magnitude that code holds against zero (``x > 0``, ``x != 0``) is above it: in training, workers' models differ and gradients are not zero;
 - the 32-bit words of a key's stream are uniform, so that ``words <= c`` is true with the probability (c + 1) / 2**32, independently in each place;
-- how many of such truth values are true is drawn from the binomial distribution, which is what counting would give.
+- how many of such truth values are true is drawn from the binomial distribution, which is what counting would give; where some are taken out by their
+  places, each of these is drawn.
 
 Anything else that asks for a number raises: sizes are exact, or not said. A function of NumPy's without a rule here raises too, and names itself.
 
@@ -36,6 +37,7 @@ from netsim.planning.shape_rules import (
 KEPT = 1 << 18  # integers and truth values of at most so many are kept
 MAKERS = {"zeros", "ones", "empty", "full", "zeros_like", "ones_like", "empty_like", "full_like", "arange", "asarray"}
 VIEWS = {"reshape", "transpose", "swapaxes", "ravel", "view", "broadcast_to"}
+DRAWN = {"count_nonzero", "sum", "take"}  # of random truth values
 ELEMENTWISE = {"where", "clip"}
 METHODS = {
     *VIEWS, "astype", "copy", "sum", "prod", "mean", "std", "var", "max", "min", "argmax", "argmin", "any", "all", "cumsum", "clip", "take",
@@ -51,7 +53,7 @@ class ShapeArray:
         As of a NumPy array.
     """
 
-    __slots__ = ("_bytes", "_lost", "_root", "_space", "_strides", "_values", "chance", "dtype", "shape", "words")
+    __slots__ = ("_bytes", "_lost", "_root", "_space", "_strides", "_values", "dtype", "probability", "shape", "words")
     __array_ufunc__ = None  # an ndarray or a scalar of NumPy's leaves operators to this class
     __hash__ = None  # type: ignore[assignment]
 
@@ -63,13 +65,13 @@ class ShapeArray:
         values: np.ndarray | None = None,
         root: "ShapeArray | None" = None,
         words: bool = False,
-        chance: float | None = None,
+        probability: float | None = None,
         strides: Shape | None = None,
     ) -> None:
         self._space, self._bytes = space, 0  # of what the space counts
         self.shape, self.dtype = shape, np.dtype(dtype)
         self.words = words  # of a stream: uniform 32-bit words
-        self.chance = chance  # of truth values: the probability of each to be true
+        self.probability = probability  # of truth values: of each to be true, independently
         self._values, self._lost, self._strides = values, False, strides
         self._root: ShapeArray | None = None if root is None else root.base  # whose memory it is; None: its own
 
@@ -181,7 +183,7 @@ class ShapeArray:
         """Return some of the same numbers, in another shape: a view where it has strides, else a new array."""
         root = None if strides is None else self
         found = ShapeArray(
-            self._space, shape, self.dtype, root=root, words=self.words, chance=self.chance, strides=strides
+            self._space, shape, self.dtype, root=root, words=self.words, probability=self.probability, strides=strides
         )
         return found._counted() if root is None else found
 
@@ -197,7 +199,7 @@ class ShapeArray:
             np.copyto(self.values, result.values, casting="unsafe")
         elif self._root is None and not self._lost:
             self._values = np.broadcast_to(result.values, self.shape).astype(self.dtype)
-        self.words, self.chance = result.words, result.chance
+        self.words, self.probability = result.words, result.probability
         return self
 
 
@@ -277,9 +279,10 @@ class ShapeSpace:
             shape, dtype, *strides = RULES[name](name, *args, **kwargs)
         except TypeError as error:
             raise NetsimError(f"a dry run has no rule for this call of {name}(): {error}") from None
-        if name in ("count_nonzero", "sum") and x.chance is not None and prod(shape) <= KEPT:
+        if getattr(x, "probability", None) is not None and prod(shape) <= KEPT and name in DRAWN:
             self.drew = True
-            return self._of(self.draws.binomial(x.size // prod(shape), x.chance, shape), counted=new)
+            trials = 1 if name == "take" else x.size // prod(shape)
+            return self._of(self.draws.binomial(trials, x.probability, shape).astype(dtype), counted=new)
         if name in SAME_NUMBERS and dtype == x.dtype:
             return x._like(shape, *strides)
         view = bool(strides) and strides[0] is not None
@@ -330,7 +333,7 @@ class ShapeSpace:
             if name in ("greater", "not_equal") and args[1] == 0 and arrays[0].dtype.kind == "f":
                 found._values = np.ones(shape, bool) if found.size <= KEPT else None
             elif name == "less_equal" and arrays[0].words:
-                found.chance = (args[1] + 1) / 2**32
+                found.probability = (args[1] + 1) / 2**32
         return found._counted() if new else found
 
 

@@ -18,7 +18,7 @@ from netsim.algorithms.compression import (
     pack,
     unpack,
 )
-from netsim.algorithms.compression import spans as spans_module
+from netsim.algorithms.kernels import units as units_module
 from netsim.device import Key, make_key
 
 quantizers = st.one_of(
@@ -89,7 +89,7 @@ def test_a_row_depends_on_itself_alone(compressor, monkeypatch):
     changed = compressor.compress(other, key, TENSORS).value
     assert all(same(changed[row], message.value[row]) for row in (0, 1, 4, 5))
     for block in (1, 7, 16, 64):
-        monkeypatch.setattr(spans_module, "_BLOCK", block)
+        monkeypatch.setattr(units_module, "_BLOCK", block)
         assert same(compressor.compress(x, key, TENSORS).value, message.value) or "norm" in repr(compressor)
 
 

@@ -12,7 +12,7 @@ from oracles import compression_biased as oracle
 from oracles.compression import units
 
 from netsim.algorithms import Clip, LowRank, OneBit, RandomK, Sign, TopK
-from netsim.algorithms.compression import spans as spans_module
+from netsim.algorithms.kernels import units as units_module
 from netsim.device import Key, make_key
 from netsim.errors import NetsimError
 
@@ -86,7 +86,7 @@ def test_every_row_is_on_its_own(compressor, dtype, monkeypatch):
     changed = compressor.compress(other, key, TENSORS).value
     assert all(same(changed[row], message.value[row]) for row in (0, 1, 4, 5))
     for block in (1, 7, 64):
-        monkeypatch.setattr(spans_module, "_BLOCK", block)
+        monkeypatch.setattr(units_module, "_BLOCK", block)
         assert same(compressor.compress(x, key, TENSORS).value, message.value)
 
 

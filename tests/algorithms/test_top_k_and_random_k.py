@@ -13,7 +13,7 @@ from oracles import compression_biased as oracle
 from oracles.compression import units
 
 from netsim.algorithms import RandomK, TopK
-from netsim.algorithms.compression import select_top_k as select_module
+from netsim.algorithms.kernels import select_top_k
 from netsim.device import make_key
 
 ADVERSE = [0.0, -0.0, 1.0, -1.0, 1.5, 7e-42, -7e-42, np.inf, -np.inf, np.nan, 3e38]
@@ -26,8 +26,8 @@ def test_top_k_is_the_head_of_the_sorted_list(data, dtype, size, ratio, sampled)
     x = np.array([data.draw(numbers), data.draw(numbers)], dtype)
     with pytest.MonkeyPatch.context() as patch:
         if sampled:
-            patch.setattr(select_module, "_SAMPLED", 2)
-            patch.setattr(select_module, "_STRIDE", 2)
+            patch.setattr(select_top_k, "_SAMPLED", 2)
+            patch.setattr(select_top_k, "_STRIDE", 2)
         message = TopK(ratio).compress(x, None, {"w": (size,)})
     k = oracle.kept_of(size, ratio)
     for row in range(2):
@@ -41,11 +41,11 @@ def test_top_k_is_the_head_of_the_sorted_list(data, dtype, size, ratio, sampled)
 def spiked(size: int) -> np.ndarray:
     """The sample sees nothing but large numbers."""
     x = np.random.default_rng(1).random(size)
-    x[:: select_module._STRIDE] += 10
+    x[:: select_top_k._STRIDE] += 10
     return x
 
 
-LARGE = 12 * select_module._SAMPLED + 5
+LARGE = 12 * select_top_k._SAMPLED + 5
 HARD = {
     "normal": np.random.default_rng(0).standard_normal(LARGE),
     "equal": np.full(LARGE, -0.5),
@@ -56,7 +56,7 @@ HARD = {
     "rising": np.arange(LARGE) * 1.0,
     "falling": -np.arange(LARGE)[::-1] * 1.0,
     "spiked": spiked(LARGE),
-    "hidden": -spiked(LARGE) * (np.arange(LARGE) % select_module._STRIDE != 0),
+    "hidden": -spiked(LARGE) * (np.arange(LARGE) % select_top_k._STRIDE != 0),
     "not finite": np.where(np.arange(LARGE) % 3 == 0, np.nan, np.where(np.arange(LARGE) % 3 == 1, np.inf, 1.0)),
     "two NaN": np.where(np.arange(LARGE) % 10_001 == 10_000, np.nan, np.sin(np.arange(LARGE))),
     "end": np.where(np.arange(LARGE) >= LARGE - 3, 9.0, 1.0),
@@ -80,8 +80,8 @@ def test_top_k_of_many_is_exact(name, dtype):
 
 def test_the_guess_from_a_sample_is_used_and_survives_being_wrong(monkeypatch):
     passed = []
-    real = select_module._not_between
-    monkeypatch.setattr(select_module, "_not_between", lambda *args: passed.append(len(real(*args))) or real(*args))
+    real = select_top_k._not_between
+    monkeypatch.setattr(select_top_k, "_not_between", lambda *args: passed.append(len(real(*args))) or real(*args))
     for name in ("normal", "spiked"):
         TopK(0.1).compress(HARD[name][None], None, {"w": (LARGE,)})
     k = oracle.kept_of(LARGE, 0.1)

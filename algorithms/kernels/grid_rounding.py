@@ -12,16 +12,8 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from netsim.algorithms.compression.message import Array, Key
-from netsim.algorithms.compression.spans import (
-    Span,
-    column_blocks,
-    per_unit,
-    pieces,
-    row_blocks,
-    squared,
-    unit_reduced,
-    unit_sums,
-)
+from netsim.algorithms.compression.spans import Span
+from netsim.algorithms.kernels.units import column_blocks, per_unit, pieces, row_blocks
 
 
 class Grid(NamedTuple):
@@ -43,37 +35,7 @@ class Grid(NamedTuple):
     high: Array
 
 
-def tensor_scales(x: Array, spans: tuple[Span, ...], kind: str) -> tuple[Array | None, Array]:
-    """Return (low, high), float32 (rows, units), that bound every unit, rounded outwards.
-
-    Parameters
-    ----------
-    x
-        (rows, P) float32 or float64.
-    spans
-        The units.
-    kind
-        ``"maxabs"``, ``"norm"`` (low is None: −high) or ``"minmax"``. A unit that is not finite, or beyond float32,
-        has NaN.
-    """
-    xp = array_namespace(x)
-    low, high = unit_reduced(x, spans, "min", "max")
-    if kind == "minmax":
-        return -_round_up(-low), _round_up(high)
-    high = xp.maximum(high, -low)
-    return None, _round_up(high if kind == "maxabs" else xp.maximum(high, xp.sqrt(unit_sums(x, spans, squared))))
-
-
-def _round_up(x: Array) -> Array:
-    """Round to float32 and never down; NaN where float32 ends."""
-    xp = array_namespace(x)
-    rounded = x.astype(xp.float32, copy=False)
-    if x.dtype != xp.float32:
-        rounded = xp.where(rounded < x, xp.nextafter(rounded, xp.float32(np.inf)), rounded)
-    return xp.where(xp.isfinite(rounded), rounded, xp.float32(np.nan))
-
-
-def round_to_codes(x: Array, grid: Grid, key: Key | None, clip: bool) -> tuple[Array, Array | int]:
+def round_to_grid(x: Array, grid: Grid, key: Key | None, clip: bool) -> tuple[Array, Array | int]:
     """Return the codes, (rows, P) uint8 or uint16, and how many numbers of each row were clipped.
 
     Parameters
@@ -171,7 +133,7 @@ def _clip(x: Array, grid: Grid, rows: slice) -> Array:
     return xp.fmin(clipped, high, out=clipped)
 
 
-def codes_to_values(codes: Array, grid: Grid, dtype: Any, shrink: float) -> Array:
+def grid_values(codes: Array, grid: Grid, dtype: Any, shrink: float) -> Array:
     """Return what codes mean, (rows, P) of a dtype, times ``shrink``: sender and receiver both call this.
 
     Between −s and s it is ((2k − top) / top) · s in that dtype, so the ends are exact; elsewhere

@@ -1,21 +1,21 @@
-"""Rounding to any rising thresholds."""
+"""Rounding to arbitrary levels."""
 
 from array_api_compat import array_namespace
 
 from netsim.algorithms.compression.message import Array, Key
 
 
-def round_to_thresholds(x: Array, levels: tuple[float, ...], key: Key | None) -> tuple[Array, Array]:
-    """Round to one of the two thresholds around each number, up with probability (x − below) / (above − below).
+def round_to_levels(x: Array, levels: tuple[float, ...], key: Key | None) -> tuple[Array, Array]:
+    """Round to one of the two levels around each number, up with probability (x − below) / (above − below).
 
     Parameters
     ----------
     x
         (rows, P) float32 or float64.
     levels
-        Rising thresholds.
+        Rising values.
     key
-        Where the dither comes from; None rounds to the nearest threshold, halves up.
+        Where the dither comes from; None rounds to the nearest level, halves up.
 
     Returns
     -------
@@ -27,7 +27,7 @@ def round_to_thresholds(x: Array, levels: tuple[float, ...], key: Key | None) ->
     table = xp.asarray(levels, dtype=x.dtype).astype(xp.float64)  # as they will be decoded
     place = xp.fmin(xp.fmax(x.astype(xp.float64), table[0]), table[-1])
     clipped = xp.count_nonzero(place != x, axis=1)
-    below = xp.searchsorted(table[1:-1], place, side="right")  # the last threshold but one is the highest "below"
+    below = xp.searchsorted(table[1:-1], place, side="right")  # the last level but one is the highest "below"
     floor = xp.take(table, below)
     width = xp.take(table, below + 1)
     width -= floor

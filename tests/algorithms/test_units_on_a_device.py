@@ -10,8 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from netsim.algorithms import NearestQuantizer, OneBit, RandomK, RandomSparsifier, Sign, StochasticQuantizer, TopK
-from netsim.algorithms.compression import select_top_k as select_module
-from netsim.algorithms.compression.spans import per_unit, unit_reduced, unit_spans, unit_sums
+from netsim.algorithms.compression.spans import unit_spans
+from netsim.algorithms.kernels import select_top_k
+from netsim.algorithms.kernels.units import per_unit, unit_reduced, unit_sums
 from netsim.device import Key, make_key
 from netsim.testing.guard import launches
 
@@ -110,7 +111,7 @@ def test_ties_and_what_is_not_finite_on_another_device(sizes, ratio, unit, seed,
     compressor = TopK(ratio, unit=unit)
     with pytest.MonkeyPatch.context() as patch:
         if few:
-            patch.setattr(select_module, "_SORTED", 2 * sum(sizes))
+            patch.setattr(select_top_k, "_SORTED", 2 * sum(sizes))
         there = compressor.compress(guard.asarray(x), None, named(sizes))
     here = compressor.compress(x, None, named(sizes))
     assert same(there.codes["places"].get(), here.codes["places"])

@@ -12,15 +12,16 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from netsim.algorithms.compression.message import Array
-from netsim.algorithms.compression.spans import Span, split, unit_count, unit_of_column
+from netsim.algorithms.compression.spans import Span, unit_count
+from netsim.algorithms.kernels.units import split, unit_of_column
 
 _SAMPLED = 2048  # from this size on a sample pays
 _STRIDE = 32
 _SORTED = 2**25  # numbers: sorting takes several times their memory, and these are enough for a device to do
 
 
-def largest_magnitudes(x: Array, spans: tuple[Span, ...], kept: tuple[int, ...]) -> Array:
-    """Return what :func:`largest` does for |x|, (rows, P) float32 or float64; NaN comes after infinity."""
+def top_k_magnitudes(x: Array, spans: tuple[Span, ...], kept: tuple[int, ...]) -> Array:
+    """Return what :func:`top_k` does for |x|, (rows, P) float32 or float64; NaN comes after infinity."""
     if not isinstance(x, np.ndarray):
         return _by_sorting(_magnitudes(x), spans, kept)
     found = []
@@ -29,12 +30,12 @@ def largest_magnitudes(x: Array, spans: tuple[Span, ...], kept: tuple[int, ...])
         if span.size < _SAMPLED:
             found.append(_of_each(_magnitudes(part), k))
         else:
-            units = [_largest_of_many(unit, k) for row in part for unit in row]
+            units = [_top_k_of_many(unit, k) for row in part for unit in row]
             found.append(np.stack(units).reshape(*part.shape[:-1], k))
     return columns(found, spans, len(x))
 
 
-def largest(words: Array, spans: tuple[Span, ...], kept: tuple[int, ...]) -> Array:
+def top_k(words: Array, spans: tuple[Span, ...], kept: tuple[int, ...]) -> Array:
     """Return where the largest integers of each unit stand; of equal ones the first are taken.
 
     Parameters
@@ -67,7 +68,7 @@ def columns(found: list[np.ndarray], spans: tuple[Span, ...], rows: int) -> np.n
 
 
 def _by_sorting(words: Array, spans: tuple[Span, ...], kept: tuple[int, ...]) -> Array:
-    """Return :func:`largest`, as many rows at one time as sorting has memory for."""
+    """Return :func:`top_k`, as many rows at one time as sorting has memory for."""
     step = max(1, _SORTED // max(1, words.shape[1]))
     found = [_sorted_out(words[at : at + step], spans, kept) for at in range(0, len(words), step)]
     return found[0] if len(found) == 1 else array_namespace(words).concatenate(found)
@@ -108,7 +109,7 @@ def _magnitudes(x: Array) -> Array:
     return x.view(kind) & kind(top)
 
 
-def _largest_of_many(x: np.ndarray, k: int) -> np.ndarray:
+def _top_k_of_many(x: np.ndarray, k: int) -> np.ndarray:
     """Return the indices of the k largest magnitudes of x, (size,), rising."""
     sample = _magnitudes(x[::_STRIDE])
     expected = len(sample) * k / len(x)
