@@ -1,6 +1,6 @@
 """Bytes that a network for images takes, on one thread of a CPU and on another device.
 
-On a CPU most are those of arrays of :mod:`netsim.models.layers.kept`, whose memory is kept for arrays of the same size. So they are
+On a CPU most are those of arrays of :mod:`netsim.models.layers.array_pool`, whose memory is kept for arrays of the same size. So they are
 counted size by size, as many as are alive at once; and what two phases keep is the larger count of every size.
 """
 

@@ -17,7 +17,7 @@ from netsim.models.data.partition import check_kind, split
 from netsim.models.dense import check_batch, evaluated_subset
 from netsim.models.image_bytes import Convolution, Sizes, elsewhere, kept, passing, times, total
 from netsim.models.layers.cross_entropy import cross_entropy, cross_entropy_back
-from netsim.models.layers.kept import forget
+from netsim.models.layers.array_pool import release_unused
 from netsim.models.parallel import check_at_once, over_workers, threads
 
 Array = Any
@@ -129,7 +129,7 @@ class ImageTask:
 
     @abstractmethod
     def arrays(self, training: bool) -> tuple[dict[int, int], int]:
-        """Return what one image takes on a CPU: {numbers: count} of :mod:`netsim.models.layers.kept`, and other numbers.
+        """Return what one image takes on a CPU: {numbers: count} of :mod:`netsim.models.layers.array_pool`, and other numbers.
 
         Counts are of arrays alive at once, in training for :meth:`backward`; the other numbers are those of NumPy's
         arrays when they are most. Scratch of 3x3 convolutions is in neither.
@@ -181,7 +181,7 @@ class ImageClassifier:
     def __init__(
         self, task: ImageTask, n: int, seed: int, xp: ModuleType, dtype: Any, keys: Callable[..., Any] | None
     ) -> None:
-        forget()  # memory of another task's sizes
+        release_unused()  # memory of another task's sizes
         data = task.data
         shards = split(task.partition, data.train_y, n, seed, task.alpha)
         self._batches = Batches(shards, task.batch, seed, xp, task.partial, task.reshuffle)
@@ -316,7 +316,7 @@ class ImageClassifier:
     def lasting_bytes(self, workers: int) -> tuple[int, int, int]:
         """Return the bytes that stay from step to step: of what gradients take, of what an evaluation takes, of both.
 
-        On a CPU that is the memory that :mod:`netsim.models.layers.kept` keeps; an evaluation uses that of a gradient again
+        On a CPU that is the memory that :mod:`netsim.models.layers.array_pool` keeps; an evaluation uses that of a gradient again
         where arrays have the same size.
         """
         if self._xp is not np:

@@ -97,6 +97,12 @@ class LanguageModel:
         return min(self.samples or self.batch, self.batch)
 
     @property
+    def shape(self) -> language_bytes.Shape:
+        """The sizes that memory depends on."""
+        streams = self.batch, self.at_once, self.window
+        return language_bytes.Shape(len(self.data.words), self.width, self.layers, *streams, self.dropout > 0)
+
+    @property
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """Ordered {name: shape}, named as PyTorch's modules name them."""
         words, gates = len(self.data.words), 4 * self.width
@@ -335,19 +341,19 @@ class BoundLanguageModel:
     def activation_bytes(self, workers: int) -> int:
         """Return the bytes of activations, masks and scratch that are held at once while gradients are computed:
         :mod:`netsim.models.language_bytes`."""
-        one = language_bytes.gradient(self._task, self._xp is np) * self._dtype.itemsize
+        one = language_bytes.gradient(self._task.shape, self._xp is np) * self._dtype.itemsize
         return min(workers, threads() if self._xp is np else self._task.chunk or workers) * one
 
     def evaluation_bytes(self) -> int:
         """Return the bytes of activations, logits and scratch that are held at once while a model is evaluated:
         :mod:`netsim.models.language_bytes`."""
-        return language_bytes.evaluation(self._task, self._xp is np) * self._dtype.itemsize
+        return language_bytes.evaluation(self._task.shape, self._xp is np) * self._dtype.itemsize
 
     def lasting_bytes(self, workers: int) -> tuple[int, int, int]:
         """Return the bytes of scratch that stay from step to step: of what gradients take, of what an evaluation takes, of both."""
         if self._xp is not np:
             return 0, 0, 0
-        return language_bytes.lasting(self._task, min(workers, threads()), self._dtype.itemsize)
+        return language_bytes.lasting(self._task.shape, min(workers, threads()), self._dtype.itemsize)
 
     def _mean_loss(self, x: Array, text: Array) -> float:
         xp, window, length = self._xp, self._task.window, len(text) - 1

@@ -1,13 +1,36 @@
 """Numbers that a language model's gradients and evaluations hold at once, of one worker: what its layers keep and compute."""
 
-import math
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from netsim.models.language import LanguageModel
+from typing import NamedTuple
 
 
-def gradient(model: "LanguageModel", on_cpu: bool) -> int:
+class Shape(NamedTuple):
+    """Sizes of a :class:`netsim.models.language.LanguageModel` that its memory depends on.
+
+    Attributes
+    ----------
+    words, width, layers
+        Of the vocabulary, of the embedding and of each layer, and the number of layers.
+    batch, at_once, window
+        Streams of a worker, those of them that are computed at once, and words of each that one step reads.
+    dropout
+        Whether anything is dropped.
+    """
+
+    words: int
+    width: int
+    layers: int
+    batch: int
+    at_once: int
+    window: int
+    dropout: bool
+
+    @property
+    def parameters(self) -> int:
+        """Numbers of one model."""
+        return self.words * (self.width + 1) + self.layers * 8 * self.width * (self.width + 1)
+
+
+def gradient(model: Shape, on_cpu: bool) -> int:
     """Return the most numbers of activations, masks and scratch while a worker's gradient is computed.
 
     That is a layer's gates, cells, their tanh and its output, the masks and what they made, the logits, and on the way back
@@ -17,7 +40,7 @@ def gradient(model: "LanguageModel", on_cpu: bool) -> int:
 
     With only some streams at once there are random words of all of them, the weights, and a second gradient.
     """
-    words, weights = len(model.data.words), 4 * model.width**2
+    words, weights = model.words, 4 * model.width**2
     one, layers, logits = _sizes(model, model.at_once)
     kept = layers + (2 * (model.layers + 1) if model.dropout else 1) * one
     if on_cpu:
@@ -36,23 +59,23 @@ def gradient(model: "LanguageModel", on_cpu: bool) -> int:
         )
     if model.at_once < model.batch:
         drawn *= model.window * model.batch * model.width if model.dropout else 0
-        most = max(most, stays + max(drawn, 2 * weights)) + sum(map(math.prod, model.tensors.values()))
+        most = max(most, stays + max(drawn, 2 * weights)) + model.parameters
     return most
 
 
-def evaluation(model: "LanguageModel", on_cpu: bool) -> int:
+def evaluation(model: Shape, on_cpu: bool) -> int:
     """Return the most numbers of activations, logits and scratch while a model is evaluated.
 
     That is a window of one model at a time, of ``batch`` streams: what every layer computes, then the logits. A CPU keeps
     both; CuPy copies the decoder's matrix.
     """
     one, layers, logits = _sizes(model, model.batch)
-    state, weights, matrix = model.batch * model.width, 4 * model.width**2, len(model.data.words) * model.width
+    state, weights, matrix = model.batch * model.width, 4 * model.width**2, model.words * model.width
     here, there = layers + max(one + 3 * weights, logits), max(layers + 3 * one + weights, one + logits + matrix)
     return (here if on_cpu else there) + (2 * model.layers + 5) * state
 
 
-def lasting(model: "LanguageModel", together: int, itemsize: int) -> tuple[int, int, int]:
+def lasting(model: Shape, together: int, itemsize: int) -> tuple[int, int, int]:
     """Return the bytes of scratch that stay on a CPU: of so many gradients at once, of an evaluation, of both.
 
     Every thread keeps its own, and the thread that evaluates is none of those that compute gradients, but where there is
@@ -64,8 +87,8 @@ def lasting(model: "LanguageModel", together: int, itemsize: int) -> tuple[int, 
     return gradients, evaluated, gradients + evaluated - (0 if together > 1 else layers * itemsize)
 
 
-def _sizes(model: "LanguageModel", streams: int) -> tuple[int, int, int]:
+def _sizes(model: Shape, streams: int) -> tuple[int, int, int]:
     """Return, of a window of some streams, the numbers of a layer's output, of all that the layers compute, and of the logits."""
     tokens = model.window * streams
     one = tokens * model.width  # in a layer the cells and the output have the time before too
-    return one, model.layers * (7 * one + 2 * streams * model.width), tokens * len(model.data.words)
+    return one, model.layers * (7 * one + 2 * streams * model.width), tokens * model.words

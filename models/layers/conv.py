@@ -18,7 +18,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from netsim.models.layers import winograd
-from netsim.models.layers.kept import empty
+from netsim.models.layers.array_pool import pooled_empty
 
 Array = Any
 CACHE = 1 << 20  # bytes of columns at once, on a CPU
@@ -55,7 +55,7 @@ def conv3x3(x: Array, weight: Array, stride: int = 1) -> tuple[Array, tuple]:
     outputs = weight.shape[1]
     if stride == 1 and isinstance(x, np.ndarray):
         return winograd.convolve(x, weight.transpose(0, 3, 4, 2, 1)), (x, weight, stride)
-    y = empty(xp, (workers, samples, -(-height // stride), -(-width // stride), outputs), x.dtype)
+    y = pooled_empty(xp, (workers, samples, -(-height // stride), -(-width // stride), outputs), x.dtype)
     matrix = weight.transpose(0, 3, 4, 2, 1).reshape(workers, -1, outputs)
     for part, columns in _columns(xp, x, 3, stride, (1, 1)):
         xp.matmul(columns, matrix[part[0]], out=y[part].reshape(*columns.shape[:2], outputs))
@@ -109,7 +109,7 @@ def _turned(xp: ModuleType, dy: Array, weight: Array, shape: tuple[int, ...]) ->
     """Return dx for stride 1."""
     workers, outputs, inputs = weight.shape[:3]
     matrix = weight[..., ::-1, ::-1].transpose(0, 3, 4, 1, 2).reshape(workers, 9 * outputs, inputs)
-    dx = empty(xp, shape, dy.dtype)
+    dx = pooled_empty(xp, shape, dy.dtype)
     for part, columns in _columns(xp, dy, 3, 1, (1, 1)):
         xp.matmul(columns, matrix[part[0]], out=dx[part].reshape(*columns.shape[:2], inputs))
     return dx
@@ -129,7 +129,7 @@ def _spread(xp: ModuleType, dy: Array, weight: Array, shape: tuple[int, ...]) ->
             matrix[:, d, e, :, p, q] = kernel[:, k, l].transpose(0, 3, 1, 2, 4)
     matrix = matrix.reshape(workers, 4 * outputs, 4 * inputs)
     samples, rows, cols = dy.shape[1:4]
-    dx = empty(xp, (workers, samples, rows, 2, cols, 2, inputs), dy.dtype)
+    dx = pooled_empty(xp, (workers, samples, rows, 2, cols, 2, inputs), dy.dtype)
     for part, columns in _columns(xp, dy, 2, 1, (0, 1)):
         patches = xp.matmul(columns, matrix[part[0]]).reshape(*dy[part].shape[:4], 2, 2, inputs)
         dx[part] = patches.transpose(0, 1, 2, 4, 3, 5, 6)
@@ -225,4 +225,4 @@ def _windows(
 def _scratch(xp: ModuleType, shape: tuple[int, ...], dtype: Any) -> Array:
     """Return an array of undefined numbers; those for a CPU's blocks share one size of memory, so that they share memory."""
     size, least = math.prod(shape), CACHE // np.dtype(dtype).itemsize
-    return empty(xp, (max(size, least),), dtype)[:size].reshape(shape)
+    return pooled_empty(xp, (max(size, least),), dtype)[:size].reshape(shape)

@@ -10,7 +10,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from netsim.models.layers import norm_rows
-from netsim.models.layers.kept import empty
+from netsim.models.layers.array_pool import pooled_empty
 from netsim.models.layers.relu import relu, relu_back
 
 Array = Any
@@ -61,7 +61,7 @@ def batch_norm(
     if not x.size:
         raise ValueError(f"x has shape {x.shape}: a mean is taken of one sample or more")
     mean, variance = out or (xp.empty_like(weight), xp.empty_like(weight))
-    y = empty(xp, x.shape, x.dtype)
+    y = pooled_empty(xp, x.shape, x.dtype)
     if isinstance(x, np.ndarray):
         first, rest = norm_rows.moments(x, variance)
         xp.add(first, rest, out=mean)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from netsim.models.layers.kept import empty
+from netsim.models.layers.array_pool import pooled_empty
 
 CACHE = 7 << 17  # bytes of mixed rows and products at once
 TILE = 4  # rows of y at a time
@@ -58,7 +58,7 @@ def convolve(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     scratch = _scratch(x, outputs)
     mixed = np.matmul(MIX_KERNEL.astype(x.dtype), kernel.reshape(workers, 3, -1))
     mixed = mixed.reshape(workers, MIXED, 3 * channels, outputs)
-    y = empty(np, (*x.shape[:4], outputs), x.dtype)
+    y = pooled_empty(np, (*x.shape[:4], outputs), x.dtype)
     of_x, of_y = list(_rows_of_x(x)), list(_rows_of_y(y))
     for worker, part, count in _parts(x, scratch.each):
         for tiles, matrix, read in of_x:
@@ -75,7 +75,7 @@ def correlate(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
     outputs = dy.shape[-1]
     scratch = _scratch(x, outputs)
     dmixed = np.zeros((workers, MIXED, outputs, 3 * channels), dtype=x.dtype)
-    found = empty(np, (3, *dmixed.shape[1:]), x.dtype)
+    found = pooled_empty(np, (3, *dmixed.shape[1:]), x.dtype)
     of_x, of_dy = list(_rows_of_x(x)), list(_rows_of_y(dy))
     for worker, part, count in _parts(x, scratch.each):
         scratch.rows[count:], scratch.sums[count:] = 0, 0  # if there are fewer than in the block before
@@ -125,7 +125,7 @@ def _scratch(x: np.ndarray, outputs: int) -> Scratch:
     used = each * one
     pixels = 3 * -(-used // 3)
     middle, size = MIXED * (pixels + 2) * channels, MIXED * ((pixels + 2) * channels + pixels * outputs)
-    memory = empty(np, (max(size, CACHE // x.itemsize),), x.dtype)
+    memory = pooled_empty(np, (max(size, CACHE // x.itemsize),), x.dtype)
     lines = memory[:middle].reshape(MIXED, pixels + 2, channels)
     products = memory[middle:size].reshape(MIXED, pixels, outputs)
     lines[:, : used : width + 1], lines[:, used:] = 0, 0

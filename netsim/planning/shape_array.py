@@ -34,7 +34,9 @@ from netsim.planning.shape_rules import (
     result_dtype,
 )
 
-KEPT = 1 << 18  # integers and truth values of at most so many are kept
+KEPT = (
+    1 << 24
+)  # integers and truth values of at most so many are kept: enough for the counts of a language model of 32 workers
 MAKERS = {"zeros", "ones", "empty", "full", "zeros_like", "ones_like", "empty_like", "full_like", "arange", "asarray"}
 VIEWS = {"reshape", "transpose", "swapaxes", "ravel", "view", "broadcast_to"}
 DRAWN = {"count_nonzero", "sum", "take"}  # of random truth values

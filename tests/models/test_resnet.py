@@ -13,7 +13,7 @@ from netsim.models.data.augment import PAD, draw_moves
 from netsim.models.data.batches import Batches
 from netsim.models.data.datasets import Dataset, cifar10, digits
 from netsim.models.images import named
-from netsim.models.layers import kept as memory
+from netsim.models.layers import array_pool
 from netsim.models.parallel import over_workers, threads
 from netsim.models.resnet import ResNet, resnet18, resnet20
 
@@ -303,33 +303,33 @@ def test_the_memory_of_a_gradient_is_what_is_said(network):
     bound = network(pictures(64, side=32), batch=32).bind(1, 0)
     x = bound.initial(0)[None]
     buffers = bound.initial_buffers(1)
-    memory.forget()
+    array_pool.release_unused()
     tracemalloc.start()
     bound.gradient(x, 0, buffers)
     _, small = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    peak = small + memory.free_bytes()  # NumPy's own, and what was mapped
+    peak = small + array_pool.unused_bytes()  # NumPy's own, and what was mapped
     assert 0.8 * peak < bound.activation_bytes(1) < 1.2 * peak
     assert bound.activation_bytes(99) == threads() * bound.activation_bytes(1)
 
 
 def test_memory_is_used_again_and_never_twice_at_once():
-    memory.forget()
-    first = memory.empty(np, (64, 512), np.float32)
-    view, second = first[3:], memory.empty(np, (64, 512), np.float32)
+    array_pool.release_unused()
+    first = array_pool.pooled_empty(np, (64, 512), np.float32)
+    view, second = first[3:], array_pool.pooled_empty(np, (64, 512), np.float32)
     assert not np.shares_memory(first, second)
     address = first.ctypes.data
     del first
-    third = memory.empty(np, (64, 512), np.float32)
+    third = array_pool.pooled_empty(np, (64, 512), np.float32)
     assert not np.shares_memory(view, third)  # a view is left
     del view
-    assert memory.free_bytes() == 64 * 512 * 4
-    fourth = memory.empty(np, (32, 512), np.float64)
+    assert array_pool.unused_bytes() == 64 * 512 * 4
+    fourth = array_pool.pooled_empty(np, (32, 512), np.float64)
     assert fourth.ctypes.data == address
-    assert memory.free_bytes() == 0
+    assert array_pool.unused_bytes() == 0
     del fourth
-    memory.forget()
-    assert memory.free_bytes() == 0
+    array_pool.release_unused()
+    assert array_pool.unused_bytes() == 0
 
 
 def test_over_workers_returns_in_order_and_passes_on_faults():

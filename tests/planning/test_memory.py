@@ -17,7 +17,7 @@ from netsim.models.cnn import CNN
 from netsim.models.data.dataset import Dataset
 from netsim.models.data.wikitext import Corpus
 from netsim.models.language import LanguageModel
-from netsim.models.layers import kept as pool
+from netsim.models.layers import array_pool
 from netsim.models.resnet import ResNet
 from netsim.planning.memory import TaskBytes, memory, memory_of
 from netsim.planning.shape_array import ShapeSpace
@@ -300,12 +300,12 @@ def test_what_images_keep_on_a_cpu(network, monkeypatch):
     bound, found = NETWORKS[network].bind(3, 0), []
     x, buffers = np.tile(bound.initial(0), (3, 1)), bound.initial_buffers(3)
     for steps, evaluations in ((bound.steps_per_epoch, 0), (0, 1), (bound.steps_per_epoch, 1)):
-        pool.forget()
+        array_pool.release_unused()
         for step in range(steps):
             bound.gradient(x, step, buffers)
         for _ in range(evaluations):
             bound.evaluate(x[0], buffers[0])
-        found.append(pool.free_bytes())
+        found.append(array_pool.unused_bytes())
     for real, said in zip(found, bound.lasting_bytes(3), strict=True):
         assert real - 1e5 < said < 1.1 * real + 1e6  # small arrays are not kept; scratch may take an array's place
 
@@ -318,7 +318,7 @@ def test_what_a_network_for_images_takes_on_a_cpu(network, monkeypatch):
     experiment = Experiment(NETWORKS[network], DPSGD(), topology.ring(3), 4, device="cpu", evaluate_every=2)
     found = memory_of(experiment)
     train(experiment)
-    peak = peak_of(lambda: train(experiment)) + pool.free_bytes()  # NumPy's own, and what was mapped
+    peak = peak_of(lambda: train(experiment)) + array_pool.unused_bytes()  # NumPy's own, and what was mapped
     assert 0.85 * found.total < peak < 1.02 * found.total
 
 

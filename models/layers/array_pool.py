@@ -1,4 +1,4 @@
-"""Memory for large arrays that come and go at every step, on a CPU: mapped once, handed out again and again.
+"""A pool of large arrays that come and go at every step, on a CPU: their memory is mapped once and used again.
 
 An array of some megabytes otherwise goes back to the operating system when it is dropped, and the next one costs a page
 fault for every 4 KiB: a fifth of the time of a ResNet-20. CuPy has a pool of its own.
@@ -19,7 +19,7 @@ LARGE = 1 << 16  # bytes; smaller arrays are NumPy's
 _free: defaultdict[int, list[mmap.mmap]] = defaultdict(list)  # by size; list.append and list.pop are atomic
 
 
-def empty(xp: ModuleType, shape: tuple[int, ...], dtype: Any) -> Array:
+def pooled_empty(xp: ModuleType, shape: tuple[int, ...], dtype: Any) -> Array:
     """Return an array of undefined numbers, as ``xp.empty`` does; its memory is used again once no view of it is left."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if xp.__name__.rpartition(".")[2] != "numpy" or size < LARGE:
@@ -33,11 +33,11 @@ def empty(xp: ModuleType, shape: tuple[int, ...], dtype: Any) -> Array:
     return numbers.reshape(shape)
 
 
-def forget() -> None:
+def release_unused() -> None:
     """Give back to the operating system all memory that is not in use."""
     _free.clear()
 
 
-def free_bytes() -> int:
+def unused_bytes() -> int:
     """Return the bytes that are mapped and not in use."""
     return sum(size * len(memories) for size, memories in _free.items())
