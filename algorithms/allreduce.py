@@ -16,7 +16,7 @@ class AllReduceSGD:
     Source: C-PSGD of Tang et al. 2018, section 1. With a compressor: quantized centralized SGD (as QSGD, Alistarh et al. 2017), the "merely
     quantized" competitor of the paper's abstract.
 
-    Attributes
+    Parameters
     ----------
     compress
         None: full precision, averaged by ring all-reduce. A compressor (unbiased, for convergence): every contribution is compressed and

@@ -37,7 +37,7 @@ class ChocoSGD:
 
     Source: Koloskova et al. 2019, Algorithm 2 (γ_t its step size, γ its consensus step size). The mean of the models is preserved exactly.
 
-    Attributes
+    Parameters
     ----------
     compress
         The compressor C, a contraction; may be biased.

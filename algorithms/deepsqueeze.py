@@ -37,7 +37,7 @@ class DeepSqueeze:
     Source: Tang et al. 2019, Algorithm 1 (γ_t its step size, γ its consensus step size η); all errors start at 0. The mean of the models is preserved
     exactly.
 
-    Attributes
+    Parameters
     ----------
     compress
         The compressor C; may be biased.

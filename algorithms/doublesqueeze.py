@@ -40,7 +40,7 @@ class DoubleSqueeze:
 
     Source: Tang et al. 2019, Algorithm 1; all errors start at 0.
 
-    Attributes
+    Parameters
     ----------
     compress
         The workers' compressor C; may be biased.

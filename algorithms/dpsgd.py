@@ -15,7 +15,7 @@ class DPSGD:
 
     Source: Lian et al. 2017; equation (1) of Tang et al. 2018.
 
-    Attributes
+    Parameters
     ----------
     gamma
         Gossip rate: mixes with I - gamma (I - W). 1 is the paper's.

@@ -50,7 +50,7 @@ class LinearCompressor(Protocol):
 class RandomMask:
     """Keep a random choice of a model's numbers, the same number of them always.
 
-    Attributes
+    Parameters
     ----------
     ratio
         Share of the P numbers that is kept, max(1, int(ratio · P)) of them: the paper's random p %, δ = ratio.
@@ -89,7 +89,7 @@ class Projection:
 
     Tensors of fewer than two dimensions are kept whole.
 
-    Attributes
+    Parameters
     ----------
     rank
         At most min(rows, columns) for each matrix. δ is rank / rows from the left, rank / columns from the right.
@@ -164,7 +164,7 @@ class EdgeGossip:
     E[CᵀC] = δ I and ρ = 1 - max(\\|λ₂\\|, \\|λₙ\\|)² of W; that holds with one C for all edges. With one for each edge of a ring of
     weight w, a mode of eigenvalue λ contracts by 1 - 2δ(1 - λ) + δ²(1 - λ)² + 2δ(1 - δ)w(1 - λ), less than that for the slowest.
 
-    Attributes
+    Parameters
     ----------
     compress
         The family of maps: :class:`RandomMask`, :class:`Projection`, or any :class:`LinearCompressor`. Drawn anew in every round.

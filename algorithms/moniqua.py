@@ -45,7 +45,7 @@ class Moniqua:
     Source: Lu and De Sa 2020, Algorithm 1. Where no two neighbours' numbers are θ or more apart, both ends of an edge find the same two values,
     within δB of the models, and the mean is preserved exactly. Where they are, a number may be off by a multiple of B; the state counts them.
 
-    Attributes
+    Parameters
     ----------
     bits
         Bits a number, 2 to 16. Q rounds at random, without bias, to the 2**bits levels -1/2 + kδ, k = 0 … 2**bits - 1, which include both ends of the

@@ -16,7 +16,7 @@ class ParameterServerSGD:
     Source: Li et al. 2014 for the server; single and double compression as Tang et al. 2019, *DoubleSqueeze*, section 1, describe what went before
     (QSGD, Alistarh et al. 2017, and others): nothing is fed back, so both compressors must be unbiased.
 
-    Attributes
+    Parameters
     ----------
     compress
         The workers' compressor C; None: full precision. Alone it is *single compression*: n (1 + c) vectors on the wire a round, where a compressed

@@ -47,7 +47,7 @@ class PowerGossip:
 
     Source: Vogels et al. 2020, Algorithm 2.
 
-    Attributes
+    Parameters
     ----------
     rank
         Vectors per matrix, orthonormalised by QR; of each matrix at most min(rows, columns).

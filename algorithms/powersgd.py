@@ -60,7 +60,7 @@ class PowerSGD:
 
     Source: Vogels et al. 2019, Algorithms 1 and 2.
 
-    Attributes
+    Parameters
     ----------
     rank
         Columns of P and Q, of each matrix at most min(rows, columns). P is orthonormalised by QR.

@@ -96,7 +96,7 @@ class Claims:
 
     An algorithm declares ``claims: ClassVar[Claims] = Claims(...)``, or has a property ``claims`` where they depend on its fields.
 
-    Attributes
+    Parameters
     ----------
     mean
         The mean of the models moves by the mean of the workers' steps alone: "exact", in "expectation" over the random draws, or None.

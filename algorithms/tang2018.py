@@ -17,7 +17,7 @@ class NaiveCompressedDPSGD:
 
     Source: Tang et al. 2018, section 3. The error of C does not vanish as the models converge, and it is added afresh in every round.
 
-    Attributes
+    Parameters
     ----------
     compress
         The compressor C.
@@ -73,7 +73,7 @@ class DCDPSGD:
 
     Source: Tang et al. 2018, Algorithm 1. Converges where α = sup ||C(z) - z|| / ||z|| < (1 - ρ)/(2μ) (Theorem 1).
 
-    Attributes
+    Parameters
     ----------
     compress
         The compressor C, unbiased.
@@ -141,7 +141,7 @@ class ECDPSGD:
     Source: Tang et al. 2018, Algorithm 2 and equations (3), (4). The estimate's error obeys E||x̃_t - x_t||² <= σ̃²/t where the compression error
     is bounded by σ̃²/2.
 
-    Attributes
+    Parameters
     ----------
     compress
         The compressor C, unbiased.

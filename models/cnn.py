@@ -27,7 +27,7 @@ class CNN(ImageTask):
     It has no batch norm, so nothing but the model has to be kept or averaged. Weights start normal with variance
     2 / inputs of a unit (He et al. 2015; the last layer's 1 / inputs), biases at 0.
 
-    Attributes
+    Parameters
     ----------
     channels
         Of each convolution; every one halves the image.

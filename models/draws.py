@@ -31,7 +31,21 @@ def generator(seed: int, purpose: str, worker: int = 0, epoch: int = 0) -> np.ra
 
 @dataclass(frozen=True)
 class HostKey:
-    """Random streams of workers, drawn by NumPy: for a task that is used on its own, without netsim's keys."""
+    """Random streams of workers, drawn by NumPy: for a task that is used on its own, without netsim's keys.
+
+    Parameters
+    ----------
+    seed
+        Of the run.
+    purpose
+        What the numbers are for.
+    workers
+        Numbers of the workers whose streams these are.
+    round
+        Number of the step.
+    xp
+        Array module of the device that the numbers are copied to.
+    """
 
     seed: int
     purpose: str

@@ -14,7 +14,17 @@ Sizes = Counter[int]  # bytes of an array: how many such arrays
 
 
 class Convolution(NamedTuple):
-    """A 3x3 convolution: its channels, and the pixels a side and the stride at which it reads an image."""
+    """A 3x3 convolution.
+
+    Attributes
+    ----------
+    inputs, outputs
+        Channels.
+    side
+        Pixels a side of the image that it reads.
+    stride
+        Pixels from one place of its kernel to the next.
+    """
 
     inputs: int
     outputs: int
@@ -60,7 +70,7 @@ def kept(network: Network, images: int, itemsize: int, training: bool) -> Sizes:
     Parameters
     ----------
     network
-        Whose.
+        The network.
     images, itemsize
         Of the minibatch; bytes of a number.
     training

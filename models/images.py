@@ -16,8 +16,8 @@ from netsim.models.data.datasets import Dataset
 from netsim.models.data.partition import check_kind, split
 from netsim.models.dense import check_batch, evaluated_subset
 from netsim.models.image_bytes import Convolution, Sizes, elsewhere, kept, passing, times, total
-from netsim.models.layers.cross_entropy import cross_entropy, cross_entropy_back
 from netsim.models.layers.array_pool import release_unused
+from netsim.models.layers.cross_entropy import cross_entropy, cross_entropy_back
 from netsim.models.parallel import check_at_once, over_workers, threads
 
 Array = Any
@@ -28,7 +28,7 @@ Tensors = Mapping[str, tuple[int, ...]]
 class ImageTask:
     """What the networks for images have in common; a network adds its layers.
 
-    Attributes
+    Parameters
     ----------
     data
         The data set: rows of features are images, one colour plane after the other.

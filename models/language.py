@@ -34,7 +34,7 @@ class LanguageModel:
     epoch. A step reads the next ``window`` words of each stream (the last step of an epoch what is left), and back-propagates through them alone;
     the hidden state goes on from step to step, is 0 at the start of an epoch, and is the task's buffer.
 
-    Attributes
+    Parameters
     ----------
     data
         The text (:func:`netsim.models.data.wikitext.wikitext2`).

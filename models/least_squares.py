@@ -19,7 +19,7 @@ class LeastSquares:
 
     So f_i(x) = x·H_i x/2 - b_i·x + const, with H_i = A_iᵀ A_i / samples and b_i = A_iᵀ y_i / samples.
 
-    Attributes
+    Parameters
     ----------
     features
         (n, samples, dimension) float64: A_i of each worker.

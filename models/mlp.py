@@ -17,7 +17,7 @@ Array = Any
 class MLP:
     """Fully connected layers with ReLU between them and softmax cross-entropy behind the last.
 
-    Attributes
+    Parameters
     ----------
     data
         The data set.

@@ -29,7 +29,17 @@ MOMENTUM = 0.1  # share of the newest batch in the running statistics
 
 
 class Block(NamedTuple):
-    """A residual block: its name, and the channels, pixels a side and stride of its first convolution."""
+    """A residual block.
+
+    Attributes
+    ----------
+    name
+        Of its tensors, before the dot.
+    inputs, outputs
+        Channels of its first convolution.
+    side, stride
+        Pixels a side of the image that this reads, and its stride.
+    """
 
     name: str
     inputs: int
@@ -46,7 +56,7 @@ class ResNet(ImageTask):
     fan-out; 1x1: 2 / outputs), batch norm at weight 1 and bias 0, the linear layer uniform within 1 / sqrt(inputs), as
     PyTorch's does.
 
-    Attributes
+    Parameters
     ----------
     widths
         Channels of each stage; every stage but the first halves the image.

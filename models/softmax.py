@@ -17,7 +17,7 @@ Array = Any
 class SoftmaxRegression:
     """One linear layer with softmax cross-entropy: convex, and strongly convex with ``l2`` above 0.
 
-    Attributes
+    Parameters
     ----------
     data
         The data set.

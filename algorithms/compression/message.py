@@ -66,7 +66,7 @@ def same_bits(x: Array, bits: int) -> Array:
 class Wire(Sequence):
     """The encoded messages: ``wire[i]`` is row i's bytes; the rest is what the receiver knew beforehand.
 
-    Attributes
+    Parameters
     ----------
     rows
         One ``bytes`` a row.
@@ -97,7 +97,7 @@ class CompressorClaims:
     A compressor declares ``claims: ClassVar[CompressorClaims] = CompressorClaims(...)``, or has a property ``claims`` where they depend on its
     fields.
 
-    Attributes
+    Parameters
     ----------
     unbiased
         E C(x) = x.

@@ -16,7 +16,11 @@ class Batches:
 
     In every epoch worker i reads its shard in an order of its own, drawn by (seed, "order", i, epoch). An epoch has
     as many steps as the smallest shard has whole minibatches; what is left of a shard is not read in that epoch. With
-    ``partial`` one more step reads what is left of the smallest shard, and as much of every other.
+    ``partial`` one more step reads what is left of the smallest shard, and as much of every other. ``steps_per_epoch``
+    is the number of steps in an epoch, at least 1.
+
+    An epoch's orders are copied to the device at once, those of the first when this is made, those of the next one in the
+    last step of an epoch: before the step that reads them, unless steps are skipped.
 
     Parameters
     ----------
@@ -33,14 +37,6 @@ class Batches:
     reshuffle
         Deal all samples out anew in every epoch, by a shuffle drawn by (seed, "deal", epoch), as Vogels et al. 2020 did:
         of the shards only the sizes matter then.
-
-    An epoch's orders are copied to the device at once, those of the first when this is made, those of the next one in the
-    last step of an epoch: before the step that reads them, unless steps are skipped.
-
-    Attributes
-    ----------
-    steps_per_epoch
-        Steps in one epoch, at least 1.
 
     Raises
     ------

@@ -39,9 +39,16 @@ MIXED = len(MIX_X)
 class Scratch(NamedTuple):
     """Memory for a block of samples, in views.
 
-    Lines are the neighbourhoods of the pixels p, p + 3, …, for p = 0, 1, 2, (3, 6, pixels / 3, 3 C), products what they
-    are multiplied to (3, 6, pixels / 3, out). Both are computed, from zeros, where no pixels are: rows
-    (each, tiles, 6, W C) and sums (each, tiles, 6, W out) are without these, in the order of the images.
+    Attributes
+    ----------
+    each
+        Samples in the block.
+    lines
+        (3, 6, pixels / 3, 3 C): the neighbourhoods of the pixels p, p + 3, …, for p = 0, 1, 2; zeros where no pixels are.
+    products
+        (3, 6, pixels / 3, out): what they are multiplied to.
+    rows, sums
+        (each, tiles, 6, W C) and (each, tiles, 6, W out): the same without the zeros, in the order of the images.
     """
 
     each: int
