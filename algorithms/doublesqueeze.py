@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import sub as subtract
 from typing import ClassVar, NamedTuple
 
 from array_api_compat import array_namespace
@@ -70,6 +71,12 @@ class DoubleSqueeze:
         """Take one step, the same at every worker."""
         v = gradient(state.x) + state.error
         pushed = comm.push(self.compress, v)
-        v_server = pushed.mean(axis=0, keepdims=True) + state.server_error
+        v_server = comm.at_server(_compensated, pushed, state.server_error)
         pulled = comm.pull(self.server_compress or self.compress, v_server)
-        return DoubleSqueezeState(state.x - lr * pulled, v - pushed, v_server - pulled)
+        server_error = comm.at_server(subtract, v_server, pulled)
+        return DoubleSqueezeState(state.x - lr * pulled, v - pushed, server_error)
+
+
+def _compensated(pushed: Array, server_error: Array) -> Array:
+    """Return the average of what the workers pushed, with what the server has not yet told them, (1, P)."""
+    return pushed.mean(axis=0, keepdims=True) + server_error

@@ -215,8 +215,8 @@ class EdgeGossip:
         at_low, at_high = (
             self.compress.project(x[workers], drawn, comm.tensors) for workers, _ in (ends.low, ends.high)
         )
-        heard_by_low, _ = comm.exchange(at_low, at_high)
-        change = self.compress.lift(heard_by_low - at_low, drawn, comm.tensors)
+        heard_by_low, heard_by_high = comm.exchange(at_low, at_high)
+        change = self.compress.lift(heard_by_low - heard_by_high, drawn, comm.tensors)  # both ends know both
         moved = x.copy()
         for slot in range(ends.edge.shape[1]):
             moved += self.gamma * ends.rate[:, slot, None] * change[ends.edge[:, slot]]

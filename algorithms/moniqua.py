@@ -1,8 +1,7 @@
 """Moniqua: Lu and De Sa 2020, *Moniqua: Modulo Quantized Communication in Decentralized SGD*."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -11,23 +10,7 @@ from netsim.algorithms.compression.message import Array, Key, Message, Tensors, 
 from netsim.algorithms.compression.scaled import decode_scaled, encode_scaled
 from netsim.algorithms.compression.spans import check_rows, unit_spans
 from netsim.algorithms.description import short_repr
-from netsim.algorithms.protocol import Claims, Comm, Gradient, Holder
-
-
-class MoniquaState(NamedTuple):
-    """State of Moniqua.
-
-    Attributes
-    ----------
-    x
-        (n, P): the models.
-    violations
-        Integer without dimension, on the device: how many numbers of neighbours lay theta or more apart when they gossiped, summed over the edges and
-        the rounds so far. Nobody of the workers can know it: it is for whoever looks on.
-    """
-
-    x: Array
-    violations: Array
+from netsim.algorithms.protocol import Claims, Comm, Gradient, Models
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,7 +26,8 @@ class Moniqua:
     with z mod a in [-a/2, a/2).
 
     Source: Lu and De Sa 2020, Algorithm 1. Where no two neighbours' numbers are θ or more apart, both ends of an edge find the same two values,
-    within δB of the models, and the mean is preserved exactly. Where they are, a number may be off by a multiple of B; the state counts them.
+    within δB of the models, and the mean is preserved exactly. Where they are, a number may be off by a multiple of B. No worker can know
+    that; the simulation counts these numbers over the edges and the rounds, as the run's attribute ``violations``.
 
     Parameters
     ----------
@@ -79,7 +63,6 @@ class Moniqua:
     shared_noise: bool = True
 
     __repr__ = short_repr
-    holders: ClassVar[Mapping[str, Holder]] = {"violations": "nobody"}
 
     def __post_init__(self) -> None:
         if not isinstance(self.bits, int) or isinstance(self.bits, bool) or not 2 <= self.bits <= 16:
@@ -99,34 +82,36 @@ class Moniqua:
         level = self.period / (2**self.bits - 1)
         return Claims(limit=None, contracts="to a floor" if level < self.theta / 4 else None, spread=self.theta / 16)
 
-    def init(self, x: Array, comm: Comm) -> MoniquaState:
+    def init(self, x: Array, comm: Comm) -> Models:
         """Start from the common model."""
-        xp = array_namespace(x)
-        return MoniquaState(x, xp.zeros((), dtype=xp.int64))
+        return Models(x)
 
-    def step(self, state: MoniquaState, gradient: Gradient, lr: float, comm: Comm) -> MoniquaState:
+    def step(self, state: Models, gradient: Gradient, lr: float, comm: Comm) -> Models:
         """Take the own step and gossip on what the messages mean to those who hear them."""
         quantizer = _PeriodQuantizer(self.bits, self.period, self.shared_noise)
         if self.overlap:
             posted = comm.post(quantizer, _modulo(state.x, self.period))
             g = gradient(state.x)
-            x, violations = self._gossip(state.x, comm.wait(posted), comm)
-            return MoniquaState(x - lr * g, state.violations + violations)
+            return Models(self._gossip(state.x, comm.wait(posted), comm) - lr * g)
         x = state.x - lr * gradient(state.x)
-        x, violations = self._gossip(x, comm.send(quantizer, _modulo(x, self.period)), comm)
-        return MoniquaState(x, state.violations + violations)
+        return Models(self._gossip(x, comm.send(quantizer, _modulo(x, self.period)), comm))
 
-    def _gossip(self, x: Array, said: Array, comm: Comm) -> tuple[Array, Array]:
-        """Return the models after gossip, all messages taken from the models before it, and the number of violations."""
-        xp = array_namespace(x)
-        edges = xp.asarray(comm.edges)
-        here = xp.concatenate([edges[:, 0], edges[:, 1]])  # every edge in both directions: here hears there
-        there = xp.concatenate([edges[:, 1], edges[:, 0]])
-        own = x + _modulo(said - x, self.period)
-        change = x[here] + _modulo(said[there] - x[here], self.period) - own[here]
-        weights = xp.where(xp.arange(comm.n)[:, None] == here, comm.weights[here, there], 0)
-        apart = abs(x[edges[:, 0]] - x[edges[:, 1]]) >= self.theta
-        return x + self.gamma * (weights @ change), xp.count_nonzero(apart)
+    def _gossip(self, x: Array, said: Array, comm: Comm) -> Array:
+        """Return the models after gossip, all messages taken from the models before it."""
+
+        def change(heard: Array, x: Array, own: Array) -> Array:
+            return self._meant(heard, x) - own
+
+        comm.tally("violations", self._apart, x)
+        return x + self.gamma * comm.over_neighbours(change, said, x, self._meant(said, x))
+
+    def _meant(self, said: Array, x: Array) -> Array:
+        """Return the numbers nearest to those of x that are what was said, but for multiples of the period."""
+        return x + _modulo(said - x, self.period)
+
+    def _apart(self, one: Array, other: Array) -> Array:
+        """Count the numbers of neighbours that are theta or more apart."""
+        return array_namespace(one).count_nonzero(abs(one - other) >= self.theta)
 
 
 def _modulo(z: Array, period: float) -> Array:

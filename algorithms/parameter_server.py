@@ -49,5 +49,10 @@ class ParameterServerSGD:
     def step(self, state: Models, gradient: Gradient, lr: float, comm: Comm) -> Models:
         """Take one step, the same at every worker."""
         pushed = comm.push(self.compress or Identity(), gradient(state.x))
-        mean = comm.pull(self.server_compress or Identity(), pushed.mean(axis=0, keepdims=True))
-        return Models(state.x - lr * mean)
+        mean = comm.at_server(_mean, pushed)
+        return Models(state.x - lr * comm.pull(self.server_compress or Identity(), mean))
+
+
+def _mean(pushed: Array) -> Array:
+    """Return the average of what the workers pushed, (1, P)."""
+    return pushed.mean(axis=0, keepdims=True)

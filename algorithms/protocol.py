@@ -47,14 +47,20 @@ class Comm(Protocol):
     tensors: Mapping[str, tuple[int, ...]]
     common_start: bool
 
-    def send(self, compress: Compressor, y: Array) -> Array:
-        """Send rows to all neighbours and wait for theirs; return what they decoded, (n, P)."""
+    def send(self, compress: Compressor, y: Array, purpose: str | None = None) -> Array:
+        """Send rows to all neighbours and wait for theirs; return what was decoded, (n, P): worker i then knows its own row and its neighbours'.
 
-    def post(self, compress: Compressor, y: Array) -> Any:
-        """Send rows to all neighbours without waiting; the handle's ``value``, (n, P), is what they will decode."""
+        A second compressed message in one round names a ``purpose`` of its own, so that it draws from a random stream of its own.
+        """
+
+    def post(self, compress: Compressor, y: Array, purpose: str | None = None) -> Any:
+        """Send rows to all neighbours without waiting; row i of the handle's ``value``, (n, P), is what worker i itself sent, as it will be decoded.
+
+        A worker knows its own message at once, and those of its neighbours only after ``wait``.
+        """
 
     def wait(self, message: Any) -> Any:
-        """Wait until the messages of a post (of this round or an earlier one; None: nothing) are there; return what was decoded."""
+        """Wait until the messages of a post (of this round or an earlier one; None: nothing) are there; return what was decoded, (n, P)."""
 
     def meanwhile(self, gradient: Gradient, x: Array) -> Array:
         """Return gradient(x), whose computing goes on beside all that is said until ``join``."""
@@ -65,22 +71,32 @@ class Comm(Protocol):
     def mix(self, y: Array, gamma: float = 1.0) -> Array:
         """Return sum over j of w_ij y_j, i included, of what every neighbour already holds; with gamma, of I - gamma (I - W)."""
 
+    def over_neighbours(self, f: Callable[..., Array], heard: Array, *own: Array) -> Array:
+        """Return row i: the sum over i's neighbours j of w_ij f(heard_j, own_i, …), for an f that computes row by row."""
+
+    def tally(self, name: str, count: Callable[[Array, Array], Array], y: Array) -> None:
+        """Let whoever looks on at the simulation count something of the two ends' true rows, (E, P) each; no worker learns of it."""
+
     def all_reduce(self, y: Array) -> Array:
         """Return the mean of the rows in every row, (n, P), by ring all-reduce."""
 
-    def all_gather(self, compress: Compressor, y: Array) -> Array:
+    def all_gather(self, compress: Compressor, y: Array, purpose: str | None = None) -> Array:
         """Return what everybody decodes of everybody's compressed row, (n, P), by ring all-gather."""
 
-    def push(self, compress: Compressor, y: Array) -> Array:
-        """Send rows to the server, which waits for all; return what it decoded, (n, P)."""
+    def push(self, compress: Compressor, y: Array, purpose: str | None = None) -> Array:
+        """Send rows to the server, which waits for all; return what it decoded, (n, P): all rows are the server's, and row i is worker i's too."""
 
-    def pull(self, compress: Compressor, z: Array) -> Array:
+    def at_server(self, f: Callable[..., Array], *held: Array) -> Array:
+        """Return f(*held), (1, P), computed by the server of what only it holds: what was pushed, and its own rows."""
+
+    def pull(self, compress: Compressor, z: Array, purpose: str | None = None) -> Array:
         """Send the server's (1, P) to every worker, which waits for it; return what they decoded, (1, P)."""
 
     def exchange(self, at_low: Array, at_high: Array, numbers: Array | None = None) -> tuple[Array, Array]:
         """Send (E, k) each way along the edges, in full precision; return what the smaller and the larger ends heard.
 
-        ``numbers``, (E,) integers: how many of the k are sent, where zeros fill up the rows.
+        An end knows both messages of its edge: the one that it heard, and its own, which the other end heard. ``numbers``, (E,) integers: how many of
+        the k are sent, where zeros fill up the rows.
         """
 
     def key(self, purpose: str, shared: bool = False) -> Key:
@@ -118,10 +134,11 @@ class Claims:
     spread: float = 1.0
 
 
-Holder = Literal["worker", "neighbours", "edge", "all", "server", "nobody"]
+Holder = Literal["worker", "neighbours", "others", "edge", "all", "server", "nobody"]
 """Who holds a field of an algorithm's state when every worker is a machine of its own, for ``netsim plan``.
 
-"worker": each its own row; "neighbours": each its own row, and all its neighbours' rows or the weighted sum of them; "edge": the leading axis is the
+"worker": each its own row; "neighbours": each its own row, and all its neighbours' rows or the weighted sum of them; "others": the same without its
+own row, which follows from its model; "edge": the leading axis is the
 edges, and the two ends of each hold the same; "all": everybody the same, no row for each; "server"; "nobody": messages on their way, and what serves
 only the simulation. An algorithm declares ``holders: ClassVar[Mapping[str, Holder]] = {"field": ...}``, or has a property ``holders`` where they
 depend on its fields; a field that is not named is "worker", and the models themselves count only where neighbours hold them too.
@@ -134,7 +151,11 @@ def unbiased(compress: Compressor | None) -> bool:
 
 
 class Algorithm(Protocol):
-    """A frozen dataclass of hyperparameters with these two functions; its ``repr`` is its name in tables and legends."""
+    """A frozen dataclass of hyperparameters with these two functions; its ``repr`` is its name in tables and legends.
+
+    It may declare ``claims`` (:class:`Claims`), ``holders`` (:data:`Holder`), and ``theory``, a name of :data:`netsim.runs.bounds.THEORIES`: whose
+    conditions its trainings are held against.
+    """
 
     def init(self, x: Array, comm: Comm) -> Any:
         """Return the state before the first round: a NamedTuple with at least ``x``, (n, P), the models."""

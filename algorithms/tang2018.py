@@ -8,6 +8,9 @@ from netsim.algorithms.compression import Compressor, Identity
 from netsim.algorithms.description import short_repr
 from netsim.algorithms.protocol import Array, Claims, Comm, Gradient, Holder, Models, unbiased
 
+THEORY = "Tang et al. 2018"
+"""Whose conditions on compression and graph the methods of this file are held against (:mod:`netsim.runs.bounds`)."""
+
 
 @dataclass(frozen=True, repr=False)
 class NaiveCompressedDPSGD:
@@ -31,6 +34,7 @@ class NaiveCompressedDPSGD:
     compress: Compressor
 
     __repr__ = short_repr
+    theory: ClassVar[str] = THEORY
 
     @property
     def claims(self) -> Claims:
@@ -48,18 +52,31 @@ class NaiveCompressedDPSGD:
         return Models(comm.mix(comm.wait(posted)) - lr * g)
 
 
+def _start(x: Array, comm: Comm) -> Array:
+    """Return what everybody knows of its neighbours before the first round: the common model; where there is none, what they tell."""
+    return x if comm.common_start else comm.send(Identity(), x)
+
+
+def _purpose(posted: Any) -> str:
+    """Return the random stream of a message at a round's end: the first one's has another name than the later ones', as in published runs."""
+    return "post 1" if posted is None else "post 2"
+
+
 class DCDState(NamedTuple):
     """State of DCD-PSGD.
 
     Attributes
     ----------
     x
-        (n, P): the models, and their replicas at the neighbours, which are the same.
+        (n, P): the models.
+    replicas
+        (n, P): what everybody's neighbours hold of its model before the messages on their way, with which they become the models.
     posted
-        The compressed differences on their way to the neighbours; before the first round None, when all hold the common model, else the models.
+        The compressed differences on their way to the neighbours; None before the first round.
     """
 
     x: Array
+    replicas: Array
     posted: Any
 
 
@@ -81,14 +98,15 @@ class DCDPSGD:
     Notes
     -----
     Sent: C(z), to every neighbour, once a round. Held beside model and update: a replica of every neighbour's model, here one row a
-    worker, as all neighbours hear the same and nothing is lost. Overlap: C(z) is posted at the end of a round and travels while the next gradient is
-    computed.
+    worker, as all neighbours hear the same and nothing is lost; it follows its model when the message is there. Overlap: C(z) is posted at the end of
+    a round and travels while the next gradient is computed.
     """
 
     compress: Compressor
 
     __repr__ = short_repr
-    holders: ClassVar[Mapping[str, Holder]] = {"x": "neighbours", "posted": "nobody"}
+    theory: ClassVar[str] = THEORY
+    holders: ClassVar[Mapping[str, Holder]] = {"replicas": "others", "posted": "nobody"}
 
     @property
     def claims(self) -> Claims:
@@ -96,16 +114,17 @@ class DCDPSGD:
         return Claims("expectation" if unbiased(self.compress) else None, "dpsgd")
 
     def init(self, x: Array, comm: Comm) -> DCDState:
-        """Start from the common model, which everybody knows of everybody; where there is none, tell the neighbours."""
-        return DCDState(x, None if comm.common_start else comm.post(Identity(), x))
+        """Start from replicas that equal the models."""
+        return DCDState(x, _start(x, comm), None)
 
     def step(self, state: DCDState, gradient: Gradient, lr: float, comm: Comm) -> DCDState:
         """Average the replicas, take the own step, and tell the neighbours what changed."""
         g = gradient(state.x)
-        comm.wait(state.posted)  # now the replicas of x_t are complete
-        x_half = comm.mix(state.x) - lr * g
-        posted = comm.post(self.compress, x_half - state.x)
-        return DCDState(state.x + posted.value, posted)
+        change = comm.wait(state.posted)
+        replicas = state.replicas if change is None else state.replicas + change  # of x_t, at all its neighbours
+        x_half = comm.mix(replicas) - lr * g
+        posted = comm.post(self.compress, x_half - state.x, _purpose(state.posted))
+        return DCDState(state.x + posted.value, replicas, posted)
 
 
 class ECDState(NamedTuple):
@@ -116,11 +135,11 @@ class ECDState(NamedTuple):
     x
         (n, P): the models.
     estimate
-        (n, P): what everybody's neighbours, and itself, estimate its model to be.
+        (n, P): what everybody's neighbours, and itself, estimate its model to be before the messages on their way: x̃_{t-1}, and x_1 at t = 1.
     t
         Number of the round to come, from 1.
     posted
-        The compressed z-values on their way to the neighbours; before the first round None, when all hold the common model, else the models.
+        The compressed z-values on their way to the neighbours; None before the first round.
     """
 
     x: Array
@@ -159,6 +178,7 @@ class ECDPSGD:
     index: str = "equations"
 
     __repr__ = short_repr
+    theory: ClassVar[str] = THEORY
     holders: ClassVar[Mapping[str, Holder]] = {"estimate": "neighbours", "posted": "nobody"}
 
     def __post_init__(self) -> None:
@@ -171,15 +191,25 @@ class ECDPSGD:
         return Claims("expectation" if unbiased(self.compress) else None, "dpsgd", contracts="to a floor")
 
     def init(self, x: Array, comm: Comm) -> ECDState:
-        """Start from the common model, which everybody's estimate of everybody equals; where there is none, tell the neighbours."""
-        return ECDState(x, x, 1, None if comm.common_start else comm.post(Identity(), x))
+        """Start from estimates that equal the models."""
+        return ECDState(x, _start(x, comm), 1, None)
 
     def step(self, state: ECDState, gradient: Gradient, lr: float, comm: Comm) -> ECDState:
         """Average the estimates, take the own step, and tell the neighbours where it leads."""
-        s = state.t + 1 if self.index == "equations" else state.t
+        s = self._s(state.t)
         g = gradient(state.x)
-        comm.wait(state.posted)  # now the estimates of x_t are complete
-        x = comm.mix(state.estimate) - lr * g
-        posted = comm.post(self.compress, (1 - s / 2) * state.x + (s / 2) * x)
-        estimate = (1 - 2 / s) * state.estimate + (2 / s) * posted.value
+        estimate = self.estimate(state, comm.wait(state.posted))
+        x = comm.mix(estimate) - lr * g
+        posted = comm.post(self.compress, (1 - s / 2) * state.x + (s / 2) * x, _purpose(state.posted))
         return ECDState(x, estimate, state.t + 1, posted)
+
+    def estimate(self, state: ECDState, told: Array | None) -> Array:
+        """Return x̃_t, (n, P), the estimates of the models of a state, from the z-values told of them; None: nothing was told yet."""
+        if told is None:
+            return state.estimate
+        s = self._s(state.t - 1)
+        return (1 - 2 / s) * state.estimate + (2 / s) * told
+
+    def _s(self, t: int) -> int:
+        """Return s of round t."""
+        return t + 1 if self.index == "equations" else t

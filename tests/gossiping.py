@@ -3,7 +3,8 @@
 import numpy as np
 
 from netsim import Experiment, train
-from netsim.comm.communicator import Communicator, Recorder
+from netsim.comm.communicator import Communicator
+from netsim.comm.recorder import Recorder
 from netsim.device import to_host
 
 ROUNDS = 30

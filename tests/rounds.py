@@ -3,7 +3,8 @@
 import numpy as np
 
 from netsim import Experiment, train
-from netsim.comm.communicator import Communicator, Recorder
+from netsim.comm.communicator import Communicator
+from netsim.comm.recorder import Recorder
 
 ROUNDS = 50
 
@@ -22,11 +23,18 @@ def models(run):
 
 def states(algorithm, x, graph, rounds, gradient=np.zeros_like, lr=0.0, seed=0):
     """The states before the first round and after each, without a task."""
+    return [state for state, _ in observed(algorithm, x, graph, rounds, gradient, lr, seed)]
+
+
+def observed(algorithm, x, graph, rounds, gradient=np.zeros_like, lr=0.0, seed=0):
+    """The states before the first round and after each, without a task, and what was counted so far."""
     recorder = Recorder(graph)
     comm = Communicator(graph, {"x": x.shape[1:]}, seed, np, "float64", recorder)
-    found = [algorithm.init(x, comm)]
+    state = algorithm.init(x, comm)
+    found = [(state, {})]
     for _ in range(rounds):
-        found.append(algorithm.step(found[-1], gradient, lr, comm))
+        state = algorithm.step(state, gradient, lr, comm)
+        found.append((state, comm.statistics.attributes()))
         recorder.end_round()
     return found
 

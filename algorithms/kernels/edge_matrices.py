@@ -39,7 +39,7 @@ class Ends(NamedTuple):
     low, high
         Each (E,) workers and (E,) slots: where an edge ends.
     edge
-        (n, slots): the edge in a slot; 0 in an empty one.
+        (n, slots): the edge in a slot; in an empty one, again the worker's first, so that a worker sees no edge but its own.
     rate
         (n, slots): what worker i adds of "larger minus smaller" of that edge: w_ij at the smaller end, -w_ij at the larger, 0 in an empty slot.
     """
@@ -64,6 +64,7 @@ def edge_ends(weights: Array, edges: np.ndarray) -> Ends:
         where = edges[:, end], slots[:, end]
         edge[where] = np.arange(len(edges))
         neighbour[where], sign[where] = edges[:, 1 - end], 1 - 2 * end
+    edge = np.where(np.arange(edge.shape[1]) < degree[:, None], edge, edge[:, :1])
     rate = weights[xp.arange(n)[:, None], xp.asarray(neighbour)] * xp.asarray(sign).astype(weights.dtype)
     low, high = ((xp.asarray(edges[:, end]), xp.asarray(slots[:, end])) for end in (0, 1))
     return Ends(low, high, xp.asarray(edge), rate)

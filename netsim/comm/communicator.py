@@ -1,31 +1,38 @@
 """The algorithms' whole view of the other workers. Everything said goes through here, and is recorded for the clock."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from netsim.algorithms.compression import Compressor, Identity
 from netsim.algorithms.protocol import Gradient
+from netsim.comm.recorder import Recorder
+from netsim.comm.statistics import Exchanged, OnMessage, Sent, Statistics
 from netsim.comm.topology import Topology
-from netsim.comm.trace import Operation, Program, Trace
-from netsim.device import Array, Key, make_key, to_host
+from netsim.comm.trace import Operation
+from netsim.device import Array, Key, make_key
+from netsim.errors import NetsimError
+
+PURPOSES = {"post": "post 0", "send": "post 1", "all_gather": "all_gather 1", "push": "push 1", "pull": "pull 2"}
+"""The random stream of each operation that names none. Streams were once called by the position in a round; the names are kept so that published
+runs can be repeated."""
 
 
 class Posted(NamedTuple):
-    """A message on its way to all neighbours.
+    """Messages on their way to all neighbours.
 
     Attributes
     ----------
     round, position
-        Which operation of which round posted it.
+        Which operation of which round posted them.
     numbers
         How many numbers the codec handles per message; 0 where nothing is encoded.
     value
-        (n, P): what its receivers will have decoded; the sender knows it at once.
+        (n, P): row i is worker i's OWN row as it will be decoded. A worker knows what it sent at once and may use it for its own row; what the
+        neighbours sent it knows only from :meth:`Communicator.wait`.
     """
 
     round: int
@@ -34,101 +41,8 @@ class Posted(NamedTuple):
     value: Array
 
 
-class Recorder:
-    """Collects the rounds of a trace."""
-
-    def __init__(self, topology: Topology) -> None:
-        self.topology = topology
-        self.operations: list[Operation] = []
-        self.sizes: list[Any] = []
-        self.programs: dict[Program, int] = {}
-        self.program_of: list[int] = []
-        self.bits: list[list[tuple]] = []
-        self._beside = False
-
-    @property
-    def round(self) -> int:
-        """Number of the round in progress."""
-        return len(self.program_of)
-
-    def record(self, operation: Operation, bits: Any = None) -> None:
-        """Note an operation; bits is None, an int, or (n,) or, one a message, (D,) integers on the device."""
-        self.operations.append(operation)
-        self.sizes.append(bits)
-
-    def record_gradient(self) -> None:
-        """Note that every worker computes a gradient, beside what follows or before it."""
-        self.record(Operation("begin" if self._beside else "compute"))
-
-    @contextmanager
-    def beside(self) -> Iterator[None]:
-        """Let the gradient of this block be computed beside what follows, until a "join"."""
-        self._beside = True
-        try:
-            yield
-        finally:
-            self._beside = False
-
-    def end_round(self) -> None:
-        """Close the round."""
-        program = tuple(self.operations)
-        index = self.programs.setdefault(program, len(self.programs))
-        if index == len(self.bits):
-            self.bits.append([])
-        self.bits[index].append(tuple(self.sizes))
-        self.program_of.append(index)
-        self.operations, self.sizes = [], []
-
-    def packed(self, rounds: int) -> dict[str, Any]:
-        """Return what was recorded of the first rounds, its sizes on the host, for a checkpoint."""
-        tables, left = [], np.bincount(self.program_of[:rounds], minlength=len(self.bits)).tolist()
-        for p, count in enumerate(left):
-            self.bits[p][:count] = [
-                tuple(None if one is None else to_host(one) for one in row) for row in self.bits[p][:count]
-            ]
-            columns = zip(*self.bits[p][:count], strict=True)
-            tables.append([None if column[0] is None else np.array(column) for column in columns])
-        return {
-            "programs": [[tuple(operation) for operation in program] for program in self.programs],
-            "program_of": np.array(self.program_of[:rounds], dtype=np.int64),
-            "bits": tables,
-        }
-
-    def unpack(self, recorded: dict[str, Any]) -> None:
-        """Go on from what :meth:`packed` returned."""
-        self.programs = {tuple(Operation(*one) for one in program): p for p, program in enumerate(recorded["programs"])}
-        self.program_of = recorded["program_of"].tolist()
-        counts = np.bincount(self.program_of, minlength=len(self.programs)).tolist()
-        self.bits = [
-            [tuple(None if column is None else column[row] for column in columns) for row in range(count)]
-            for columns, count in zip(recorded["bits"], counts, strict=True)
-        ]
-        self.operations, self.sizes = [], []
-
-    def trace(self, rounds: int) -> Trace:
-        """Return the first rounds as a trace, its sizes on the host."""
-        seen = np.array(self.program_of[:rounds], dtype=int)
-        occurring, program_of = np.unique(seen, return_inverse=True)
-        programs = [list(self.programs)[index] for index in occurring]
-        tables = []
-        for index in occurring:
-            columns = zip(*self.bits[index][: int((seen == index).sum())], strict=True)
-            tables.append(tuple(_table(column) for column in columns))
-        neighbours = tuple(self.topology.neighbours(i) for i in range(self.topology.n))
-        return Trace(self.topology.n, neighbours, tuple(programs), program_of, tuple(tables))
-
-
-def _table(column: tuple) -> np.ndarray:
-    """Return (rounds or 1, n, D or 1) integers: constant sizes are stored once."""
-    if not column or column[0] is None:
-        return np.zeros((0, 0), dtype=np.int64)
-    rows = np.array([np.atleast_1d(to_host(bits)) for bits in column], dtype=np.int64)
-    rows = rows[:1] if (rows == rows[:1]).all() else rows
-    return rows[:, :1] if (rows == rows[:, :1]).all() else rows
-
-
 class Communicator:
-    """What an algorithm sees of the others; one for all workers of a run.
+    """What an algorithm sees of the others; one for all workers of a run, whose arrays have a row for each of them.
 
     Attributes
     ----------
@@ -142,6 +56,8 @@ class Communicator:
         Ordered {name: shape} of one model.
     common_start
         Whether all models are equal at the start, as in every training.
+    statistics
+        What is counted of the messages.
     """
 
     def __init__(
@@ -153,23 +69,16 @@ class Communicator:
         dtype: str,
         recorder: Recorder,
         common_start: bool = True,
+        on_message: OnMessage | None = None,
     ) -> None:
         self.n, self.edges, self.tensors, self.common_start = topology.n, topology.edges, tensors, common_start
         self.weights = xp.asarray(topology.weights.astype(dtype))
+        self.statistics = Statistics()
         self._topology, self._seed, self._xp, self._dtype, self._recorder = topology, seed, xp, dtype, recorder
+        self._on_message = on_message
         self._mixing = {1.0: self.weights}
         self._mean_row = xp.full((1, topology.n), 1.0 / topology.n, dtype=dtype)
-        self.noise: dict[str, Array] = {}  # per kind of operation: largest ||C(z) - z||_F / ||z||_F so far
-        self.clipped: Array | int = 0  # numbers that quantizers clipped, over all messages
-        self.compressed_numbers = 0  # numbers that were compressed, over all messages
-
-    def counted(self) -> tuple[dict[str, Array], Array | int, int]:
-        """Return what was counted of the compressed messages: ``noise``, ``clipped`` and ``compressed_numbers``."""
-        return dict(self.noise), self.clipped, self.compressed_numbers
-
-    def count_on(self, counted: tuple[dict[str, Array], Array | int, int]) -> None:
-        """Go on from what :meth:`counted` returned."""
-        self.noise, self.clipped, self.compressed_numbers = counted
+        self._drawn: tuple[int, set[str]] = 0, set()  # a round, and what its messages drew for
 
     def key(self, purpose: str, shared: bool = False) -> Key:
         """Return this round's random stream of every worker.
@@ -195,13 +104,6 @@ class Communicator:
         """
         return make_key(self._seed, f"edge {purpose}", len(self.edges), self._recorder.round, shared, self._xp)
 
-    @cached_property
-    def _edge_of_message(self) -> Array:
-        """(D,): the edge of every message of a post, as ``Trace.bits`` counts them."""
-        number = {(int(i), int(j)): e for e, (i, j) in enumerate(self.edges)}
-        pairs = [(min(i, j), max(i, j)) for i in range(self.n) for j in self._topology.neighbours(i)]
-        return self._xp.asarray(np.array([number[pair] for pair in pairs], dtype=np.int64))
-
     def meanwhile(self, gradient: Gradient, x: Array) -> Array:
         """Return gradient(x), whose computing goes on beside all that is said until :meth:`join`."""
         with self._recorder.beside():
@@ -212,14 +114,29 @@ class Communicator:
         if any(operation.kind == "begin" for operation in self._recorder.operations):
             self._recorder.record(Operation("join"))
 
-    def post(self, compress: Compressor, y: Array) -> Posted:
-        """Send row i of y, (n, P), compressed, to all neighbours of worker i, and go on at once."""
-        value, bits, numbers = self._compress(compress, y, "post")
-        self._recorder.record(Operation("post", numbers), bits)
+    def post(self, compress: Compressor, y: Array, purpose: str | None = None) -> Posted:
+        """Send row i of y, (n, P), compressed, to all neighbours of worker i, and go on at once.
+
+        Parameters
+        ----------
+        compress
+            What compresses each row; Identity() for full precision.
+        y
+            (n, P), what is sent.
+        purpose
+            Name of the random stream that the compressor draws from, for messages that are not the only ones of their kind in a round; the default
+            is ``PURPOSES["post"]``, and so for the other operations.
+
+        Raises
+        ------
+        NetsimError
+            Two compressed messages of one round have the same purpose.
+        """
+        value, numbers = self._say("post", compress, y, purpose or PURPOSES["post"])
         return Posted(self._recorder.round, len(self._recorder.operations) - 1, numbers, value)
 
     def wait(self, message: Posted | None) -> Array | None:
-        """Wait until the neighbours' messages of a post are there; return what they decoded, (n, P). None (nothing posted yet): go on."""
+        """Wait until the neighbours' messages of a post are there; return what was decoded, (n, P). None (nothing posted yet): go on."""
         if message is None:
             return None
         self._recorder.record(
@@ -227,9 +144,9 @@ class Communicator:
         )
         return message.value
 
-    def send(self, compress: Compressor, y: Array) -> Array:
+    def send(self, compress: Compressor, y: Array, purpose: str | None = None) -> Array:
         """Send row i of y, (n, P), compressed, to all neighbours of worker i, wait for theirs, and return what was decoded, (n, P)."""
-        return self.wait(self.post(compress, y))
+        return self.wait(self.post(compress, y, purpose or PURPOSES["send"]))
 
     def mix(self, y: Array, gamma: float = 1.0) -> Array:
         """Return row i: sum over j, i included, of w_ij y_j, for quantities that every neighbour already holds; nothing is sent.
@@ -242,28 +159,59 @@ class Communicator:
             self._mixing[gamma] = self._xp.asarray(mixing.astype(self._dtype))
         return self._mixing[gamma] @ y
 
+    def over_neighbours(self, f: Callable[..., Array], heard: Array, *own: Array) -> Array:
+        """Return row i: the sum over worker i's neighbours j, without i, of w_ij f(heard_j, own_i, …); nothing is sent.
+
+        Parameters
+        ----------
+        f
+            Computes row by row: of rows heard, (rows, P), and as many rows of each of ``own``, one row each.
+        heard
+            (n, P), of which every neighbour holds row j, as :meth:`wait` returned it.
+        own
+            (n, P) each, of which worker i gives its own row i.
+        """
+        here, there, weights = self._hearing
+        return weights @ f(heard[there], *(y[here] for y in own))
+
+    def tally(self, name: str, count: Callable[[Array, Array], Array], y: Array) -> None:
+        """Let whoever looks on at the simulation count something over the edges; no worker learns of it, and real workers cannot.
+
+        Parameters
+        ----------
+        name
+            Of the attribute of the run's dataset: the sum over the rounds.
+        count
+            (rows of the smaller ends, rows of the larger ends), each (E, P) -> an integer.
+        y
+            (n, P): the workers' true rows.
+        """
+        low, high = self._ends
+        self.statistics.add(name, count(y[low], y[high]))
+
     def all_reduce(self, y: Array) -> Array:
         """Return the mean of the rows of y in every row, (n, P), as an all-reduce in full precision gives it to every worker."""
         self._recorder.record(Operation("all_reduce"), 32 * y.shape[1])
         return self._xp.broadcast_to(self._mean_row @ y, y.shape)
 
-    def all_gather(self, compress: Compressor, y: Array) -> Array:
+    def all_gather(self, compress: Compressor, y: Array, purpose: str | None = None) -> Array:
         """Return what everybody decodes of everybody's row of y, (n, P), after a ring all-gather of the compressed rows: n - 1 dependent steps."""
-        value, bits, numbers = self._compress(compress, y, "all_gather")
-        self._recorder.record(Operation("all_gather", numbers), bits)
-        return value
+        return self._say("all_gather", compress, y, purpose or PURPOSES["all_gather"])[0]
 
-    def push(self, compress: Compressor, y: Array) -> Array:
-        """Send row i of y, (n, P), compressed, from worker i to the server, which waits for all; return what it decoded, (n, P)."""
-        value, bits, numbers = self._compress(compress, y, "push")
-        self._recorder.record(Operation("push", numbers), bits)
-        return value
+    def push(self, compress: Compressor, y: Array, purpose: str | None = None) -> Array:
+        """Send row i of y, (n, P), compressed, from worker i to the server, which waits for all; return what it decoded, (n, P).
 
-    def pull(self, compress: Compressor, z: Array) -> Array:
+        All rows are the server's, for :meth:`at_server`; of a worker only its own row is its own.
+        """
+        return self._say("push", compress, y, purpose or PURPOSES["push"])[0]
+
+    def at_server(self, f: Callable[..., Array], *held: Array) -> Array:
+        """Return f(*held), computed by the server of what only it holds: what was pushed, (n, P), and its own rows, (1, P)."""
+        return f(*held)
+
+    def pull(self, compress: Compressor, z: Array, purpose: str | None = None) -> Array:
         """Send the server's z, (1, P), compressed, to every worker, which waits for it; return what all decoded, (1, P)."""
-        value, bits, numbers = self._compress(compress, z, "pull")
-        self._recorder.record(Operation("pull", numbers), bits)
-        return value
+        return self._say("pull", compress, z, purpose or PURPOSES["pull"])[0]
 
     def exchange(self, at_low: Array, at_high: Array, numbers: Array | None = None) -> tuple[Array, Array]:
         """Send one message each way along every edge, in full precision, and wait for them.
@@ -279,26 +227,60 @@ class Communicator:
         Returns
         -------
         tuple of arrays
-            What the smaller and what the larger ends heard: (E, k) each.
+            What the smaller and what the larger ends heard: (E, k) each. An end knows both messages of its edge: the one that it heard, and its own,
+            which the other end heard.
         """
+        if self._on_message is not None:
+            self._on_message(Exchanged(at_low, at_high, numbers))
         bits = 32 * (at_low.shape[1] if numbers is None else numbers[self._edge_of_message])
         self._recorder.record(Operation("post"), bits)
         self._recorder.record(Operation("wait", position=len(self._recorder.operations) - 1))
         return at_high, at_low
 
-    def _compress(self, compress: Compressor, y: Array, kind: str) -> tuple[Array, Any, int]:
+    def _say(self, kind: str, compress: Compressor, y: Array, purpose: str) -> tuple[Array, int]:
+        """Compress rows, tell the observers and record the operation; return what is decoded, and how many numbers the codec handles a message."""
         if isinstance(compress, Identity):
-            return y, 32 * y.shape[1], 0
-        xp = self._xp
-        key = make_key(
-            self._seed, f"{kind} {len(self._recorder.operations)}", len(y), self._recorder.round, xp=self._xp
-        )
+            if self._on_message is not None:
+                self._on_message(Sent(kind, purpose, compress, y, compress.compress(y, None, self.tensors)))
+            self._recorder.record(Operation(kind), 32 * y.shape[1])
+            return y, 0
+        self._claim(purpose)
+        key = make_key(self._seed, purpose, len(y), self._recorder.round, xp=self._xp)
         message = compress.compress(y, key, self.tensors)
-        error = message.value - y
-        size = xp.vdot(y, y)
-        ratio = xp.where(size > 0, xp.sqrt(xp.vdot(error, error) / xp.where(size > 0, size, 1)), 0)
-        ratio = xp.where(xp.isfinite(ratio), ratio, 0)  # what has diverged says nothing about the compressor
-        self.noise[kind] = xp.maximum(self.noise[kind], ratio) if kind in self.noise else ratio
-        self.clipped = self.clipped + message.clipped
-        self.compressed_numbers += y.size
-        return message.value, message.bits, y.shape[1]
+        for observe in (self.statistics, self._on_message):
+            if observe is not None:
+                observe(Sent(kind, purpose, compress, y, message))
+        self._recorder.record(Operation(kind, y.shape[1]), message.bits)
+        return message.value, y.shape[1]
+
+    def _claim(self, purpose: str) -> None:
+        """Take a purpose for this round: a second message that drew from the same stream would not be independent of the first."""
+        round, taken = self._drawn
+        if round != self._recorder.round:
+            self._drawn = round, taken = self._recorder.round, set()
+        if purpose in taken:
+            raise NetsimError(
+                f"round {round}: two compressed messages draw from the stream {purpose!r}: give one of them a purpose of its own, "
+                'such as comm.send(compress, y, purpose="momentum")'
+            )
+        taken.add(purpose)
+
+    @cached_property
+    def _ends(self) -> tuple[Array, Array]:
+        """(E,) each: the smaller and the larger end of every edge."""
+        edges = self._xp.asarray(self.edges)
+        return edges[:, 0], edges[:, 1]
+
+    @cached_property
+    def _hearing(self) -> tuple[Array, Array, Array]:
+        """Every edge in both directions: who hears, (2E,), whom, (2E,), and (n, 2E) with w_ij at who hears, else 0."""
+        xp, (low, high) = self._xp, self._ends
+        here, there = xp.concatenate([low, high]), xp.concatenate([high, low])
+        return here, there, xp.where(xp.arange(self.n)[:, None] == here, self.weights[here, there], 0)
+
+    @cached_property
+    def _edge_of_message(self) -> Array:
+        """(D,): the edge of every message of a post, as ``Trace.bits`` counts them."""
+        number = {(int(i), int(j)): e for e, (i, j) in enumerate(self.edges)}
+        pairs = [(min(i, j), max(i, j)) for i in range(self.n) for j in self._topology.neighbours(i)]
+        return self._xp.asarray(np.array([number[pair] for pair in pairs], dtype=np.int64))

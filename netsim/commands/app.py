@@ -283,9 +283,11 @@ def _show_run(summary: dict[str, Any]) -> None:
         f"{format_seconds(summary['seconds'])} simulated, {summary['messages']} messages timed by {summary['engine']}; {sent}; {travel}",
         f"learning rate {summary['learning_rate']}; {_goal(summary)}",
     ]
-    if summary["noise"] is not None:
+    if summary["compression_error"] is not None:
         bounds = f"bounds {summary['theorem1_bound']:.3g} (Theorem 1), {summary['remark_bound']:.3g} (remark after Theorem 3)"
-        lines.append(f"noise: max ||C(z) - z||/||z|| = {summary['noise']:.3g}, a lower bound of alpha; {bounds}")
+        lines.append(
+            f"compression error: max ||C(z) - z||/||z|| = {summary['compression_error']:.3g}, a lower bound of alpha; {bounds}"
+        )
     if summary["violations"] is not None:
         lines.append(
             f"violations of theta: {summary['violations']:,} (neighbours' numbers further apart than theta, over all steps)"

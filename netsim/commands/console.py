@@ -178,16 +178,16 @@ def show_sweep(ds: xr.Dataset, console: Console) -> None:
     for name in ds["experiment"].values:
         one = ds.sel(experiment=name)
         travel = "messages travel while a gradient is computed" if one["overlap"] else "no overlap"
-        noise = f"; noise {float(one['noise']):.3g}" if one["noise"] else ""
+        error = f"; compression error {float(one['compression_error']):.3g}" if one["compression_error"] else ""
         broken = f"; theta violated {int(one['violations']):,} times" if one["violations"] >= 0 else ""
         console.print(
-            f"  {name}: lr {one['learning_rate'].item()}; {travel}{noise}{broken}", markup=False, soft_wrap=True
+            f"  {name}: lr {one['learning_rate'].item()}; {travel}{error}{broken}", markup=False, soft_wrap=True
         )
         if one["remarks"].item():
             console.print(f"    {one['remarks'].item()}", markup=False, soft_wrap=True)
     theorem, remark = float(ds["theorem1_bound"][0]), float(ds["remark_bound"][0])
     console.print(
-        "noise: max ||C(z) - z||/||z|| of what was compressed, a lower bound of alpha; Tang et al. 2018 for DCD-PSGD: "
+        "compression error: max ||C(z) - z||/||z|| of what was compressed, a lower bound of alpha; Tang et al. 2018 for DCD-PSGD: "
         f"alpha < {theorem:.3g} (Theorem 1), alpha <= {remark:.3g} (remark after Theorem 3)",
         soft_wrap=True,
     )

@@ -14,7 +14,8 @@ from netsim import topology
 from netsim.algorithms import DCDPSGD, DPSGD, ECDPSGD, StochasticQuantizer
 from netsim.algorithms.compression import Compressor
 from netsim.algorithms.protocol import Algorithm
-from netsim.comm.communicator import Communicator, Recorder
+from netsim.comm.communicator import Communicator
+from netsim.comm.recorder import Recorder
 from netsim.models.data.datasets import digits
 from netsim.models.softmax import SoftmaxRegression
 from netsim.papers.speedup import noisy_least_squares
@@ -67,13 +68,14 @@ def estimate_error(
             for i, index in enumerate(INDICES):
                 recorder = Recorder(graph)
                 comm = Communicator(graph, task.tensors, seed, np, "float64", recorder)
-                states = _states(ECDPSGD(compress, index), task, comm, recorder, steps, lr, seed)
+                algorithm = ECDPSGD(compress, index)
+                states = _states(algorithm, task, comm, recorder, steps, lr, seed)
                 for k, (before, after) in enumerate(pairwise(states)):
                     half = (before.t + (index == "equations")) / 2
                     z = (1 - half) * before.x + half * after.x
                     noise[c, i, s, k] = _mean_square(after.posted.value - z)
-                    error[c, i, s, k] = _mean_square(after.estimate - after.x)
-                clipped[c, i, s] = float(np.sum(comm.clipped))
+                    error[c, i, s, k] = _mean_square(algorithm.estimate(after, after.posted.value) - after.x)
+                clipped[c, i, s] = float(np.sum(comm.statistics.clipped))
     over = ("scale", "index", "seed", "t")
     return xr.Dataset(
         {"error": (over, error), "noise": (over, noise), "clipped": (over[:3], clipped)},

@@ -102,9 +102,9 @@ def grid(
     -------
     xarray.Dataset
         Over ``algorithm``, ``bits``, ``workers``, ``rate``, ``seed``: ``loss`` (the last one evaluated, of the average model; infinite where the run
-        was stopped), ``diverged_at`` (-1: it was not stopped), ``noise`` (largest ||C(z) - z||_F / ||z||_F seen, a lower bound of the papers'
-        alpha), ``consensus`` (mean squared distance of the models from their average at the end), ``outcome`` (see :func:`outcomes`). Over the last
-        three, of D-PSGD: ``reference_loss``, ``reference_consensus``, and ``initial_loss``.
+        was stopped), ``diverged_at`` (-1: it was not stopped), ``compression_error`` (largest ||C(z) - z||_F / ||z||_F seen, a lower bound
+        of the papers' alpha), ``consensus`` (mean squared distance of the models from their average at the end), ``outcome`` (see :func:`outcomes`).
+        Over the last three, of D-PSGD: ``reference_loss``, ``reference_consensus``, and ``initial_loss``.
     """
     references = [Cell(*key) for key in product(workers, rates, seeds)]
     cells = [reference._replace(bits=few, method=name) for name in METHODS for few in bits for reference in references]
@@ -123,7 +123,7 @@ def grid(
         {
             "loss": table(_last_loss),
             "diverged_at": table(lambda run: -1 if run.diverged_at is None else run.diverged_at),
-            "noise": table(lambda run: run.history.attrs["noise"]),
+            "compression_error": table(lambda run: run.history.attrs["compression_error"]),
             "consensus": table(_consensus),
             "reference_loss": reference(_last_loss),
             "reference_consensus": reference(_consensus),

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from netsim.algorithms.protocol import Algorithm
-from netsim.comm.communicator import Communicator, Recorder
+from netsim.comm.communicator import Communicator
+from netsim.comm.recorder import Recorder
 from netsim.comm.topology import Topology
 from netsim.comm.trace import Trace
 from netsim.errors import check

@@ -14,7 +14,8 @@ import numpy as np
 
 from netsim.algorithms.compression import Identity
 from netsim.algorithms.protocol import Algorithm
-from netsim.comm.communicator import Communicator, Recorder
+from netsim.comm.communicator import PURPOSES, Communicator
+from netsim.comm.recorder import Recorder
 from netsim.comm.topology import Topology
 from netsim.device import device_namespace
 from netsim.errors import NetsimError
@@ -142,8 +143,8 @@ def memory(
         The algorithm cannot be run on shapes.
     """
     space, recorder = ShapeSpace(copying=not in_blocks), Recorder(topology)
-    kind = _InBlocks if in_blocks else Communicator
-    comm = kind(topology, tensors, 0, space, dtype, recorder)  # type: ignore[arg-type]
+    comm: Any = Communicator(topology, tensors, 0, space, dtype, recorder)  # type: ignore[arg-type]
+    comm = _InBlocks(comm) if in_blocks else comm
     shape = (topology.n, parameters(tensors))
     buffer, x = space.empty(shape, dtype=dtype), space.empty(shape, dtype=dtype)
     stays = space.empty(task.lasting, dtype="uint8")
@@ -274,23 +275,32 @@ def _deployed(algorithm: Algorithm, state: Any, topology: Topology) -> tuple[int
     for name, field in zip(state._fields, state, strict=True):
         holder = holders.get(name, "worker")
         for leaf in _leaves(field):
-            if holder in ("worker", "neighbours"):
+            if holder in ("worker", "neighbours", "others"):
                 row = leaf.nbytes // topology.n if leaf.shape[:1] == (topology.n,) else leaf.nbytes
-                own = 0 if leaf.base is state.x.base else row
-                copies += own + neighbours * row * (holder == "neighbours")
-                sums += own + row * (holder == "neighbours")
+                own = 0 if leaf.base is state.x.base or holder == "others" else row
+                copies += own + neighbours * row * (holder != "worker")
+                sums += own + row * (holder != "worker")
             elif holder in ("edge", "all"):
                 held = neighbours * leaf.nbytes // len(topology.edges) if holder == "edge" else leaf.nbytes
                 copies, sums = copies + held, sums + held
     return copies, sums
 
 
-class _InBlocks(Communicator):
-    """A communicator of shapes whose compressors take what they return."""
+class _InBlocks:
+    """A communicator of shapes whose compressors take what they return; it stands in front of one whose compressors take what they compute with."""
 
-    def _compress(self, compress: Any, y: Any, kind: str) -> tuple[Any, Any, int]:
-        blocked: Any = compress if isinstance(compress, Identity) else _Blocked(compress)
-        return super()._compress(blocked, y, kind)
+    def __init__(self, comm: Communicator) -> None:
+        self._comm = comm
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._comm, name)
+        if name not in PURPOSES:
+            return found
+        return lambda compress, y, purpose=None: found(_blocked(compress), y, purpose)
+
+
+def _blocked(compress: Any) -> Any:
+    return compress if isinstance(compress, Identity) else _Blocked(compress)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""What Tang et al. 2018 prove about compressed gossip, to stand beside what was measured."""
+"""What papers prove about compressed gossip, to stand beside what was measured."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -15,25 +18,35 @@ def remark_bound(topology: Topology) -> float:
     return topology.spectral_gap / (2 * np.sqrt(2) * topology.mu)
 
 
-def remarks(topology: Topology, noise: float | None) -> tuple[str, ...]:
-    """Return the warnings and notes that a run carries.
+def remarks(topology: Topology, compression_error: float | None) -> tuple[str, ...]:
+    """Return the warnings and notes of Tang et al. 2018 that a run carries.
 
     Parameters
     ----------
     topology
         The run's.
-    noise
+    compression_error
         Largest ||C(z) - z||_F / ||z||_F of what was gossiped: a lower bound of the paper's alpha, which is a supremum. None: nothing was compressed.
     """
-    if noise is None:
+    if compression_error is None:
         return ()
-    measured = f"alpha >= {noise:.3g} (largest ||C(z) - z||/||z|| seen; alpha is a supremum)"
-    if not noise < theorem1_bound(topology):
+    measured = f"alpha >= {compression_error:.3g} (largest ||C(z) - z||/||z|| seen; alpha is a supremum)"
+    if not compression_error < theorem1_bound(topology):
         return (
             f"warning: {measured}, outside Theorem 1 of Tang et al. 2018 for DCD-PSGD: alpha < (1 - rho)/(2 mu) = {theorem1_bound(topology):.3g}",
         )
-    if noise > remark_bound(topology):
+    if compression_error > remark_bound(topology):
         return (
             f"note: {measured}, above (1 - rho)/(2 sqrt(2) mu) = {remark_bound(topology):.3g} of the remark after Theorem 3 of Tang et al. 2018",
         )
     return ()
+
+
+THEORIES: Mapping[str, Callable[[Topology, float | None], tuple[str, ...]]] = {"Tang et al. 2018": remarks}
+"""Whose conditions a method may be held against: it declares ``theory``, one of these names."""
+
+
+def held_against_theory(algorithm: Any, topology: Topology, compression_error: float | None) -> tuple[str, ...]:
+    """Return the warnings and notes of the theory that an algorithm declares; none where it declares none."""
+    theory = getattr(algorithm, "theory", None)
+    return THEORIES[theory](topology, compression_error) if theory else ()

@@ -71,7 +71,7 @@ def write_checkpoint(folder: Path, step: int, tree: Any) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     arrays: list[np.ndarray] = []
-    layout = json.dumps(_packed(tree, arrays)).encode()
+    layout = json.dumps(_flattened(tree, arrays)).encode()
     aside = folder / f".writing-{os.getpid()}"
     try:
         with aside.open("wb") as file:
@@ -108,7 +108,7 @@ def read_newest(folder: Path, xp: ModuleType, say: Callable[[str], None]) -> Any
             continue
         with np.load(path, allow_pickle=False) as archive:
             layout = json.loads(archive["layout"].tobytes())
-            return _unpacked(layout, [archive[f"array{k}"] for k in range(len(archive.files) - 1)], xp)
+            return _restored(layout, [archive[f"array{k}"] for k in range(len(archive.files) - 1)], xp)
     return None
 
 
@@ -145,18 +145,18 @@ def remove_empty(folder: Path) -> None:
         one.rmdir()
 
 
-def _packed(tree: Any, arrays: list[np.ndarray]) -> Any:
+def _flattened(tree: Any, arrays: list[np.ndarray]) -> Any:
     if tree is None or isinstance(tree, bool | str):
         return tree
     if isinstance(tree, int | float):
         return {"number": tree}
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         named = type(tree)
-        return {"named": [named.__module__, named.__qualname__], "of": [_packed(one, arrays) for one in tree]}
+        return {"named": [named.__module__, named.__qualname__], "of": [_flattened(one, arrays) for one in tree]}
     if isinstance(tree, list | tuple):
-        return {type(tree).__name__: [_packed(one, arrays) for one in tree]}
+        return {type(tree).__name__: [_flattened(one, arrays) for one in tree]}
     if isinstance(tree, dict):
-        return {"dict": [[_packed(key, arrays), _packed(value, arrays)] for key, value in tree.items()]}
+        return {"dict": [[_flattened(key, arrays), _flattened(value, arrays)] for key, value in tree.items()]}
     if hasattr(tree, "__array_namespace__") or isinstance(tree, np.generic):
         arrays.append(np.asarray(to_host(tree)))
         kind = "scalar" if isinstance(tree, np.generic) else "array"
@@ -166,7 +166,7 @@ def _packed(tree: Any, arrays: list[np.ndarray]) -> Any:
     )
 
 
-def _unpacked(tree: Any, arrays: list[np.ndarray], xp: ModuleType) -> Any:
+def _restored(tree: Any, arrays: list[np.ndarray], xp: ModuleType) -> Any:
     if not isinstance(tree, dict):
         return tree
     kind, value = next(iter(tree.items()))
@@ -178,10 +178,10 @@ def _unpacked(tree: Any, arrays: list[np.ndarray], xp: ModuleType) -> Any:
         array = arrays[value]
         return array if tree["host"] else xp.asarray(array)
     if kind == "dict":
-        return {_unpacked(key, arrays, xp): _unpacked(one, arrays, xp) for key, one in value}
+        return {_restored(key, arrays, xp): _restored(one, arrays, xp) for key, one in value}
     if kind in ("list", "tuple"):
-        return (list if kind == "list" else tuple)(_unpacked(one, arrays, xp) for one in value)
-    named, of = _named(*value), [_unpacked(one, arrays, xp) for one in tree["of"]]
+        return (list if kind == "list" else tuple)(_restored(one, arrays, xp) for one in value)
+    named, of = _named(*value), [_restored(one, arrays, xp) for one in tree["of"]]
     if len(of) != len(named._fields):
         raise NetsimError(
             f"checkpoint: {'.'.join(value)} had {len(of)} fields and has {len(named._fields)} now; "

@@ -9,14 +9,15 @@ from array_api_compat import array_namespace
 
 from netsim.algorithms.protocol import Algorithm
 from netsim.comm.collectives import has_server
-from netsim.comm.communicator import Communicator, Recorder
+from netsim.comm.communicator import Communicator
+from netsim.comm.recorder import Recorder
 from netsim.comm.topology import Topology
 from netsim.device import Array, device_namespace, to_host
 from netsim.errors import NetsimError, check
 from netsim.files.schedules import Constant
 from netsim.runs.experiment import Experiment
 from netsim.runs.history import History, provenance
-from netsim.runs.training import DIVERGED, Run, counts
+from netsim.runs.training import DIVERGED, Run
 
 Tensors = Mapping[str, tuple[int, ...]]
 
@@ -177,7 +178,7 @@ def gossip(
         if not ended:
             yield done, error
     trace = recorder.trace(done)
-    dataset = history.dataset(trace, {**provenance(experiment, xp), **counts(comm, state)})
+    dataset = history.dataset(trace, {**provenance(experiment, xp), **comm.statistics.attributes()})
     return Run(experiment, dataset, trace, diverged_at, np.array(to_host(state.x)), None)
 
 

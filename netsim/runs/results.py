@@ -201,7 +201,7 @@ def to_json(ds: xr.Dataset) -> dict[str, Any]:
         "overlap",
         "diverged_at",
         "steps_to_target",
-        "noise",
+        "compression_error",
         "clipped",
         "violations",
         "theorem1_bound",
@@ -226,7 +226,7 @@ def to_json(ds: xr.Dataset) -> dict[str, Any]:
 
 def _known(key: str, value: Any) -> Any:
     """Return None for what did not happen: a divergence, a target reached, a compression, a count of violations."""
-    never = {"diverged_at": -1, "steps_to_target": -1, "noise": 0.0, "violations": -1}
+    never = {"diverged_at": -1, "steps_to_target": -1, "compression_error": 0.0, "violations": -1}
     return None if key in never and value == never[key] else value
 
 
@@ -262,8 +262,8 @@ def summarise(run: Run, timeline: Timeline, network: Network, target: float | No
     Returns
     -------
     dict
-        Names, settings, ``seconds``, ``seconds_to_target`` (None: not reached), ``status``, ``bits_per_worker`` (mean over workers), ``noise`` and
-        its bounds, ``remarks``, and ``history``: a list of dicts with ``step``, ``time`` and the numbers of ``numbers``.
+        Names, settings, ``seconds``, ``seconds_to_target`` (None: not reached), ``status``, ``bits_per_worker`` (mean over workers),
+        ``compression_error`` and its bounds, ``remarks``, and ``history``: a list of dicts with ``step``, ``time`` and the numbers of ``numbers``.
     """
     history = timed_history(run, timeline)
     topology, steps = run.experiment.topology, history["step"].values
@@ -287,7 +287,7 @@ def summarise(run: Run, timeline: Timeline, network: Network, target: float | No
         "seconds_to_target": float(history["time"].values[first]) if first >= 0 else None,
         "status": _status(run.diverged_at or -1, first if target is not None else 0),
         "bits_per_worker": float(history["bits"].values[-1].mean()),
-        "noise": history.attrs.get("noise"),
+        "compression_error": history.attrs.get("compression_error"),
         "clipped": history.attrs.get("clipped"),
         "violations": history.attrs.get("violations"),
         "theorem1_bound": theorem1_bound(topology),

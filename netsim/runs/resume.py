@@ -8,19 +8,35 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from netsim.comm.communicator import Communicator, Recorder
+from netsim.comm.communicator import Communicator
+from netsim.comm.recorder import Recorder
 from netsim.device import Array
 from netsim.errors import NetsimError
 from netsim.runs.checkpoints import Checkpoints, clear, read_newest, remove_halves, write_checkpoint
 from netsim.runs.experiment import Experiment
 from netsim.runs.history import History, provenance
 
-Tapes = tuple[History, Recorder, Communicator]
-"""What a training writes on as it goes."""
+
+class Loggers(NamedTuple):
+    """What a training writes to as it goes.
+
+    Attributes
+    ----------
+    history
+        The evaluations.
+    recorder
+        The rounds of the trace.
+    comm
+        The communicator, with the statistics of its messages.
+    """
+
+    history: History
+    recorder: Recorder
+    comm: Communicator
 
 
-class Position(NamedTuple):
-    """Where a training stands after a step: all that the next one builds on.
+class TrainState(NamedTuple):
+    """The state of a training after a step: all that the next one builds on.
 
     Attributes
     ----------
@@ -36,8 +52,8 @@ class Position(NamedTuple):
         The first step with a non-finite loss or model; on the device, read where the run stops to look.
     diverged_at
         Where the run ended early, or None.
-    counted
-        What :meth:`netsim.comm.communicator.Communicator.counted` returned.
+    statistics
+        What :meth:`netsim.comm.statistics.Statistics.state_dict` returned.
     """
 
     step: int
@@ -46,19 +62,19 @@ class Position(NamedTuple):
     buffers: Array | None
     first_bad: Any
     diverged_at: int | None
-    counted: tuple
+    statistics: dict[str, Any]
 
 
-def save(checkpoints: Checkpoints, experiment: Experiment, xp: ModuleType, at: Position, tapes: Tapes) -> None:
-    """Write a checkpoint of a training; what its tapes hold beyond the position is left out."""
-    history, recorder, _ = tapes
+def save(checkpoints: Checkpoints, experiment: Experiment, xp: ModuleType, at: TrainState, loggers: Loggers) -> None:
+    """Write a checkpoint of a training; what its loggers hold of later steps is left out."""
+    history, recorder, _ = loggers
     tree = {
         "experiment": _identity(experiment),
         "machine": _machine(experiment, xp),
-        "position": at,
+        "train_state": at,
         "rows": [row for row in history.rows if row["step"] <= at.step],
         "recorded": {step: x for step, x in history.recorded.items() if step <= at.step},
-        "trace": recorder.packed(at.step),
+        "trace": recorder.state_dict(at.step),
     }
     write_checkpoint(checkpoints.folder, at.step, tree)
 
@@ -67,11 +83,11 @@ def resume(
     checkpoints: Checkpoints,
     experiment: Experiment,
     xp: ModuleType,
-    tapes: Tapes,
+    loggers: Loggers,
     remark: Callable[[str], None],
     first: Any,
-) -> Position | None:
-    """Wind the tapes to the newest whole checkpoint and return its position; None where there is none, or none is wanted.
+) -> TrainState | None:
+    """Return the state in the newest whole checkpoint and set the loggers to it; None where there is none, or none is wanted.
 
     Parameters
     ----------
@@ -81,7 +97,7 @@ def resume(
         Must be the one that was interrupted.
     xp
         Array module of the device.
-    tapes
+    loggers
         As yet empty.
     remark
         Told of damaged checkpoints, and if machine or libraries are others.
@@ -112,16 +128,16 @@ def resume(
             remark(
                 f"note: resumed with {what} {now} from a checkpoint with {tree['machine'].get(what)}: not bit-identical to an uninterrupted run"
             )
-    history, recorder, comm = tapes
+    history, recorder, comm = loggers
     history.rows, history.recorded = tree["rows"], tree["recorded"]
-    recorder.unpack(tree["trace"])
-    at: Position = tree["position"]
+    recorder.load_state_dict(tree["trace"])
+    at: TrainState = tree["train_state"]
     if not _same_form(at.state, first):
         raise NetsimError(
             f"{checkpoints.folder}: the checkpoint's state of {_plain(experiment.algorithm)} has another form than today's; "
             "resume with the code that wrote it, or begin anew without resuming"
         )
-    comm.count_on(at.counted)
+    comm.statistics.load_state_dict(at.statistics)
     return at
 
 

@@ -53,7 +53,8 @@ def sweep(
         Over ``experiment`` and the networks: ``seconds_per_epoch`` (per 1,000 steps where the task knows no epochs), ``time_to_target`` (s; inf: not
         reached), ``closed_form`` (the same by formula; NaN where none holds), ``speedup`` (all-reduce's time to target over the own), ``engine``;
         over ``step`` too: ``time`` (s). Over ``experiment`` and ``step``: the histories (``loss``, …) and ``bits`` (mean over workers). Over
-        ``experiment``: ``diverged_at`` (-1: did not), ``noise``, ``steps_to_target``, ``overlap``, ``lr``, ``remarks`` and the theory's bounds.
+        ``experiment``: ``diverged_at`` (-1: did not), ``compression_error``, ``steps_to_target``, ``overlap``, ``lr``, ``remarks`` and the
+        theory's bounds.
 
     Raises
     ------
@@ -209,7 +210,7 @@ def _summary(run: Run, name: str) -> xr.Dataset:
     topology, history = run.experiment.topology, run.history
     numbers = {
         "diverged_at": run.diverged_at or -1,
-        "noise": history.attrs.get("noise", 0.0),
+        "compression_error": history.attrs.get("compression_error", 0.0),
         "clipped": history.attrs.get("clipped", 0.0),
         "violations": history.attrs.get("violations", -1),
         "theorem1_bound": theorem1_bound(topology),
@@ -285,6 +286,6 @@ def _attributes(
         **{
             key: value
             for key, value in runs[0].history.attrs.items()
-            if key not in ("experiment", "noise", "clipped", "violations", "lr")
+            if key not in ("experiment", "compression_error", "clipped", "violations", "lr")
         },
     }

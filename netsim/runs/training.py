@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from netsim.algorithms import DCDPSGD, ECDPSGD, NaiveCompressedDPSGD
-from netsim.comm.communicator import Communicator, Recorder
+from netsim.comm.communicator import Communicator
+from netsim.comm.recorder import Recorder
+from netsim.comm.statistics import OnMessage
 from netsim.comm.trace import Trace
 from netsim.device import Array, device_namespace, make_key, to_host
 from netsim.errors import NetsimError
-from netsim.runs.bounds import remarks
+from netsim.runs.bounds import held_against_theory
 from netsim.runs.checkpoints import Checkpoints
 from netsim.runs.experiment import Experiment
 from netsim.runs.history import History, provenance
-from netsim.runs.resume import Position, resume, save
+from netsim.runs.resume import Loggers, TrainState, resume, save
 
 DIVERGED = 10.0  # times the initial loss
-TANG_2018 = (NaiveCompressedDPSGD, DCDPSGD, ECDPSGD)  # the methods whose runs are held against that paper's conditions
 _NEVER = np.iinfo(np.int64).max
 
 
@@ -36,9 +36,9 @@ class Run:
     history
         Dataset over ``step`` (0 is the initial model): the task's numbers of the average model, ``consensus`` (mean over workers of the squared
         distance from their average), ``lr``, ``batch_loss`` (mean over workers, before the step), ``bits`` (step, worker; sent since the start), and
-        with ``evaluate="each"`` or ``"both"`` the task's numbers of every model (``each_loss``, …). Attributes: what fixed the run, ``noise``
-        (largest ||C(z) - z||_F / ||z||_F of what was compressed, a lower bound of the paper's alpha) and ``clipped`` (share of the numbers that were
-        clipped); where the method counts them, its ``violations``.
+        with ``evaluate="each"`` or ``"both"`` the task's numbers of every model (``each_loss``, …). Attributes: what fixed the run,
+        ``compression_error`` (largest ||C(z) - z||_F / ||z||_F of what was compressed, a lower bound of the paper's alpha) and ``clipped`` (share of
+        the numbers that were clipped); where the method has them counted, its ``violations``.
     trace
         What was computed and said, up to the divergence.
     diverged_at
@@ -80,6 +80,7 @@ def train(
     experiment: Experiment,
     progress: Callable[[int, float], None] | None = None,
     checkpoints: Checkpoints | None = None,
+    on_message: OnMessage | None = None,
 ) -> Run:
     """Train an experiment.
 
@@ -92,6 +93,9 @@ def train(
     checkpoints
         Where to write how far it is, and whether to go on from there: the results are then those of an uninterrupted run, bit for bit on the same
         machine and libraries; on others a remark says so. Whatever interrupts the training, the last whole step is written first.
+    on_message
+        Called with a :class:`netsim.comm.statistics.Sent` for every operation that sends rows through a compressor (Identity too), and with an
+        :class:`netsim.comm.statistics.Exchanged` for every exchange along the edges.
 
     Raises
     ------
@@ -100,99 +104,126 @@ def train(
         another experiment.
     """
     xp = device_namespace(experiment.device)
-    name = repr(experiment.algorithm)
     task = bound_task(experiment, xp)
     recorder = Recorder(experiment.topology)
-    comm = Communicator(experiment.topology, task.tensors, experiment.seed, xp, experiment.dtype, recorder)
-    history = History(experiment, task)
-    every = _evaluation_interval(experiment, task)
-    said: list[str] = []
-    loss: Array | None = None
-    computed: tuple[Array | None, Array | None] = None, None  # velocity and buffers after this round's gradient
-
-    def gradient(x: Array) -> Array:
-        nonlocal loss, computed
-        if loss is not None:
-            raise NetsimError(f"{name} called gradient twice in round {recorder.round}: train expects one call a round")
-        if at.buffers is None:
-            (loss, grad), buffers = task.gradient(x, recorder.round), None
-        else:
-            loss, grad, buffers = task.gradient(x, recorder.round, at.buffers)
-        recorder.record_gradient()
-        grad, velocity = finished_update(experiment, x, grad, at.velocity, xp)
-        computed = velocity, buffers
-        return grad
-
+    comm = Communicator(
+        experiment.topology, task.tensors, experiment.seed, xp, experiment.dtype, recorder, on_message=on_message
+    )
+    loggers = Loggers(History(experiment, task), recorder, comm)
+    notes: list[str] = []
     with np.errstate(all="ignore"):  # a divergence is a result, not a warning
-        x = _common_model(experiment, task, xp)
-        buffers = xp.asarray(task.initial_buffers(len(x))) if hasattr(task, "initial_buffers") else None
-        at = Position(0, experiment.algorithm.init(x, comm), None, buffers, xp.asarray(_NEVER), None, comm.counted())
-        tapes = history, recorder, comm
-        resumed = checkpoints and resume(checkpoints, experiment, xp, tapes, said.append, at.state)
-        if resumed:
-            at = resumed
-        else:
-            history.evaluate(0, at.state.x, np.nan, _rate(experiment, 0), at.buffers)
-            history.keep(0, at.state.x)
-        del x, buffers, resumed  # else the first models would stay as long as the training runs
+        at = _start(experiment, task, xp, loggers, checkpoints, notes.append)
         saved = at.step
         try:
             while at.step < experiment.steps and at.diverged_at is None:
-                loss, lr, done = None, _rate(experiment, at.step), at.step + 1
-                state = experiment.algorithm.step(at.state, gradient, lr, comm)
-                if loss is None:
-                    raise NetsimError(
-                        f"{name} did not call gradient in round {at.step}: train expects one call a round"
-                    )
-                recorder.end_round()
-                sound = xp.isfinite(state.x).all() & xp.isfinite(loss).all()
-                first_bad = xp.where(sound | (at.first_bad != _NEVER), at.first_bad, done)
-                diverged_at = None
-                if done % every == 0 or done == experiment.steps:
-                    bad = int(to_host(first_bad))
-                    value = history.evaluate(done, state.x, float(to_host(loss.mean())), lr, computed[1])
-                    if bad != _NEVER or not value <= DIVERGED * history.initial_loss:
-                        diverged_at = min(bad, done)
-                history.keep(done, state.x)
-                at = Position(done, state, *computed, first_bad, diverged_at, comm.counted())
-                if checkpoints and done % checkpoints.every == 0:
-                    save(checkpoints, experiment, xp, at, tapes)
-                    saved = done
+                at = _advance(experiment, task, xp, loggers, at)
+                if checkpoints and at.step % checkpoints.every == 0:
+                    save(checkpoints, experiment, xp, at, loggers)
+                    saved = at.step
                 if progress is not None:
-                    progress(done, history.last_loss)
+                    progress(at.step, loggers.history.last_loss)
         finally:
             if checkpoints and saved != at.step:
-                save(checkpoints, experiment, xp, at, tapes)
+                save(checkpoints, experiment, xp, at, loggers)
+    return _finished(experiment, task, xp, loggers, at, notes)
+
+
+def _start(
+    experiment: Experiment,
+    task: Any,
+    xp: ModuleType,
+    loggers: Loggers,
+    checkpoints: Checkpoints | None,
+    remark: Callable[[str], None],
+) -> TrainState:
+    """Return where the training starts: at the common model, evaluated, or where a checkpoint left it."""
+    x = _common_model(experiment, task, xp)
+    buffers = xp.asarray(task.initial_buffers(len(x))) if hasattr(task, "initial_buffers") else None
+    state, counted = experiment.algorithm.init(x, loggers.comm), loggers.comm.statistics.state_dict()
+    if checkpoints:
+        resumed = resume(checkpoints, experiment, xp, loggers, remark, state)
+        if resumed:
+            return resumed
+    loggers.history.evaluate(0, state.x, np.nan, _rate(experiment, 0), buffers)
+    loggers.history.keep(0, state.x)
+    return TrainState(0, state, None, buffers, xp.asarray(_NEVER), None, counted)
+
+
+def _advance(experiment: Experiment, task: Any, xp: ModuleType, loggers: Loggers, at: TrainState) -> TrainState:
+    """Return where the training stands after one more step; nothing of ``at`` is changed, so an interrupted step has not been."""
+    history, recorder, comm = loggers
+    gradient = _Gradient(experiment, task, xp, recorder, at)
+    lr, done = _rate(experiment, at.step), at.step + 1
+    state = experiment.algorithm.step(at.state, gradient, lr, comm)
+    loss = gradient.loss
+    if loss is None:
+        raise NetsimError(
+            f"{experiment.algorithm!r} did not call gradient in round {at.step}: train expects one call a round"
+        )
+    recorder.end_round()
+    sound = xp.isfinite(state.x).all() & xp.isfinite(loss).all()
+    first_bad = xp.where(sound | (at.first_bad != _NEVER), at.first_bad, done)
+    diverged_at = None
+    if done % _evaluation_interval(experiment, task) == 0 or done == experiment.steps:
+        bad = int(to_host(first_bad))
+        value = history.evaluate(done, state.x, float(to_host(loss.mean())), lr, gradient.buffers)
+        if bad != _NEVER or not value <= DIVERGED * history.initial_loss:
+            diverged_at = min(bad, done)
+    history.keep(done, state.x)
+    counted = comm.statistics.state_dict()
+    return TrainState(done, state, gradient.velocity, gradient.buffers, first_bad, diverged_at, counted)
+
+
+class _Gradient:
+    """What a round hands to the algorithm, to be called exactly once: models (n, P) -> finished updates (n, P).
+
+    Attributes
+    ----------
+    loss
+        (n,): of the workers' batches; None before the call.
+    velocity, buffers
+        The momentum and the task's buffers after this round.
+    """
+
+    def __init__(self, experiment: Experiment, task: Any, xp: ModuleType, recorder: Recorder, at: TrainState) -> None:
+        self._experiment, self._task, self._xp, self._recorder, self._at = experiment, task, xp, recorder, at
+        self.loss: Array | None = None
+        self.velocity: Array | None = None
+        self.buffers: Array | None = None
+
+    def __call__(self, x: Array) -> Array:
+        """Return the updates at the models x: clipped, decayed and with momentum."""
+        experiment, at, step = self._experiment, self._at, self._recorder.round
+        if self.loss is not None:
+            raise NetsimError(
+                f"{experiment.algorithm!r} called gradient twice in round {step}: train expects one call a round"
+            )
+        if at.buffers is None:
+            self.loss, grad = self._task.gradient(x, step)
+        else:
+            self.loss, grad, self.buffers = self._task.gradient(x, step, at.buffers)
+        self._recorder.record_gradient()
+        update, self.velocity = finished_update(experiment, x, grad, at.velocity, self._xp)
+        return update
+
+
+def _finished(
+    experiment: Experiment, task: Any, xp: ModuleType, loggers: Loggers, at: TrainState, notes: Sequence[str]
+) -> Run:
+    """Return the training that ended at ``at``."""
+    history, recorder, comm = loggers
     trace = recorder.trace(experiment.steps if at.diverged_at is None else at.diverged_at)
-    theory = (
-        remarks(experiment.topology, _noise(comm).get("post")) if isinstance(experiment.algorithm, TANG_2018) else ()
-    )
+    gossiped = comm.statistics.errors().get("post")
     return Run(
         experiment,
-        history.dataset(trace, {**provenance(experiment, xp), **counts(comm, at.state)}),
+        history.dataset(trace, {**provenance(experiment, xp), **comm.statistics.attributes()}),
         trace,
         at.diverged_at,
         np.array(to_host(at.state.x)),
         getattr(task, "steps_per_epoch", None),
-        (*said, *theory),
+        (*notes, *held_against_theory(experiment.algorithm, experiment.topology, gossiped)),
         history.recorded,
     )
-
-
-def counts(comm: Communicator, state: Any) -> dict[str, Any]:
-    """Return what was counted in a run, as attributes of its dataset: ``noise``, ``clipped`` and ``violations``, where there are any."""
-    attributes: dict[str, Any] = {}
-    if hasattr(state, "violations"):
-        attributes["violations"] = int(to_host(state.violations))
-    if comm.compressed_numbers:
-        attributes["noise"] = max(_noise(comm).values())
-        attributes["clipped"] = float(np.sum(to_host(comm.clipped))) / comm.compressed_numbers
-    return attributes
-
-
-def _noise(comm: Communicator) -> dict[str, float]:
-    """Return per kind of operation the largest ||C(z) - z||_F / ||z||_F."""
-    return {kind: float(to_host(ratio)) for kind, ratio in comm.noise.items()}
 
 
 def bound_task(experiment: Experiment, xp: ModuleType) -> Any:

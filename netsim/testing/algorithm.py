@@ -7,6 +7,7 @@ import numpy as np
 
 from netsim.algorithms.protocol import Claims
 from netsim.comm.collectives import COLLECTIVES
+from netsim.comm.statistics import Exchanged, Sent
 from netsim.comm.topology import Topology
 from netsim.device import to_host
 from netsim.errors import NetsimError
@@ -18,7 +19,6 @@ from netsim.testing.harness import (
     RING,
     TENSORS,
     TREES,
-    Listening,
     Mute,
     Played,
     Pull,
@@ -146,7 +146,7 @@ def _local(algorithm: Any) -> str:
         for worker in (0, graph.n // 2):
             plain, off = (_trained(algorithm, graph, 5, shift=shift) for shift in (None, worker))
             _check_hops(graph, worker, plain, off)
-            plain, off = (_trained(algorithm, graph, 3, shift=shift, comm_class=Mute) for shift in (None, worker))
+            plain, off = (_trained(algorithm, graph, 3, shift=shift, through=Mute) for shift in (None, worker))
             for round, (before, after) in enumerate(zip(plain.xs, off.xs, strict=True)):
                 for other in np.flatnonzero(_differ(before, after)):
                     if other != worker:
@@ -187,26 +187,33 @@ def _differ(one: np.ndarray, two: np.ndarray) -> np.ndarray:
 def _honest(algorithm: Any) -> str:
     messages = bits = numbers = 0
     for graph in (RING, IRREGULAR):
-        comm = _trained(algorithm, graph, 4, dtype="float32", comm_class=Listening).comm
-        for compress, message in comm.messages:
-            fault = wire_fault(compress, message)
-            if fault:
-                raise Fault(f"a message of {compress!r}: {fault}")
-            messages += len(message.value)
-            numbers += message.value.size
-            bits += int(np.sum(message.bits))
-        for at_low, at_high, sent in comm.exchanged:
-            used = np.maximum((at_low != 0).sum(axis=1), (at_high != 0).sum(axis=1))
-            if sent is not None and (used > sent).any():
-                raise Fault(
-                    f"exchange: {used.max()} numbers go along an edge and {int(sent[used > sent][0])} are billed"
-                )
-            messages += 2 * len(at_low)
-            numbers += at_low.size + at_high.size
-            bits += 2 * 32 * int(at_low.size if sent is None else np.sum(sent))
+        observed: list[Sent | Exchanged] = []
+        _trained(algorithm, graph, 4, dtype="float32", on_message=observed.append)
+        for one in observed:
+            found = _honest_exchange(one) if isinstance(one, Exchanged) else _honest_message(one)
+            messages, numbers, bits = (a + b for a, b in zip((messages, numbers, bits), found, strict=True))
     if not messages:
         return "only sums of all workers, which the communicator bills"
     return f"{messages} messages, {bits / numbers:.3g} bits a number, as their encoders write them"
+
+
+def _honest_message(sent: Sent) -> tuple[int, int, int]:
+    """Return the messages of an operation, their numbers and their bits, which are what the encoder writes."""
+    fault = wire_fault(sent.compressor, sent.message)
+    if fault:
+        raise Fault(f"a message of {sent.compressor!r}: {fault}")
+    value = sent.message.value
+    return len(value), value.size, int(np.sum(sent.message.bits))
+
+
+def _honest_exchange(exchanged: Exchanged) -> tuple[int, int, int]:
+    """Return the messages of an exchange, their numbers and their bits, which are no fewer than those that are not zero."""
+    at_low, at_high, sent = exchanged
+    used = np.maximum((at_low != 0).sum(axis=1), (at_high != 0).sum(axis=1))
+    if sent is not None and (used > sent).any():
+        raise Fault(f"exchange: {used.max()} numbers go along an edge and {int(sent[used > sent][0])} are billed")
+    billed = int(at_low.size if sent is None else np.sum(sent))
+    return 2 * len(at_low), at_low.size + at_high.size, 2 * 32 * billed
 
 
 def _one_device(algorithm: Any) -> str:

@@ -1,4 +1,4 @@
-"""Small worlds in which an algorithm is watched: graphs, starts, gradients, and communicators that listen or keep silent."""
+"""Small worlds in which an algorithm is watched: graphs, starts, gradients, and a communicator that keeps silent."""
 
 from collections.abc import Callable, Iterator, Mapping
 from math import prod
@@ -9,8 +9,10 @@ import networkx as nx
 import numpy as np
 
 from netsim import topology
-from netsim.algorithms.compression import Compressor, Message
-from netsim.comm.communicator import Communicator, Recorder
+from netsim.algorithms.compression import Compressor
+from netsim.comm.communicator import Communicator, Posted
+from netsim.comm.recorder import Recorder
+from netsim.comm.statistics import OnMessage
 from netsim.comm.topology import Topology
 from netsim.device import Array, to_host
 from netsim.testing.report import Fault
@@ -70,51 +72,46 @@ class Pull:
         return pull + self._off if step == 0 else pull
 
 
-class Listening(Communicator):
-    """A communicator that keeps every compressed message, and what was exchanged along the edges."""
+class Mute:
+    """A communicator by which nobody learns anything: all messages are blank.
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self.messages: list[tuple[Compressor, Message]] = []
-        self.exchanged: list[tuple[Array, Array, Array | None]] = []
+    It stands in front of another, which records what is said all the same.
+    """
 
-    def _compress(self, compress: Compressor, y: Array, kind: str) -> tuple[Array, Any, int]:
-        heard: list[tuple[Compressor, Message]] = self.messages
-        return super()._compress(_Overheard(compress, heard), y, kind)  # type: ignore[arg-type]
+    def __init__(self, comm: Communicator) -> None:
+        self._comm = comm
 
-    def exchange(self, at_low: Array, at_high: Array, numbers: Array | None = None) -> tuple[Array, Array]:
-        """Keep and pass on."""
-        self.exchanged.append((at_low, at_high, numbers))
-        return super().exchange(at_low, at_high, numbers)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._comm, name)
 
+    def post(self, compress: Compressor, y: Array, purpose: str | None = None) -> Posted:
+        """Post, and deliver zeros."""
+        posted = self._comm.post(compress, y, purpose)
+        return posted._replace(value=posted.value * 0)
 
-class _Overheard:
-    """A compressor whose messages are kept."""
+    def send(self, compress: Compressor, y: Array, purpose: str | None = None) -> Array:
+        """Send, and return zeros."""
+        return self._comm.send(compress, y, purpose) * 0
 
-    def __init__(self, inner: Compressor, heard: list[tuple[Compressor, Message]]) -> None:
-        self._inner, self._heard = inner, heard
+    def all_gather(self, compress: Compressor, y: Array, purpose: str | None = None) -> Array:
+        """Gather, and return zeros."""
+        return self._comm.all_gather(compress, y, purpose) * 0
 
-    def compress(self, x: Array, key: Any, tensors: Mapping[str, tuple[int, ...]]) -> Message:
-        message = self._inner.compress(x, key, tensors)
-        self._heard.append((self._inner, message))
-        return message
+    def push(self, compress: Compressor, y: Array, purpose: str | None = None) -> Array:
+        """Push, and return zeros."""
+        return self._comm.push(compress, y, purpose) * 0
 
-
-class Mute(Communicator):
-    """A communicator by which nobody learns anything: messages are blank, and along the edges everybody hears itself."""
-
-    def _compress(self, compress: Compressor, y: Array, kind: str) -> tuple[Array, Any, int]:
-        value, bits, numbers = super()._compress(compress, y, kind)
-        return value * 0, bits, numbers
+    def pull(self, compress: Compressor, z: Array, purpose: str | None = None) -> Array:
+        """Pull, and return zeros."""
+        return self._comm.pull(compress, z, purpose) * 0
 
     def all_reduce(self, y: Array) -> Array:
-        """Return zeros."""
-        return super().all_reduce(y) * 0
+        """Reduce, and return zeros."""
+        return self._comm.all_reduce(y) * 0
 
     def exchange(self, at_low: Array, at_high: Array, numbers: Array | None = None) -> tuple[Array, Array]:
-        """Return what the ends sent themselves."""
-        super().exchange(at_low, at_high, numbers)
-        return at_low, at_high
+        """Exchange, and return zeros."""
+        return tuple(heard * 0 for heard in self._comm.exchange(at_low, at_high, numbers))  # type: ignore[return-value]
 
 
 class Played(NamedTuple):
@@ -154,7 +151,8 @@ def play(
     tensors: Mapping[str, tuple[int, ...]] = TENSORS,
     xp: ModuleType = np,
     dtype: str = "float64",
-    comm_class: type[Communicator] = Communicator,
+    on_message: OnMessage | None = None,
+    through: Callable[[Communicator], Any] = lambda comm: comm,
     first_round: int = 0,
     watch: Callable[[str, Any], None] = lambda moment, value: None,
 ) -> Played:
@@ -168,8 +166,10 @@ def play(
         (n, P) on the host: where the workers start. Equal rows are a training's start; others, gossip's.
     gradient
         (models, round) -> updates.
-    comm_class
-        Which communicator.
+    on_message
+        The communicator's observer.
+    through
+        What the algorithm sees of the communicator, such as :class:`Mute`.
     first_round
         Number of the first round, on which the random draws depend.
     watch
@@ -178,10 +178,10 @@ def play(
     recorder = Recorder(graph)
     recorder.program_of.extend([0] * first_round)
     same_start = bool((x == x[:1]).all())
-    comm = comm_class(graph, tensors, seed, xp, dtype, recorder, common_start=same_start)
+    comm = through(Communicator(graph, tensors, seed, xp, dtype, recorder, same_start, on_message))
     calls: list[int] = []
 
-    def counted(models: Array) -> Array:
+    def once(models: Array) -> Array:
         calls[-1] += 1
         recorder.record_gradient()
         update = gradient(models, len(calls) - 1)
@@ -196,7 +196,7 @@ def play(
         for _ in range(rounds):
             calls.append(0)
             watch("before", states[-1])
-            states.append(algorithm.step(states[-1], counted, lr, comm))
+            states.append(algorithm.step(states[-1], once, lr, comm))
             watch("after", states[-1])
             kinds.append([operation.kind for operation in recorder.operations])
             recorder.end_round()

@@ -23,7 +23,8 @@ from netsim.algorithms.kernels.low_rank import (
     stacks,
     ungrouped,
 )
-from netsim.comm.communicator import Communicator, Recorder
+from netsim.comm.communicator import Communicator
+from netsim.comm.recorder import Recorder
 from netsim.device import to_host
 
 ALIKE = {

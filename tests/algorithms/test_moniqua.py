@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.methods import train_slowly
-from rounds import ROUNDS, models, name, scattered, states, trained
+from rounds import ROUNDS, models, name, observed, scattered, states, trained
 
 from netsim import topology
 from netsim.algorithms import DPSGD, Moniqua
@@ -39,9 +39,9 @@ def test_moniqua_counts_as_many_violations_as_its_oracle(theta, kept):
     task, graph, algorithm = LeastSquares.random(8, 12, seed=3), topology.ring(8), Moniqua(2, theta, 0.3, overlap=True)
     bound = task.bind(8, 0, np, "float64")
     wanted, violations = train_slowly(task, algorithm, graph, ROUNDS, 0.02)
-    last = states(algorithm, wanted[0], graph, ROUNDS, lambda x: bound.gradient(x, 0)[1], 0.02)[-1]
+    last, counted = observed(algorithm, wanted[0], graph, ROUNDS, lambda x: bound.gradient(x, 0)[1], 0.02)[-1]
     np.testing.assert_allclose(last.x, wanted[-1], rtol=0, atol=1e-10)
-    assert last.violations == violations
+    assert counted["violations"] == violations
     assert (violations == 0) == kept
 
 
@@ -105,12 +105,12 @@ def test_violations_are_counted_over_edges_and_rounds_and_move_the_mean():
     graph = topology.ring(5)
     x = np.zeros((5, 3))
     x[1, 0], x[3, 2] = 2.0, 1.0  # each differs from two neighbours; 1.0 is theta itself
-    start, one, two = states(Moniqua(8, 1.0, 1e-9), x, graph, 2)
+    _, (one, first), (_, second) = observed(Moniqua(8, 1.0, 1e-9), x, graph, 2)
     apart = np.abs(one.x[graph.edges[:, 0]] - one.x[graph.edges[:, 1]]) >= 1.0
-    assert (start.violations, one.violations, two.violations) == (0, 4, 4 + apart.sum())
-    far = states(Moniqua(8, 1.0, 0.5), 5 * scattered(5, 40), graph, 1)[-1]
-    near = states(Moniqua(8, 50.0, 0.5), 5 * scattered(5, 40), graph, 1)[-1]
-    assert int(near.violations) == 0 < int(far.violations)
+    assert (first["violations"], second["violations"]) == (4, 4 + apart.sum())
+    far, of_far = observed(Moniqua(8, 1.0, 0.5), 5 * scattered(5, 40), graph, 1)[-1]
+    near, of_near = observed(Moniqua(8, 50.0, 0.5), 5 * scattered(5, 40), graph, 1)[-1]
+    assert of_near["violations"] == 0 < of_far["violations"]
     assert np.abs(far.x - near.x).max() > 0.5
 
 

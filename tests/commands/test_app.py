@@ -90,7 +90,7 @@ def test_run_tells_of_one_algorithm_on_one_network(netsim, tmp_path: Path) -> No
     for words in (
         "DCDPSGD(StochasticQuantizer(8)) on ring(4), 20 ms, 5 Mbit/s, sharing = none",
         "accuracy",
-        "noise: max",
+        "compression error: max",
     ):
         assert words in out
     assert "time" in results.xr.load_dataset(tmp_path / "out" / "run.nc")
@@ -99,7 +99,12 @@ def test_run_tells_of_one_algorithm_on_one_network(netsim, tmp_path: Path) -> No
     assert "run.nc: one training on one network, which netsim run wrote: there is no figure of that; draw" in err
     code, out, _ = netsim("run", path, "--algorithm", 1, *where, "--json")
     said = json.loads(out)
-    assert (code, said["algorithm"], said["engine"], said["noise"]) == (0, "AllReduceSGD()", "compiled", None)
+    assert (code, said["algorithm"], said["engine"], said["compression_error"]) == (
+        0,
+        "AllReduceSGD()",
+        "compiled",
+        None,
+    )
     for wanted, words in (("DPSGDD", "no such algorithm"), ("3", "no such algorithm")):
         code, out, err = netsim("run", path, "--algorithm", wanted, *where)
         assert code == 2 and words in err and "2 DCDPSGD(StochasticQuantizer(8))" in err

@@ -85,7 +85,7 @@ def test_a_slice_is_in_its_place() -> None:
     one = train(precision.experiment(precision.Cell(8, 0.2, 1, 4, "ECD, listing"), steps=2))
     here = ds.sel({"algorithm": "ECD, listing", "bits": 4, "workers": 8, "rate": 0.2, "seed": 1})
     assert float(here["loss"]) == float(one.history["loss"][-1])
-    assert float(here["noise"]) == one.history.attrs["noise"]
+    assert float(here["compression_error"]) == one.history.attrs["compression_error"]
     assert float(here["consensus"]) == float(one.history["consensus"][-1])
     plain = train(precision.experiment(precision.Cell(8, 0.2, 1), steps=2))
     assert float(here["reference_loss"]) == float(plain.history["loss"][-1])

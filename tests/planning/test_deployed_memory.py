@@ -20,7 +20,8 @@ from netsim.algorithms import (
     PowerSGD,
     Sign,
 )
-from netsim.comm.communicator import Communicator, Recorder
+from netsim.comm.communicator import Communicator
+from netsim.comm.recorder import Recorder
 from netsim.planning.memory import memory
 from netsim.planning.shape_array import ShapeSpace
 from netsim.planning.shapes import lstm650, parameters, resnet20

@@ -11,7 +11,8 @@ from guard import allow_sync, guard
 
 from netsim import Experiment, topology, train
 from netsim.algorithms import DCDPSGD, DPSGD, ChocoSGD, DoubleSqueeze, PowerGossip, Sign, TopK
-from netsim.comm.communicator import Communicator, Recorder
+from netsim.comm.communicator import Communicator
+from netsim.comm.recorder import Recorder
 from netsim.models import MLP, digits
 from netsim.models.cnn import CNN
 from netsim.models.data.dataset import Dataset

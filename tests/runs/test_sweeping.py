@@ -161,7 +161,9 @@ def test_processes_train_the_same(small_mlp):
 def test_divergence_in_the_first_step(small_mlp, algorithm):
     run = train(Experiment(small_mlp, algorithm, topology.ring(4), 12, lr=1e39, evaluate_every=6))
     assert run.diverged_at == 1 and run.trace.rounds == 1
-    assert np.isfinite(run.history.attrs.get("noise", 0.0)) and not any("nan" in remark for remark in run.remarks)
+    assert np.isfinite(run.history.attrs.get("compression_error", 0.0)) and not any(
+        "nan" in remark for remark in run.remarks
+    )
     assert np.isfinite(sweep([run], PLANE, target=1.0).seconds_per_epoch).all()
 
 

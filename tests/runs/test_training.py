@@ -162,8 +162,8 @@ def test_a_run_says_where_it_leaves_the_theory(small_mlp):
     graph = topology.ring(8)
     fine = train(Experiment(small_mlp, DCDPSGD(StochasticQuantizer(16)), graph, 5))
     coarse = train(Experiment(small_mlp, DCDPSGD(StochasticQuantizer(2)), graph, 5))
-    assert fine.remarks == () and fine.history.attrs["noise"] < remark_bound(graph)
-    assert coarse.history.attrs["noise"] > theorem1_bound(graph)
+    assert fine.remarks == () and fine.history.attrs["compression_error"] < remark_bound(graph)
+    assert coarse.history.attrs["compression_error"] > theorem1_bound(graph)
     assert len(coarse.remarks) == 1 and coarse.remarks[0].startswith("warning") and "0.0732" in coarse.remarks[0]
     assert train(Experiment(small_mlp, DPSGD(), graph, 5)).remarks == ()
     assert train(Experiment(small_mlp, DCDPSGD(Identity()), graph, 5)).remarks == ()
@@ -178,7 +178,7 @@ def test_between_the_two_bounds_it_is_a_note():
     assert remarks(graph, np.nan)[0].startswith("warning")
 
 
-def test_noise_is_the_largest_relative_error_of_what_was_compressed(small_mlp):
+def test_compression_error_is_the_largest_relative_error_of_what_was_compressed(small_mlp):
     """Held against the models: DCD's difference and what of it arrived, in the first round."""
     graph, compress = topology.ring(4), StochasticQuantizer(4)
     settings = {"lr": 0.1, "dtype": "float64", "record": [0, 1]}
@@ -186,7 +186,9 @@ def test_noise_is_the_largest_relative_error_of_what_was_compressed(small_mlp):
     exact = train(Experiment(small_mlp, DPSGD(), graph, 1, **settings))
     start = run.trajectory([0])[0]
     z, arrived = exact.x - start, run.x - start
-    assert run.history.attrs["noise"] == pytest.approx(np.linalg.norm(arrived - z) / np.linalg.norm(z), rel=1e-9)
+    assert run.history.attrs["compression_error"] == pytest.approx(
+        np.linalg.norm(arrived - z) / np.linalg.norm(z), rel=1e-9
+    )
 
 
 def test_clipping_is_reported(small_mlp):
