@@ -16,6 +16,7 @@ from netsim.algorithms.compression import (
     TopK,
 )
 from netsim.algorithms.deepsqueeze import DeepSqueeze
+from netsim.algorithms.description import describe
 from netsim.algorithms.doublesqueeze import DoubleSqueeze
 from netsim.algorithms.dpsgd import DPSGD
 from netsim.algorithms.edge_gossip import EdgeGossip, Projection, RandomMask
@@ -55,4 +56,5 @@ __all__ = [
     "Sign",
     "StochasticQuantizer",
     "TopK",
+    "describe",
 ]

@@ -1,7 +1,15 @@
-"""How a frozen dataclass of hyperparameters calls itself in a legend."""
+"""How a method describes itself: its words in a legend, and its hyperparameters as plain data, which results keep."""
 
-from dataclasses import MISSING, fields
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from enum import Enum
+from os import PathLike
 from typing import Any
+
+FULL_PRECISION = 32  # bits a number, as full precision is billed
+_OURS = "netsim."
+_WORDS = ("repr", "run")  # keys of a description that say nothing about what the method does
 
 
 def short_repr(obj: Any) -> str:
@@ -17,10 +25,154 @@ def short_repr(obj: Any) -> str:
     words = []
     for field in fields(obj):
         value = getattr(obj, field.name)
-        if field.default is MISSING and field.default_factory is MISSING:
-            words.append(repr(value))
-            continue
-        default = field.default if field.default_factory is MISSING else field.default_factory()
-        if value != default:
-            words.append(f"{field.name}={value!r}")
+        if _required(field):
+            words.append(name_of(value))
+        elif _is_stated(obj, field):
+            words.append(f"{field.name}={name_of(value)}")
     return f"{type(obj).__name__}({', '.join(words)})"
+
+
+def name_of(method: Any) -> str:
+    """Return what tables and legends call a method: its ``repr``; its class's name where that has no repr of its own.
+
+    Parameters
+    ----------
+    method
+        An algorithm, a compressor, a task, or the value of one of their fields.
+    """
+    if isinstance(method, type) or hasattr(method, "__qualname__"):
+        return str(method.__qualname__)
+    return f"{type(method).__name__}()" if type(method).__repr__ is object.__repr__ else repr(method)
+
+
+def describe(method: Any) -> dict[str, Any]:
+    """Return what a method is, as plain data that JSON can hold: results keep it, and legends and verdicts read it.
+
+    Parameters
+    ----------
+    method
+        An algorithm or a compressor: a dataclass of hyperparameters, ours or yours; an object whose ``describe()`` returns a mapping, which takes
+        precedence; or any other object, of which the public attributes that are plain data are taken.
+
+    Returns
+    -------
+    dict
+        ``family``: the class's name. ``class``: ``"module:Class"``, of classes outside netsim only. ``bits``: of a number that is sent, 32 in full
+        precision; None where that is not one number (top-k, low rank) or not known. Then every hyperparameter by its name, compressors as
+        descriptions of their own. ``stated``: names of those that have no default, or differ from it. ``repr``: the words of the legend.
+
+    Notes
+    -----
+    ``bits`` is the method's own attribute of that name if it is a whole number, else the one of its ``compress``, 32 where that is None.
+    """
+    own = getattr(type(method), "describe", None)
+    if callable(own):
+        values, stated = {str(key): _plain(value) for key, value in own(method).items()}, None
+    elif is_dataclass(method):
+        values = {field.name: _plain(getattr(method, field.name)) for field in fields(method)}
+        stated = [field.name for field in fields(method) if _is_stated(method, field)]
+    else:
+        values, stated = _attributes(method), None
+    kind = type(method)
+    head = {"family": kind.__name__}
+    if not kind.__module__.startswith(_OURS):
+        head["class"] = f"{kind.__module__}:{kind.__qualname__}"
+    tail = {"stated": [*values] if stated is None else stated, "repr": name_of(method)}
+    return {**head, "bits": _bits(method, values), **tail, **values}
+
+
+def same_method(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether two descriptions are of the same method with the same hyperparameters.
+
+    A hyperparameter that only one of them knows, because it is of another version, counts as the other's default.
+
+    Parameters
+    ----------
+    one, other
+        Of :func:`describe`.
+    """
+    if any(one.get(key) != other.get(key) for key in ("family", "class")):
+        return False
+    for key in (one.keys() | other.keys()) - {*_WORDS, "stated"}:
+        if key in one and key in other:
+            a, b = one[key], other[key]
+            both = isinstance(a, Mapping) and isinstance(b, Mapping)
+            if not (same_method(a, b) if both else a == b):
+                return False
+        elif key in (one if key in one else other).get("stated", ()):
+            return False
+    return True
+
+
+def identity(method: Any) -> str:
+    """Return what makes two methods the same one, as text: their descriptions, without a dataclass's ``repr``, whose fields say it all.
+
+    Unlike ``repr`` it holds no address in memory, so that it is the same in another process.
+    """
+    return json.dumps(_without_words(method, describe(method)), ensure_ascii=False)
+
+
+def _without_words(method: Any, description: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in description.items() if key != "repr" or not is_dataclass(method)}
+    nested = {key: getattr(method, key, None) for key, value in kept.items() if isinstance(value, dict)}
+    return kept | {key: _without_words(value, kept[key]) for key, value in nested.items() if value is not None}
+
+
+def _required(field: Field) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
+
+
+def _is_stated(obj: Any, field: Field) -> bool:
+    """Return whether a field has no default, or differs from it; an array does."""
+    if _required(field):
+        return True
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    try:
+        return bool(getattr(obj, field.name) != default)
+    except ValueError:
+        return True
+
+
+def _bits(method: Any, values: Mapping[str, Any]) -> int | None:
+    own = getattr(method, "bits", None)
+    if isinstance(own, int) and not isinstance(own, bool):
+        return own
+    if "compress" not in values:
+        return None
+    compress = values["compress"]
+    return FULL_PRECISION if compress is None else compress.get("bits") if isinstance(compress, Mapping) else None
+
+
+def _attributes(thing: Any) -> dict[str, Any]:
+    """Return the public attributes of an object of a plain class that are plain data, or describe themselves."""
+    held = getattr(thing, "__dict__", {}).items()
+    return {name: _plain(value) for name, value in held if not name.startswith("_") and _is_setting(value)}
+
+
+def _is_setting(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_setting, value))
+    if value is None or isinstance(value, bool | int | float | str | Enum):
+        return True
+    if isinstance(value, type) or hasattr(value, "dtype"):
+        return False
+    return any((is_dataclass(value), hasattr(value, "describe"), hasattr(value, "compress")))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON knows it: numbers, strings, lists, dicts; other objects as their descriptions."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, PathLike):
+        return str(value)
+    if hasattr(value, "dtype") and hasattr(value, "shape"):  # an array, or one number of it
+        return value.item() if value.shape == () else f"{value.dtype} array {tuple(value.shape)}"
+    if isinstance(value, type) or hasattr(value, "__qualname__"):
+        return f"{value.__module__}:{value.__qualname__}"
+    return describe(value)

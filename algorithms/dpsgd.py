@@ -1,6 +1,7 @@
 """Decentralized parallel SGD (D-PSGD), Lian et al. 2017, as in Tang et al. 2018, section 2."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from netsim.algorithms.compression import Identity
 from netsim.algorithms.description import short_repr
@@ -33,6 +34,7 @@ class DPSGD:
     overlap: bool = True
 
     __repr__ = short_repr
+    bits: ClassVar[int] = 32  # of a number that is sent
 
     @property
     def claims(self) -> Claims:

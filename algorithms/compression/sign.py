@@ -43,6 +43,7 @@ class Sign:
     unit: Unit = "tensor"
 
     __repr__ = short_repr
+    bits: ClassVar[int] = 1  # of a number that is sent
 
     def __post_init__(self) -> None:
         if self.scale not in ("l1", "rms"):
@@ -111,6 +112,7 @@ class OneBit:
     unit: Unit = "tensor"
 
     __repr__ = short_repr
+    bits: ClassVar[int] = 1  # of a number that is sent
     claims: ClassVar[CompressorClaims] = CompressorClaims(unbiased=False)
 
     def __post_init__(self) -> None:

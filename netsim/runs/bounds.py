@@ -18,6 +18,11 @@ def remark_bound(topology: Topology) -> float:
     return topology.spectral_gap / (2 * np.sqrt(2) * topology.mu)
 
 
+def bounds(topology: Topology) -> dict[str, float]:
+    """Return both bounds of a topology, by their names in results."""
+    return {"theorem1_bound": theorem1_bound(topology), "remark_bound": remark_bound(topology)}
+
+
 def remarks(topology: Topology, compression_error: float | None) -> tuple[str, ...]:
     """Return the warnings and notes of Tang et al. 2018 that a run carries.
 

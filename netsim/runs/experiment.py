@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Protocol
 
+from netsim.algorithms.description import name_of
 from netsim.algorithms.protocol import Algorithm
 from netsim.comm.topology import Topology
 from netsim.device import Array
@@ -139,8 +140,8 @@ class Experiment:
 
     @property
     def name(self) -> str:
-        """What tables and legends call this experiment: the algorithm."""
-        return repr(self.algorithm)
+        """What tables and legends call this experiment: its algorithm, in the words of its ``repr``."""
+        return name_of(self.algorithm)
 
 
 def _whole(value: Any) -> bool:

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from netsim.algorithms import describe
+from netsim.algorithms.description import name_of
 from netsim.errors import NetsimError
 from netsim.files.gossip import GossipPlan
+from netsim.runs.descriptions import as_text, described
 from netsim.runs.gossip_search import (
     GAMMA_FROM,
     GAMMAS,
@@ -82,7 +85,7 @@ def run_plan(
     xarray.Dataset
         Dims ``start``, ``experiment`` (the methods' labels), ``round``. Over all three: ``error`` (mean over workers of the squared distance from
         the average of the start), ``relative_error`` and ``megabytes`` (sent by a worker so far), NaN after a run's end. Over start and experiment:
-        ``algorithm`` ("" where a method does not gossip from a start), ``gamma``, ``theta`` (NaN: none), ``rounds_to_target`` (-1: not reached),
+        ``algorithm`` and ``description`` ("" where a method does not gossip from a start), ``gamma``, ``theta`` (NaN: none), ``rounds_to_target`` (-1: not reached),
         ``megabytes_to_target`` (infinite: not reached), ``last_error`` (relative), ``diverged_at`` (-1: did not), ``published`` (MB to the target,
         NaN: none). Over experiment: ``searched`` (bool: the step size is of a grid). Over start: ``budget`` (MB). Attributes: ``title``, ``preset``,
         ``config``, ``target``, ``until``, ``topology``, ``workers``, ``optimal_gossip_rate``, ``left_out``, and what fixed the runs.
@@ -152,7 +155,10 @@ def sensitivity(
         label: race(problem, _at(algorithm, problem, gammas), False, executor, progress, label)
         for label, algorithm in methods.items()
     }
-    return _sensitivity(trials, problem).assign(algorithm=("experiment", [repr(one) for one in methods.values()]))
+    said = described(list(methods.values()))
+    return _sensitivity(trials, problem).assign(
+        algorithm=("experiment", [one["repr"] for one in said]), description=("experiment", as_text(said))
+    )
 
 
 def sensitivity_of(problem: Problem, trials: Mapping[str, list[Trial]]) -> xr.Dataset:
@@ -287,6 +293,7 @@ def _dataset(
     pair, curves = ("start", "experiment"), ("start", "experiment", "round")
     names: dict[str, Any] = {
         "algorithm": ("", object),
+        "description": ("", object),
         "gamma": (np.nan, float),
         "theta": (np.nan, float),
         "rounds_to_target": (-1, int),
@@ -304,7 +311,8 @@ def _dataset(
         for name in ("error", "relative_error"):
             lines[name][at][: len(sent)] = history[name].values
         reached = np.flatnonzero(history["relative_error"].values <= target)
-        cells["algorithm"][at] = repr(chosen[key])
+        cells["algorithm"][at] = name_of(chosen[key])
+        cells["description"][at] = as_text([describe(chosen[key])])[0]
         for name in ("gamma", "theta"):
             cells[name][at] = getattr(chosen[key], name, np.nan)
         if len(reached):
@@ -312,7 +320,7 @@ def _dataset(
         cells["last_error"][at] = history["relative_error"].values[-1]
         cells["diverged_at"][at] = -1 if run.diverged_at is None else run.diverged_at
         cells["published"][at] = published[key]
-    cells["algorithm"] = cells["algorithm"].astype(str)
+    cells |= {name: cells[name].astype(str) for name in ("algorithm", "description")}
     ds = xr.Dataset(
         {**{n: (curves, v) for n, v in lines.items()}, **{n: (pair, v) for n, v in cells.items()}},
         {"start": starts, "experiment": methods, "round": np.arange(rounds)},

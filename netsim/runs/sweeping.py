@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from netsim.algorithms import AllReduceSGD
+from netsim.algorithms import AllReduceSGD, describe
+from netsim.algorithms.description import same_method
 from netsim.clock.closed_forms import closed_form_seconds, overlaps
 from netsim.clock.network import Network, NetworkGrid
 from netsim.clock.replaying import Timelines, replay_all
 from netsim.errors import NetsimError
-from netsim.runs.bounds import remark_bound, theorem1_bound
+from netsim.runs.bounds import bounds
+from netsim.runs.descriptions import as_text, described
 from netsim.runs.experiment import Experiment
 from netsim.runs.training import Run, train
 
@@ -53,8 +55,8 @@ def sweep(
         Over ``experiment`` and the networks: ``seconds_per_epoch`` (per 1,000 steps where the task knows no epochs), ``time_to_target`` (s; inf: not
         reached), ``closed_form`` (the same by formula; NaN where none holds), ``speedup`` (all-reduce's time to target over the own), ``engine``;
         over ``step`` too: ``time`` (s). Over ``experiment`` and ``step``: the histories (``loss``, …) and ``bits`` (mean over workers). Over
-        ``experiment``: ``diverged_at`` (-1: did not), ``compression_error``, ``steps_to_target``, ``overlap``, ``lr``, ``remarks`` and the
-        theory's bounds.
+        ``experiment``: ``diverged_at`` (-1: did not), ``compression_error``, ``steps_to_target``, ``overlap``, ``lr``, ``remarks``, the theory's bounds, and
+        ``description`` (what :func:`netsim.algorithms.describe` says of the algorithm, as JSON; ``run`` numbers those that occur again).
 
     Raises
     ------
@@ -63,64 +65,15 @@ def sweep(
     """
     if not len(experiments) or not len(networks):
         raise NetsimError("sweep: give at least one experiment and one network")
-    runs = _trained(experiments, executor, progress)
-    names = _unique([repr(run.experiment.algorithm) for run in runs])
-    points = list(networks)
-    grid = isinstance(networks, NetworkGrid)
-    dims: tuple[str, ...] = ("latency", "bandwidth") if grid else ("network",)
-    shape = (len(networks.latency), len(networks.bandwidth)) if isinstance(networks, NetworkGrid) else (len(points),)
+    runs, points = _trained(experiments, executor, progress), list(networks)
+    names = _unique([run.experiment.name for run in runs])
     goal = _target(runs, target)
-    timed = _timed(runs, names, points, engine, progress)
-    histories = xr.concat(
-        [_summary(run, name) for run, name in zip(runs, names, strict=True)],
-        dim="experiment",
-        join="outer",
-        combine_attrs="drop",
-    )
-    steps = histories["step"].values
-    times = np.full((len(runs), len(points), len(steps)), np.nan)
-    for e, (run, timelines) in enumerate(zip(runs, timed, strict=True)):
-        ends = np.concatenate([np.zeros((len(points), 1)), timelines.round_end], axis=1)
-        reached = steps <= run.trace.rounds
-        times[e][:, reached] = ends[:, steps[reached]]
-    losses = histories["loss"].values
-    first = np.array([_first_at(loss, goal) for loss in losses])
-    to_target = np.array([times[e, :, at] if at >= 0 else np.full(len(points), np.inf) for e, at in enumerate(first)])
-    epochs = np.array([run.trace.rounds / (run.steps_per_epoch or 1000) for run in runs])
-    per_epoch = np.array([one.round_end[:, -1] for one in timed]) / epochs[:, None]
-    baseline = to_target[_baseline(runs)]
-    with np.errstate(invalid="ignore"):
-        speedup = np.where(np.isfinite(to_target), baseline / to_target, 0.0)
-    expected = [
-        [closed_form_seconds(run.trace, point, steps[at]) if at >= 0 else np.inf for point in points]
-        for run, at in zip(runs, first, strict=True)
-    ]
-    over = ("experiment", *dims)
-
-    def table(values: np.ndarray, units: str, meaning: str) -> tuple:
-        return (over, values.reshape(len(runs), *shape), {"units": units, "long_name": meaning})
-
-    data = histories.assign(
-        time=(
-            (*over, "step"),
-            times.reshape(len(runs), *shape, len(steps)),
-            {"units": "s", "long_name": "simulated time"},
-        ),
-        seconds_per_epoch=table(per_epoch, "s", "simulated seconds per epoch"),
-        time_to_target=table(to_target, "s", "simulated seconds to the target loss"),
-        closed_form=table(np.array(expected), "s", "closed form of the seconds to the target loss"),
-        speedup=table(speedup, "1", f"speed-up over {names[_baseline(runs)]}"),
-        engine=table(np.array([one.engine for one in timed]), "", "engine that timed it"),
-        steps_to_target=("experiment", np.where(first >= 0, steps[first], -1)),
-    )
-    if isinstance(networks, NetworkGrid):
-        data = data.assign_coords(
-            latency=("latency", list(networks.latency), {"units": "s"}),
-            bandwidth=("bandwidth", list(networks.bandwidth), {"units": "bit/s"}),
-        )
-    else:
-        data = data.assign_coords(network=("network", _unique([one.name for one in points])))
-    return data.assign_attrs(_attributes(runs, points, goal, target, timed))
+    timed = _timed(runs, points, engine, progress)
+    histories = _histories(runs, names)
+    first = [_first_at(loss, goal) for loss in histories["loss"].values]
+    values = _values(runs, points, timed, histories["step"].values, first)
+    data = _assemble(histories, values, first, networks, names[_baseline(runs)])
+    return data.assign_attrs(_attributes(runs, points, goal, timed))
 
 
 def at_target(ds: xr.Dataset, target: float) -> xr.Dataset:
@@ -168,7 +121,7 @@ def _trained(
     def one(experiment: Experiment | Run) -> Run:
         if isinstance(experiment, Run):
             return experiment
-        name, total = repr(experiment.algorithm), experiment.steps
+        name, total = experiment.name, experiment.steps
         return train(experiment, lambda done, loss: progress(name, done, total))
 
     if isinstance(executor, ProcessPoolExecutor):  # a function of this process cannot follow there: no progress
@@ -180,8 +133,83 @@ def _train_or_keep(experiment: Experiment | Run) -> Run:
     return experiment if isinstance(experiment, Run) else train(experiment)
 
 
+def _histories(runs: list[Run], names: list[str]) -> xr.Dataset:
+    """Return what the runs know without a network, over (experiment, step) or experiment; a run that ended early has NaN to the last step."""
+    described_runs = as_text(described([run.experiment.algorithm for run in runs]))
+    summaries = [_summary(run, *named) for run, *named in zip(runs, names, described_runs, strict=True)]
+    return xr.concat(summaries, dim="experiment", join="outer", combine_attrs="drop")
+
+
+def _values(
+    runs: list[Run], points: list[Network], timed: list[Timelines], steps: np.ndarray, first: list[int]
+) -> dict[str, np.ndarray]:
+    """Return what depends on a network, by its name in the results: (experiments, networks), ``time`` also over the steps.
+
+    ``first`` is the number of the evaluation at which each run reached the target, -1 where it did not.
+    """
+    times = np.full((len(runs), len(points), len(steps)), np.nan)
+    for e, (run, timelines) in enumerate(zip(runs, timed, strict=True)):
+        ends = np.concatenate([np.zeros((len(points), 1)), timelines.round_end], axis=1)
+        reached = steps <= run.trace.rounds
+        times[e][:, reached] = ends[:, steps[reached]]
+    to_target = np.array([times[e, :, at] if at >= 0 else np.full(len(points), np.inf) for e, at in enumerate(first)])
+    epochs = np.array([run.trace.rounds / (run.steps_per_epoch or 1000) for run in runs])
+    with np.errstate(invalid="ignore"):
+        speedup = np.where(np.isfinite(to_target), to_target[_baseline(runs)] / to_target, 0.0)
+    expected = [
+        [closed_form_seconds(run.trace, point, steps[at]) if at >= 0 else np.inf for point in points]
+        for run, at in zip(runs, first, strict=True)
+    ]
+    return {
+        "time": times,
+        "seconds_per_epoch": np.array([one.round_end[:, -1] for one in timed]) / epochs[:, None],
+        "time_to_target": to_target,
+        "closed_form": np.array(expected),
+        "speedup": speedup,
+        "engine": np.array([one.engine for one in timed]),
+    }
+
+
+_TIMED = {
+    "time": ("s", "simulated time"),
+    "seconds_per_epoch": ("s", "simulated seconds per epoch"),
+    "time_to_target": ("s", "simulated seconds to the target loss"),
+    "closed_form": ("s", "closed form of the seconds to the target loss"),
+    "speedup": ("1", "speed-up over {baseline}"),
+    "engine": ("", "engine that timed it"),
+}
+"""Units and meaning of what depends on a network."""
+
+
+def _assemble(
+    histories: xr.Dataset,
+    values: dict[str, np.ndarray],
+    first: list[int],
+    networks: NetworkGrid | Sequence[Network],
+    baseline: str,
+) -> xr.Dataset:
+    """Return the histories with the values of :func:`_values` over the dimensions of the networks."""
+    if isinstance(networks, NetworkGrid):
+        shape: tuple[int, ...] = (len(networks.latency), len(networks.bandwidth))
+        coords: dict[str, tuple] = {
+            "latency": ("latency", list(networks.latency), {"units": "s"}),
+            "bandwidth": ("bandwidth", list(networks.bandwidth), {"units": "bit/s"}),
+        }
+    else:
+        shape, coords = (len(networks),), {"network": ("network", _unique([one.name for one in networks]))}
+    data: dict[str, tuple] = {}
+    for name, (units, meaning) in _TIMED.items():
+        array = values[name]
+        dims = ("experiment", *coords, *(("step",) if array.ndim == 3 else ()))
+        attributes = {"units": units, "long_name": meaning.format(baseline=baseline)}
+        data[name] = (dims, array.reshape(len(array), *shape, *array.shape[2:]), attributes)
+    steps = histories["step"].values
+    data["steps_to_target"] = ("experiment", np.array([steps[at] if at >= 0 else -1 for at in first]))
+    return histories.assign(data).assign_coords(coords)
+
+
 def _timed(
-    runs: list[Run], names: list[str], points: list[Network], engine: str, progress: Callable[[str, int, int], None]
+    runs: list[Run], points: list[Network], engine: str, progress: Callable[[str, int, int], None]
 ) -> list[Timelines]:
     rng = np.random.default_rng(sum(run.experiment.seed for run in runs))
     distinct = sorted({run.trace.fingerprint: run.trace.messages for run in runs}.items(), key=lambda one: one[1])
@@ -205,7 +233,7 @@ def _timed(
     return [timed[run.trace.fingerprint] for run in runs]
 
 
-def _summary(run: Run, name: str) -> xr.Dataset:
+def _summary(run: Run, name: str, description: str) -> xr.Dataset:
     """Return what a run knows without a network, labelled with its name."""
     topology, history = run.experiment.topology, run.history
     numbers = {
@@ -213,14 +241,14 @@ def _summary(run: Run, name: str) -> xr.Dataset:
         "compression_error": history.attrs.get("compression_error", 0.0),
         "clipped": history.attrs.get("clipped", 0.0),
         "violations": history.attrs.get("violations", -1),
-        "theorem1_bound": theorem1_bound(topology),
-        "remark_bound": remark_bound(topology),
+        **bounds(topology),
         "overlap": overlaps(run.trace),
         "learning_rate": repr(run.experiment.lr),
         "remarks": "; ".join(run.remarks),
         "workers": topology.n,
         "topology": topology.name,
         "steps_per_epoch": run.steps_per_epoch or 0,
+        "description": description,
     }
     shared = [key for key, values in history.items() if values.dims == ("step",)]
     scalars: dict[str, Any] = {key: ((), value) for key, value in numbers.items()}
@@ -250,7 +278,9 @@ def _target(runs: list[Run], target: float | None) -> float:
 
 def _baseline(runs: list[Run]) -> int:
     """Return the number of the all-reduce run in full precision; 0 where there is none."""
-    return next((e for e, run in enumerate(runs) if run.experiment.algorithm == AllReduceSGD()), 0)
+    plain = describe(AllReduceSGD())
+    found = (e for e, run in enumerate(runs) if same_method(describe(run.experiment.algorithm), plain))
+    return next(found, 0)
 
 
 def _first_at(losses: np.ndarray, target: float) -> int:
@@ -268,14 +298,12 @@ def _unique(names: Iterable[str]) -> list[str]:
     return out
 
 
-def _attributes(
-    runs: list[Run], points: list[Network], goal: float, target: float | None, timed: list[Timelines]
-) -> dict[str, Any]:
+def _attributes(runs: list[Run], points: list[Network], goal: float, timed: list[Timelines]) -> dict[str, Any]:
     engines = [engine for one in timed for engine in one.engine]
     first = points[0]
     return {
         "target": goal,
-        "baseline": repr(runs[_baseline(runs)].experiment.algorithm),
+        "baseline": runs[_baseline(runs)].experiment.name,
         "by_compiled": engines.count("compiled"),
         "by_simpy": engines.count("simpy"),
         "checked": sum(one.checked for one in set(timed)),

@@ -1,0 +1,77 @@
+"""The descriptions of methods that results keep: plain data beside the names, for legends, figures and verdicts to read."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from netsim.algorithms import describe
+from netsim.algorithms.description import same_method
+from netsim.errors import NetsimError
+
+Description = dict[str, Any]
+"""What :func:`netsim.algorithms.describe` returns; in results, ``run`` is added where a method occurs again: 2, 3, …"""
+
+
+def as_text(descriptions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return descriptions as JSON, which is how a Dataset and its file hold them."""
+    return [json.dumps(one, ensure_ascii=False) for one in descriptions]
+
+
+def described(methods: Sequence[Any]) -> list[Description]:
+    """Return the descriptions of an experiment's methods in their order, those that occur again numbered by ``run``.
+
+    Parameters
+    ----------
+    methods
+        Algorithms.
+    """
+    found: list[Description] = []
+    for method in methods:
+        one = describe(method)
+        before = sum(each["repr"] == one["repr"] for each in found)
+        found.append(one | {"run": before + 1} if before else one)
+    return found
+
+
+def descriptions(ds: xr.Dataset) -> dict[str, Description]:
+    """Return the description of every experiment of results, by its name.
+
+    Parameters
+    ----------
+    ds
+        Of :func:`netsim.sweep`, or of gossip. Where an experiment has several descriptions, one for each start that it gossips from, the first
+        counts. Results without descriptions, made by hand or by an older netsim, know an experiment's name alone.
+    """
+    names = [str(name) for name in np.atleast_1d(ds["experiment"].values)]
+    if "description" not in ds:
+        return {name: {"family": name, "bits": None, "stated": [], "repr": name} for name in names}
+    held = ds["description"]
+    rows = held.transpose("experiment", ...).values if "experiment" in held.dims else held.values
+    rows = np.asarray(rows, dtype=object).reshape(len(names), -1)
+    return {name: json.loads(next(filter(None, row))) for name, row in zip(names, rows, strict=True)}
+
+
+def experiment_of(ds: xr.Dataset, method: Any) -> str:
+    """Return the name of the experiment that ran a method with the same hyperparameters, the first one where there are several.
+
+    Parameters
+    ----------
+    ds
+        Results with descriptions.
+    method
+        An algorithm, such as ``DCDPSGD(StochasticQuantizer(8))``.
+
+    Raises
+    ------
+    NetsimError
+        These results hold none.
+    """
+    wanted = describe(method)
+    found = next((name for name, one in descriptions(ds).items() if same_method(one, wanted)), None)
+    if found is None:
+        held = ", ".join(map(str, np.atleast_1d(ds["experiment"].values)))
+        raise NetsimError(f"no method {wanted['repr']} in these results; they hold {held}")
+    return found
