@@ -33,7 +33,10 @@ def short_repr(obj: Any) -> str:
 
 
 def name_of(method: Any) -> str:
-    """Return what tables and legends call a method: its ``repr``; its class's name where that has no repr of its own.
+    """Return what tables and legends call a method: its ``repr``.
+
+    Python's own, which says an address in memory, is replaced: an object of a plain class is ``Class(attribute=value, …)``, of its public attributes
+    that are plain data, and a function or a class is its name.
 
     Parameters
     ----------
@@ -42,7 +45,10 @@ def name_of(method: Any) -> str:
     """
     if isinstance(method, type) or hasattr(method, "__qualname__"):
         return str(method.__qualname__)
-    return f"{type(method).__name__}()" if type(method).__repr__ is object.__repr__ else repr(method)
+    if type(method).__repr__ is not object.__repr__:
+        return repr(method)
+    said = (f"{name}={name_of(value)}" for name, value in _settings(method).items())
+    return f"{type(method).__name__}({', '.join(said)})"
 
 
 def describe(method: Any) -> dict[str, Any]:
@@ -72,7 +78,7 @@ def describe(method: Any) -> dict[str, Any]:
         values = {field.name: _plain(getattr(method, field.name)) for field in fields(method)}
         stated = [field.name for field in fields(method) if _is_stated(method, field)]
     else:
-        values, stated = _attributes(method), None
+        values, stated = {name: _plain(value) for name, value in _settings(method).items()}, None
     kind = type(method)
     head = {"family": kind.__name__}
     if not kind.__module__.startswith(_OURS):
@@ -143,10 +149,10 @@ def _bits(method: Any, values: Mapping[str, Any]) -> int | None:
     return FULL_PRECISION if compress is None else compress.get("bits") if isinstance(compress, Mapping) else None
 
 
-def _attributes(thing: Any) -> dict[str, Any]:
+def _settings(thing: Any) -> dict[str, Any]:
     """Return the public attributes of an object of a plain class that are plain data, or describe themselves."""
     held = getattr(thing, "__dict__", {}).items()
-    return {name: _plain(value) for name, value in held if not name.startswith("_") and _is_setting(value)}
+    return {name: value for name, value in held if not name.startswith("_") and _is_setting(value)}
 
 
 def _is_setting(value: Any) -> bool:

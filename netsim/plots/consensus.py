@@ -7,7 +7,9 @@ import xarray as xr
 from matplotlib.lines import Line2D
 
 from netsim.errors import NetsimError
-from netsim.plots.style import MUTED, PAGE, SMALL, Plot, family, frame, place_legend, plain_log, style
+from netsim.plots.methods import style
+from netsim.plots.style import MUTED, PAGE, SMALL, Plot, frame, place_legend, plain_log
+from netsim.runs.descriptions import descriptions
 from netsim.runs.gossip_results import curve
 
 _LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))  # of the methods of one family
@@ -30,7 +32,7 @@ def figure1(ds: xr.Dataset) -> Plot:
     starts = [str(start) for start in ds["start"].values]
     figure = Plot(figsize=(PAGE, 3.9), layout="constrained")
     panels = figure.subplots(1, max(2, len(starts)), squeeze=False)[0]
-    looks = _looks({str(m): _algorithm(ds, str(m)) for m in ds["experiment"].values})
+    looks = _looks(ds)
     for ax, letter, start in zip(panels, "abcdefgh", starts, strict=False):
         for method, look in looks.items():
             sent, error = curve(ds, start, method)
@@ -87,7 +89,7 @@ def sensitivity(ds: xr.Dataset, title: str = "") -> Plot:
     figure = Plot(figsize=(PAGE, 3.7), layout="constrained")
     left, right = figure.subplots(1, 2)
     gammas, target = ds["gamma"].values, ds.attrs["target"]
-    looks = _looks({str(m): _algorithm(ds, str(m)) for m in ds["experiment"].values})
+    looks = _looks(ds)
     for method, look in looks.items():
         one = ds.sel(experiment=method)
         sent = one["megabytes_to_target"].values
@@ -126,20 +128,12 @@ def _check(ds: xr.Dataset, needed: str, command: str) -> None:
         raise NetsimError(f"these results have no {needed}: they are not of {command}")
 
 
-def _algorithm(ds: xr.Dataset, method: str) -> str:
-    """Return the repr of a method, from any start that has it."""
-    if "algorithm" not in ds:
-        return method
-    return next(name for name in np.atleast_1d(ds["algorithm"].sel(experiment=method).values).astype(str) if name)
-
-
-def _looks(algorithms: dict[str, str]) -> dict[str, dict[str, Any]]:
+def _looks(ds: xr.Dataset) -> dict[str, dict[str, Any]]:
     """Return colour, marker and line of each method: the family's colour, and a line of its own within the family."""
     looks: dict[str, dict[str, Any]] = {}
     seen: list[str] = []
-    for method, algorithm in algorithms.items():
-        kind = family(algorithm)
-        one = style(algorithm)
+    for method, description in descriptions(ds).items():
+        one, kind = style(description), description["family"]
         nth = seen.count(kind)
         seen.append(kind)
         looks[method] = {"color": one.colour, "marker": one.marker, "ls": _LINES[nth % len(_LINES)]}

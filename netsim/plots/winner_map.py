@@ -14,21 +14,9 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 from netsim.errors import NetsimError
-from netsim.plots.style import (
-    COLUMN,
-    PAGE,
-    SMALL,
-    Plot,
-    choose,
-    circumstances,
-    frame,
-    label,
-    legend_label,
-    place_legend,
-    plain_log,
-    sharing_of,
-    style,
-)
+from netsim.plots.methods import labels, legend_label, styles
+from netsim.plots.reading import choose, circumstances, sharing_of
+from netsim.plots.style import COLUMN, PAGE, SMALL, Plot, frame, place_legend, plain_log
 
 CLOSE = 0.02  # of the winner's time: a runner-up as near as this is hatched
 _EQUAL = 1e-9  # of the time: nearer than this, who is first is rounding
@@ -155,11 +143,11 @@ def _laid_out(maps: list[xr.Dataset], columns: int) -> Figure:
 def _draw(ax: Axes, ds: xr.Dataset, twins: np.ndarray, title: str) -> bool:
     """Draw one map; return whether there are break-even lines on it."""
     won = winners(ds)
-    names = [str(name) for name in ds["experiment"].values]
+    looks = list(styles(ds).values())
     x, y = ds["bandwidth"].values * _MBIT, ds["latency"].values * _MS
     edges = _edges(x), _edges(y)
-    colours = ListedColormap([_NOBODY, *(style(name).colour for name in names)])
-    ax.pcolormesh(*edges, won.first, cmap=colours, vmin=-1.5, vmax=len(names) - 0.5, zorder=0)
+    colours = ListedColormap([_NOBODY, *(look.colour for look in looks)])
+    ax.pcolormesh(*edges, won.first, cmap=colours, vmin=-1.5, vmax=len(looks) - 0.5, zorder=0)
     _outline(ax, *edges, won.first)
     _hatch(ax, *edges, _contested(won, twins))
     lines = _break_even(ax, ds)
@@ -168,7 +156,7 @@ def _draw(ax: Axes, ds: xr.Dataset, twins: np.ndarray, title: str) -> bool:
     ax.set_xlim(x[0], x[-1])
     ax.set_ylim(y[0], y[-1])
     frame(ax, "bandwidth (Mbit/s)", "latency (ms)", title)
-    _name_regions(ax, edges, won.first, names, _mark_conditions(ax, ds))
+    _name_regions(ax, edges, won.first, list(labels(ds).values()), _mark_conditions(ax, ds))
     return lines
 
 
@@ -344,7 +332,7 @@ def _name_regions(
             apart = np.minimum(apart, np.maximum(*away).min(axis=1))
         best = int(apart.argmax())
         if apart[best] >= 1:
-            words = "\n".join(label(names[number]).split(", ")[:2]) if number >= 0 else "not reached"
+            words = "\n".join(names[number].split(", ")[:2]) if number >= 0 else "not reached"
             at_u, at_v = u[own][best], v[own][best]
             ax.text(at_u, at_v, words, transform=ax.transAxes, ha="center", va="center", weight="bold", **_words())
 
@@ -356,13 +344,14 @@ def _words() -> dict[str, Any]:
 def _handles(maps: list[xr.Dataset], lines: bool) -> list[Any]:
     """Return the legend: who wins somewhere, and with whom they share it; then what hatches and lines mean."""
     won, twins = [winners(one) for one in maps], _twins(maps)
-    names = [str(name) for name in maps[0]["experiment"].values]
+    called, looks = labels(maps[0]), list(styles(maps[0]).values())
+    names = list(called)
     first = {int(number) for one in won for number in np.unique(one.first)}
     handles: list[Any] = []
     for number in sorted(first - {-1}):
-        alike = [label(names[twin]) for twin in np.flatnonzero(twins[number]) if twin != number]
+        alike = [called[names[twin]] for twin in np.flatnonzero(twins[number]) if twin != number]
         words = [legend_label(maps[0], names[number]), *(f"and {twin}, within 2 % everywhere" for twin in alike)]
-        handles.append(Patch(facecolor=style(names[number]).colour, label="\n".join(words)))
+        handles.append(Patch(facecolor=looks[number].colour, label="\n".join(words)))
     if -1 in first:
         handles.append(Patch(facecolor=_NOBODY, edgecolor="black", linewidth=0.4, label="not reached by any"))
     if any(_contested(one, twins).any() for one in won):

@@ -62,16 +62,19 @@ def experiment_of(ds: xr.Dataset, method: Any) -> str:
     ds
         Results with descriptions.
     method
-        An algorithm, such as ``DCDPSGD(StochasticQuantizer(8))``.
+        An algorithm, such as ``DCDPSGD(StochasticQuantizer(8))``; or an experiment's name, which is returned if there is one of that name.
 
     Raises
     ------
     NetsimError
         These results hold none.
     """
-    wanted = describe(method)
-    found = next((name for name, one in descriptions(ds).items() if same_method(one, wanted)), None)
+    names = [str(name) for name in np.atleast_1d(ds["experiment"].values)]
+    if isinstance(method, str):
+        said, found = method, method if method in names else None
+    else:
+        wanted = describe(method)
+        said, found = wanted["repr"], next((k for k, one in descriptions(ds).items() if same_method(one, wanted)), None)
     if found is None:
-        held = ", ".join(map(str, np.atleast_1d(ds["experiment"].values)))
-        raise NetsimError(f"no method {wanted['repr']} in these results; they hold {held}")
+        raise NetsimError(f"no method {said} in these results; they hold {', '.join(names)}")
     return found

@@ -85,7 +85,8 @@ def run_plan(
     xarray.Dataset
         Dims ``start``, ``experiment`` (the methods' labels), ``round``. Over all three: ``error`` (mean over workers of the squared distance from
         the average of the start), ``relative_error`` and ``megabytes`` (sent by a worker so far), NaN after a run's end. Over start and experiment:
-        ``algorithm`` and ``description`` ("" where a method does not gossip from a start), ``gamma``, ``theta`` (NaN: none), ``rounds_to_target`` (-1: not reached),
+        ``algorithm`` and ``description`` ("" where a method does not gossip from a start), ``gamma``, ``theta`` (NaN: none),
+        ``rounds_to_target`` (-1: not reached),
         ``megabytes_to_target`` (infinite: not reached), ``last_error`` (relative), ``diverged_at`` (-1: did not), ``published`` (MB to the target,
         NaN: none). Over experiment: ``searched`` (bool: the step size is of a grid). Over start: ``budget`` (MB). Attributes: ``title``, ``preset``,
         ``config``, ``target``, ``until``, ``topology``, ``workers``, ``optimal_gossip_rate``, ``left_out``, and what fixed the runs.

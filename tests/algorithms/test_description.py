@@ -122,7 +122,10 @@ def test_a_users_methods():
     assert said["scales"] == [1, 2] and said["weights"] == "float64 array (2, 3)"
     assert said["stated"] == ["compress", "weights"]
     said = describe(Plain(0.5))
-    assert (said["family"], said["repr"], said["bits"], said["gamma"]) == ("Plain", "Plain()", 1, 0.5)
+    assert (said["family"], said["repr"], said["bits"], said["gamma"]) == (
+        *("Plain", "Plain(gamma=0.5, compress=Sign())"),
+        *(1, 0.5),
+    )
     assert "data" not in said and "_cache" not in said
     said = describe(Speaking(0.5))
     assert (said["family"], said["repr"], said["bits"], said["gamma"]) == ("Spoken", "spoken", 3, 0.5)
@@ -133,7 +136,7 @@ def test_a_users_methods():
 def test_no_name_holds_an_address():
     for method in (DCDPSGD(Plain(0.5)), Plain(0.5), AllReduceSGD(compress=Plain(0.5))):
         assert "0x" not in name_of(method) and "0x" not in identity(method)
-    assert repr(DCDPSGD(Plain(0.5))) == "DCDPSGD(Plain())"
+    assert repr(DCDPSGD(Plain(0.5))) == "DCDPSGD(Plain(gamma=0.5, compress=Sign()))"
     assert "0x" not in identity(Own(Plain(0.5)))  # whose own repr does hold one
 
 

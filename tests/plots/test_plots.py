@@ -2,6 +2,7 @@
 
 import itertools
 import xml.etree.ElementTree as ET
+from dataclasses import dataclass
 from importlib import import_module
 
 import matplotlib as mpl
@@ -25,6 +26,7 @@ from netsim.algorithms import (
     DeepSqueeze,
     DoubleSqueeze,
     Identity,
+    Moniqua,
     NaiveCompressedDPSGD,
     NearestQuantizer,
     ParameterServerSGD,
@@ -33,18 +35,36 @@ from netsim.algorithms import (
     Sign,
     StochasticQuantizer,
     TopK,
+    describe,
 )
 from netsim.errors import NetsimError
-from netsim.plots.style import bits, circumstances, legend_label, style, wrapped
+from netsim.plots.bits import compressed_bits
+from netsim.plots.methods import legend_label, style
+from netsim.plots.reading import circumstances
+from netsim.plots.registry import REGISTRY, Entry
+from netsim.plots.style import wrapped
+from netsim.runs.descriptions import as_text, described
 
 winner = import_module("netsim.plots.winner_map")  # netsim.plots.winner_map is the function
 
 
+@dataclass(frozen=True)
+class MyGossip:
+    """A user's method."""
+
+    rank: int = 1
+
+
+class Bare:
+    """A user's method, or compressor, of a plain class without a repr."""
+
+    def __init__(self, setting: int) -> None:
+        self.setting = setting
+
+
 EIGHT, FOUR = StochasticQuantizer(8), StochasticQuantizer(4)
-NAMES = [
-    repr(one)
-    for one in (AllReduceSGD(), DPSGD(), NaiveCompressedDPSGD(EIGHT), DCDPSGD(EIGHT), ECDPSGD(EIGHT), ECDPSGD(FOUR))
-]
+METHODS = [AllReduceSGD(), DPSGD(), NaiveCompressedDPSGD(EIGHT), DCDPSGD(EIGHT), ECDPSGD(EIGHT), ECDPSGD(FOUR)]
+NAMES = list(map(repr, METHODS))
 LATENCY, BANDWIDTH = np.geomspace(1e-4, 1e-1, 5), np.geomspace(1e6, 1e10, 6)
 STEPS, PER_EPOCH, TARGET, COMPUTE = np.arange(0, 50, 10), 10, 0.5, 0.05
 NAIVE, DIVERGED = 2, 5  # the experiments that never reach the target
@@ -80,6 +100,7 @@ def results(sharing: tuple[str, ...] = ("fifo", "none")) -> xr.Dataset:
             "steps_per_epoch": ("experiment", [PER_EPOCH] * 6),
             "learning_rate": ("experiment", ["0.1"] * 6),
             "workers": ("experiment", [8] * 6),
+            "description": ("experiment", as_text(described(METHODS))),
         },
         {
             "sharing": list(sharing),
@@ -126,9 +147,14 @@ def words(figure: Figure) -> str:
         (ChocoSGD(NearestQuantizer(2), 0.1), "CHOCO-SGD, 2 bits, to nearest, gamma 0.1"),
         (DeepSqueeze(Sign(), 0.02, overlap=True), "DeepSqueeze, sign, gamma 0.02, overlap True"),
         (ECDPSGD(FOUR, index="listing"), "ECD-PSGD, 4 bits, index listing"),
-        ("DCDPSGD(StochasticQuantizer(8)) (2)", "DCD-PSGD, 8 bits, run 2"),
-        ("DCDPSGD(TopK(0.1))", "DCD-PSGD, top 10 %"),
-        ("MyGossip(rank=2)", "MyGossip(rank=2)"),
+        (describe(DCDPSGD(EIGHT)) | {"run": 2}, "DCD-PSGD, 8 bits, run 2"),
+        (DCDPSGD(TopK(0.1)), "DCD-PSGD, top 10 %"),
+        (MyGossip(2), "MyGossip(rank=2)"),
+        (Bare(2), "Bare(setting=2)"),
+        (DCDPSGD(Bare(2)), "DCD-PSGD, Bare(setting=2)"),
+        (DCDPSGD(StochasticQuantizer(8, scale=(-1, 1))), "DCD-PSGD, 8 bits, scale (-1, 1)"),
+        (Moniqua(2, 0.25, 0.005, overlap=True), "Moniqua(2, 0.25, 0.005, overlap=True)"),
+        (PowerGossip(overlap=False), "PowerGossip(overlap=False)"),
         (PowerGossip(), "PowerGossip, 1 iteration"),
         (PowerGossip(iterations=2, gamma=1.308), "PowerGossip, 2 iterations, gamma 1.308"),
         (PowerGossip(iterations=32, warm_start=False), "PowerGossip, 32 iterations, random projections"),
@@ -137,33 +163,63 @@ def words(figure: Figure) -> str:
     ],
 )
 def test_label(algorithm: object, expected: str) -> None:
-    assert plots.label(algorithm if isinstance(algorithm, str) else repr(algorithm)) == expected
+    assert plots.label(algorithm) == expected
+    if not isinstance(algorithm, str | dict):
+        assert plots.label(describe(algorithm)) == expected
 
 
 def test_rows_of_one_method_are_told_apart() -> None:
     rows = [PowerGossip(iterations=count) for count in (1, 2, 8, 16, 32)] + [
         PowerGossip(iterations=32, warm_start=False)
     ]
-    assert len({str(style(repr(row))) for row in rows}) == len(rows)
+    assert len({str(style(row)) for row in rows}) == len(rows)
 
 
 def test_bits() -> None:
-    assert [bits(name) for name in (*NAMES, "MyGossip()", repr(DCDPSGD(RandomSparsifier(0.5))))] == [
-        *(32, 32, 8, 8, 8, 4),
-        None,
-        None,
-    ]
+    assert compressed_bits(results()) == [8, 4]
+    others = [DCDPSGD(RandomSparsifier(0.5)), MyGossip(2), DCDPSGD(Sign()), Moniqua(2, 0.25, 0.5)]
+    ds = results().isel(experiment=slice(0, 4)).assign(description=("experiment", as_text(described(others))))
+    assert compressed_bits(ds) == [1]
+
+
+def test_a_method_that_runs_again_says_so() -> None:
+    ds = results().isel(experiment=[1, 3, 1])
+    ds = ds.assign_coords(experiment=["DPSGD()", "DCD", "DPSGD() (2)"])
+    ds["description"] = "experiment", as_text(described([METHODS[i] for i in (1, 3, 1)]))
+    assert list(plots.labels(ds).values()) == ["D-PSGD, 32 bits", "DCD-PSGD, 8 bits", "D-PSGD, 32 bits, run 2"]
+    assert plots.labels(ds.isel(experiment=[2])) == {"DPSGD() (2)": "D-PSGD, 32 bits, run 2"}
+
+
+def test_a_users_methods_have_styles_of_their_own() -> None:
+    one, other, namesake = style(MyGossip(2)), style(MyGossip(3)), style(describe(DPSGD()) | {"class": "mine:DPSGD"})
+    assert one == style(MyGossip(2)) and one.colour == other.colour and one.marker != other.marker
+    assert namesake != style(DPSGD())
+    ds = results()
+    ds["description"] = "experiment", as_text(described([*METHODS[:4], MyGossip(2), Bare(1)]))
+    for stem, figure in plots.all_figures(ds).items():
+        assert "MyGossip(rank=2)" in words(figure) or stem in ("fig1-naive", "fig4-bits", "winner-map")
+
+
+def test_results_without_descriptions_are_called_by_their_names() -> None:
+    ds = results().drop_vars("description")
+    assert plots.labels(ds) == {name: name for name in NAMES}
+    assert list(plots.all_figures(ds)) == ["fig2-loss", "fig3-epoch-time", "winner-map"]
+
+
+def test_a_new_figure_is_one_entry(monkeypatch) -> None:
+    mine = Entry("mine", lambda ds: "loss" in ds, lambda ds: plots.loss_against_epochs(ds))
+    monkeypatch.setattr("netsim.plots.registry.REGISTRY", (*REGISTRY, mine))
+    assert list(plots.all_figures(results()))[-1] == "mine"
 
 
 def test_styles_are_told_apart_in_colour_and_in_grey() -> None:
-    looks = {name: style(name) for name in [*NAMES, repr(AllReduceSGD(EIGHT)), repr(DCDPSGD(FOUR))]}
-    for a, b in itertools.combinations(looks.values(), 2):
+    looks = [style(one) for one in [*METHODS, AllReduceSGD(EIGHT), DCDPSGD(FOUR)]]
+    for a, b in itertools.combinations(looks, 2):
         assert a.colour != b.colour
         assert a.marker != b.marker or a.line != b.line
-    ordered = [repr(one) for one in (AllReduceSGD(), AllReduceSGD(EIGHT), DPSGD())] + NAMES[2:5]
-    light = [float(np.dot(to_rgb(looks[name].colour), (0.2126, 0.7152, 0.0722))) for name in ordered]
+    ordered = [AllReduceSGD(), AllReduceSGD(EIGHT), *METHODS[1:5]]
+    light = [float(np.dot(to_rgb(style(one).colour), (0.2126, 0.7152, 0.0722))) for one in ordered]
     assert np.all(np.diff(light) > 0.05)
-    assert style("MyGossip(rank=2)") == style("MyGossip(rank=2)")
 
 
 def test_the_legend_says_what_overlaps_and_what_diverged() -> None:
@@ -247,7 +303,7 @@ def test_panels_draw_into_an_axes() -> None:
 def test_curves_are_the_data() -> None:
     ds = results()
     ax = plots.loss_against_time(ds, "both", sharing="none").axes[0]
-    curve = next(line for line in ax.lines if line.get_color() == style(NAMES[3]).colour)
+    curve = next(line for line in ax.lines if line.get_color() == style(METHODS[3]).colour)
     np.testing.assert_array_equal(curve.get_xdata(), ds["time"].values[1, 3, 3, 1])
     np.testing.assert_array_equal(curve.get_ydata(), ds["loss"].values[3])
     ax = plots.epoch_time_against_latency(ds, BANDWIDTH[1] * 1.004).axes[0]
@@ -301,7 +357,7 @@ def test_the_map_is_coloured_by_the_winner(sharing: str) -> None:
     assert len(np.unique(expected)) > 2
     shown = mesh.cmap(mesh.norm(mesh.get_array()))[..., :3]
     for i, j in np.ndindex(*expected.shape):
-        colour = "#f2f2f2" if expected[i, j] < 0 else style(NAMES[expected[i, j]]).colour
+        colour = "#f2f2f2" if expected[i, j] < 0 else style(METHODS[expected[i, j]]).colour
         np.testing.assert_allclose(shown[i, j], to_rgb(colour), atol=1 / 255)
 
 
