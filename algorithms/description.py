@@ -1,6 +1,5 @@
 """How a method describes itself: its words in a legend, and its hyperparameters as plain data, which results keep."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
@@ -111,17 +110,29 @@ def same_method(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def identity(method: Any) -> str:
-    """Return what makes two methods the same one, as text: their descriptions, without a dataclass's ``repr``, whose fields say it all.
+    """Return what makes two methods the same one, as text: ``Class(name=value, …)`` with every hyperparameter, defaults too.
 
-    Unlike ``repr`` it holds no address in memory, so that it is the same in another process.
+    Unlike a ``repr`` it holds no address in memory and leaves nothing out, so that it is the same in another process and differs where a default
+    does.
+
+    Parameters
+    ----------
+    method
+        As for :func:`describe`.
     """
-    return json.dumps(_without_words(method, describe(method)), ensure_ascii=False)
+    return _in_full(method, describe(method))
 
 
-def _without_words(method: Any, description: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in description.items() if key != "repr" or not is_dataclass(method)}
-    nested = {key: getattr(method, key, None) for key, value in kept.items() if isinstance(value, dict)}
-    return kept | {key: _without_words(value, kept[key]) for key, value in nested.items() if value is not None}
+def _in_full(method: Any, said: Mapping[str, Any]) -> str:
+    values = {key: value for key, value in said.items() if key not in ("family", "class", "stated", "repr")}
+    if not is_dataclass(method) and type(method).__repr__ is not object.__repr__:
+        values["repr"] = said["repr"]  # all that it says of itself
+    words = []
+    for name, value in values.items():
+        nested = getattr(method, name, None)
+        text = _in_full(nested, value) if isinstance(value, dict) and nested is not None else repr(value)
+        words.append(f"{name}={text}")
+    return f"{said.get('class', said['family'])}({', '.join(words)})"
 
 
 def _required(field: Field) -> bool:

@@ -1,12 +1,20 @@
-"""Studies behind a notebook: each function runs what one claim of a paper needs and returns an xarray.Dataset."""
+"""What the papers claim: a file each, with the studies behind the notebooks, which return an xarray.Dataset, and verdicts on results."""
 
-from netsim.papers.consensus import contraction, difference_spectrum, independent_rates, rank_against_iterations
-from netsim.papers.estimates import data_heterogeneity, estimate_error, estimate_error_theory
 from netsim.papers.fit import Slope, log_log_slope
-from netsim.papers.speedup import learning_rate, noisy_least_squares, steps_to_target
+from netsim.papers.powergossip import contraction, difference_spectrum, independent_rates, rank_against_iterations
+from netsim.papers.tang2018_theory import (
+    data_heterogeneity,
+    estimate_error,
+    estimate_error_theory,
+    learning_rate,
+    noisy_least_squares,
+    steps_to_target,
+)
+from netsim.papers.verdicts import Verdict
 
 __all__ = [
     "Slope",
+    "Verdict",
     "contraction",
     "data_heterogeneity",
     "difference_spectrum",

@@ -4,49 +4,52 @@ The slides say "same curve", "less time", "holds"; what these words are taken to
 if its last loss is at most 0.01 above the other's and it needs at most 1.25 times as many steps to the target.
 """
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
-from netsim.papers.tang2018 import Claim, claim, known
-from netsim.plots.style import label
+from netsim.papers.verdicts import Verdict, named_network, verdict_at
+from netsim.plots.methods import labels
+from netsim.runs.descriptions import experiment_of
 from netsim.runs.training import Run
 
 STEPS, LOSS = 1.25, 0.01  # times the other's steps; above the other's last loss
 
 
-def follows(ds: xr.Dataset, name: str, reference: str) -> list[Claim]:
+def follows(ds: xr.Dataset, method: Any, reference: Any) -> list[Verdict]:
     """Return whether a method does per iteration what another does: its steps to the target, and its last loss.
 
     Parameters
     ----------
     ds
-        Results of :func:`netsim.runs.sweeping`.
-    name, reference
-        Two of its experiments.
+        Results of :func:`netsim.sweep`.
+    method, reference
+        Two algorithms that it holds, or names of its experiments.
 
     Raises
     ------
     NetsimError
         One of them is not in the dataset.
     """
-    for one in (name, reference):
-        known(ds, one)
-    said = f"{label(name)} against {label(reference)}"
-    mine, others = (int(ds["steps_to_target"].sel(experiment=one)) for one in (name, reference))
+    name, other = (experiment_of(ds, one) for one in (method, reference))
+    called = labels(ds)
+    said = f"{called[name]} against {called[other]}"
+    mine, others = (int(ds["steps_to_target"].sel(experiment=one)) for one in (name, other))
     ratio = float("nan") if others <= 0 else mine / others if mine > 0 else float("inf")
-    last, reached = (_last_loss(ds, one) for one in (name, reference))
+    last, reached = (_last_loss(ds, one) for one in (name, other))
     return [
-        Claim("steps", f"steps to the target, {said}", ratio, f"at most {STEPS:g}", ratio <= STEPS, ""),
-        Claim("loss", f"last loss, {said}", last - reached, f"at most {LOSS:g} more", last - reached <= LOSS, ""),
+        Verdict("steps", f"steps to the target, {said}", ratio, f"at most {STEPS:g}", ratio <= STEPS, ""),
+        Verdict("loss", f"last loss, {said}", last - reached, f"at most {LOSS:g} more", last - reached <= LOSS, ""),
     ]
 
 
-def traffic(ds: xr.Dataset, name: str, reference: str, factor: float) -> Claim:
+def traffic(ds: xr.Dataset, method: Any, reference: Any, factor: float) -> Verdict:
     """Return whether a worker sends so many times fewer bits than with another method, within 1 %.
 
     Parameters
     ----------
-    ds, name, reference
+    ds, method, reference
         As for :func:`follows`; both must have run for equally many steps.
     factor
         The claimed one.
@@ -56,23 +59,22 @@ def traffic(ds: xr.Dataset, name: str, reference: str, factor: float) -> Claim:
     NetsimError
         One of them is not in the dataset.
     """
-    for one in (name, reference):
-        known(ds, one)
+    name, other = (experiment_of(ds, one) for one in (method, reference))
     sent = ds["bits"].isel(step=-1)
-    ratio = float(sent.sel(experiment=reference) / sent.sel(experiment=name))
-    said = f"bits sent, {label(reference)} / {label(name)}"
-    return Claim("bits", said, ratio, f"{factor:g} within 1 %", abs(ratio / factor - 1) <= 0.01, "")
+    ratio = float(sent.sel(experiment=other) / sent.sel(experiment=name))
+    said = f"bits sent, {labels(ds)[other]} / {labels(ds)[name]}"
+    return Verdict("bits", said, ratio, f"{factor:g} within 1 %", abs(ratio / factor - 1) <= 0.01, "")
 
 
-def faster(ds: xr.Dataset, name: str, rival: str, condition: str, what: str = "time_to_target") -> Claim:
+def faster(ds: xr.Dataset, method: Any, rival: Any, condition: str, what: str = "time_to_target") -> Verdict:
     """Return whether a method is faster than another on a named network, and over which bandwidths at its latency.
 
     Parameters
     ----------
     ds
         Of one kind of sharing, over ``latency`` and ``bandwidth``, with the named networks over ``condition``.
-    name, rival
-        Two of its experiments.
+    method, rival
+        Two algorithms that it holds, or names of its experiments.
     condition
         The network's name.
     what
@@ -83,15 +85,13 @@ def faster(ds: xr.Dataset, name: str, rival: str, condition: str, what: str = "t
     NetsimError
         One of the methods is not in the dataset.
     """
-    for one in (name, rival):
-        known(ds, one)
-    point = ds.sel(condition=condition)
-    at = {"latency": float(point["condition_latency"]), "bandwidth": float(point["condition_bandwidth"])}
-    mine, others = (ds[what].sel(experiment=one, drop=True) for one in (name, rival))
+    name, other = (experiment_of(ds, one) for one in (method, rival))
+    at = named_network(ds, condition)
+    mine, others = (ds[what].sel(experiment=one, drop=True) for one in (name, other))
     ratio = xr.where(np.isfinite(mine), others / mine, np.nan)
     word = {"time_to_target": "time to the target", "seconds_per_epoch": "epoch"}[what]
-    said = f"{word}, {label(rival)} / {label(name)}, {condition}"
-    return claim("time", said, ratio, at, "above 1", lambda value: value > 1, "bandwidth")
+    said = f"{word}, {labels(ds)[other]} / {labels(ds)[name]}, {condition}"
+    return verdict_at("time", said, ratio, at, "above 1", lambda value: value > 1, "bandwidth")
 
 
 def vectors_on_the_wire(run: Run) -> tuple[float, float]:

@@ -8,18 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from netsim.papers.estimates import estimate_error_theory
-from netsim.plots.style import MUTED, PAGE, SMALL, Plot, frame, place_legend, plain_log, style
+from netsim.papers.tang2018_theory import METHODS, estimate_error_theory
+from netsim.plots.methods import style
+from netsim.plots.style import MUTED, PAGE, SMALL, Plot, frame, place_legend, plain_log
 
-_LOOKS = {
-    name: style(written)
-    for name, written in {
-        "C-PSGD": "AllReduceSGD()",
-        "D-PSGD": "DPSGD()",
-        "DCD-PSGD": "DCDPSGD(StochasticQuantizer(8))",
-        "ECD-PSGD": "ECDPSGD(StochasticQuantizer(8))",
-    }.items()
-}
+_LOOKS = {name: style(method) for name, method in METHODS.items()}
 _INDEX: dict[str, tuple[str, Any]] = {"equations": ("#2f80c0", "-"), "listing": ("#b5123b", "--")}
 _GOSSIP = (("#1a1a1a", "o"), ("#2f80c0", "s"), ("#7b3294", "D"), ("#f28e2b", "^"))
 _SHADES = ("#1a1a1a", "#5b2c86", "#2f80c0", "#f28e2b", "#98d98a")  # from dark to light

@@ -1,6 +1,7 @@
 """Speed-up to the target loss over one method, against bandwidth."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -12,9 +13,10 @@ from netsim.plots.methods import labels, legend_label, styles
 from netsim.plots.panels import marked_line
 from netsim.plots.reading import circumstances
 from netsim.plots.style import PAGE, Plot, frame, place_legend, plain_log
+from netsim.runs.descriptions import experiment_of
 
 
-def speedup_against_bandwidth(ds: xr.Dataset, reference: str, latencies: Sequence[float]) -> Figure:
+def speedup_against_bandwidth(ds: xr.Dataset, reference: Any, latencies: Sequence[float]) -> Figure:
     """Draw how many times sooner than with one method the others reach the target, against bandwidth: a panel for each latency.
 
     Parameters
@@ -22,11 +24,11 @@ def speedup_against_bandwidth(ds: xr.Dataset, reference: str, latencies: Sequenc
     ds
         Of one kind of sharing, over ``latency`` and ``bandwidth``. Methods that do not reach the target are left out.
     reference
-        The experiment that all are held against.
+        What all are held against: an algorithm, or the name of an experiment.
     latencies
         Seconds; the grid's next to them are taken.
     """
-    time = ds["time_to_target"]
+    base, time = experiment_of(ds, reference), ds["time_to_target"]
     shown = [str(name) for name in ds["experiment"].values if np.isfinite(time.sel(experiment=name)).all()]
     looks = styles(ds)
     figure = Plot(figsize=(PAGE, 2.6 + 0.16 * (-(-len(shown) // 2))), layout="constrained")
@@ -34,12 +36,12 @@ def speedup_against_bandwidth(ds: xr.Dataset, reference: str, latencies: Sequenc
     for number, (ax, wanted) in enumerate(zip(axes, latencies, strict=True)):
         here = time.sel(latency=wanted, method="nearest")
         for name in shown:
-            ratio = here.sel(experiment=reference) / here.sel(experiment=name)
+            ratio = here.sel(experiment=base) / here.sel(experiment=name)
             ax.plot(ds["bandwidth"] * 1e-6, ratio, **marked_line(looks[name]))
         plain_log(ax, "x")
         plain_log(ax, "y")
         said = f"({chr(97 + number)}) latency {format_seconds(float(here['latency']))}"
         frame(ax, "bandwidth (Mbit/s)", "" if number else "speed-up to the target", said)
     handles = [Line2D([], [], label=legend_label(ds, name), **marked_line(looks[name])) for name in shown]
-    place_legend(figure, handles, f"over {labels(ds)[reference]}; {circumstances(ds)}", columns=2)
+    place_legend(figure, handles, f"over {labels(ds)[base]}; {circumstances(ds)}", columns=2)
     return figure

@@ -1,13 +1,14 @@
 """Going on with a training: what a checkpoint of it holds, and which training it belongs to."""
 
+import dataclasses
 import hashlib
-import re
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from netsim.algorithms.description import identity, name_of
 from netsim.comm.communicator import Communicator
 from netsim.comm.recorder import Recorder
 from netsim.device import Array
@@ -118,7 +119,7 @@ def resume(
         return None
     for what, now in _identity(experiment).items():
         was = tree["experiment"].get(what)
-        if was != now and (what != "task" or _unchunked(str(was)) != now):
+        if was != now:
             raise NetsimError(
                 f"{checkpoints.folder}: the checkpoint is of another experiment: {what} was {was} and is {now}; "
                 "restore that, or begin anew without resuming"
@@ -134,7 +135,7 @@ def resume(
     at: TrainState = tree["train_state"]
     if not _same_form(at.state, first):
         raise NetsimError(
-            f"{checkpoints.folder}: the checkpoint's state of {_plain(experiment.algorithm)} has another form than today's; "
+            f"{checkpoints.folder}: the checkpoint's state of {experiment.name} has another form than today's; "
             "resume with the code that wrote it, or begin anew without resuming"
         )
     comm.statistics.load_state_dict(at.statistics)
@@ -168,8 +169,8 @@ def _identity(experiment: Experiment) -> dict[str, str]:
         "record",
     )
     return {
-        "task": f"{_unchunked(_plain(experiment.task))}, tensors {tensors}",
-        "algorithm": _plain(experiment.algorithm),
+        "task": f"{_task_identity(experiment.task)}, tensors {tensors}",
+        "algorithm": identity(experiment.algorithm),
         "topology": f"{experiment.topology.name}, weights {_hashed(experiment.topology.weights)}",
         "learning rate": f"{rates[0]:g} at first, over all steps {_hashed(np.array(rates))}",
         **{name: str(getattr(experiment, name)) for name in fields},
@@ -185,14 +186,13 @@ def _machine(experiment: Experiment, xp: ModuleType) -> dict[str, str]:
     return {what: str(recorded[what]) for what in ("device", "python", "numpy", "blas", "blas_threads")} | chunk
 
 
-def _plain(thing: Any) -> str:
-    """Return the repr, without the address that Python puts where a class has none of its own."""
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))
-
-
-def _unchunked(task: str) -> str:
-    """Return the repr of a task, without the workers computed at once, and the samples where these are all; older checkpoints know no samples."""
-    return re.sub(r", chunk=(None|\d+)|, samples=None", "", task)
+def _task_identity(task: Any) -> str:
+    """Return a task's name and all of its fields but ``chunk``, the workers computed at once, as text without addresses in memory."""
+    if not dataclasses.is_dataclass(task):
+        return name_of(task)
+    values = {one.name: getattr(task, one.name) for one in dataclasses.fields(task) if one.name != "chunk"}
+    said = {name: _task_identity(one) if hasattr(one, "gradient") else name_of(one) for name, one in values.items()}
+    return f"{type(task).__name__}({', '.join(f'{name}={text}' for name, text in said.items())})"
 
 
 def _hashed(array: np.ndarray) -> str:

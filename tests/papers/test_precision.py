@@ -19,8 +19,9 @@ from netsim.algorithms import (
     TopK,
 )
 from netsim.files import config
-from netsim.papers import precision, squeeze, squeeze_figures
-from netsim.papers.tang2018 import Claim
+from netsim.papers import Verdict, precision, precision_figures, squeeze
+from netsim.plots import speedup_against_bandwidth
+from netsim.runs.descriptions import as_text, described
 
 GRID = Path(__file__).parents[2] / "notebooks" / "low-precision.nc"
 
@@ -89,7 +90,7 @@ def test_a_slice_is_in_its_place() -> None:
     assert float(here["consensus"]) == float(one.history["consensus"][-1])
     plain = train(precision.experiment(precision.Cell(8, 0.2, 1), steps=2))
     assert float(here["reference_loss"]) == float(plain.history["loss"][-1])
-    figure = squeeze_figures.outcome_map(ds)
+    figure = precision_figures.outcome_map(ds)
     figure.draw_without_rendering()
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["n = 8, rate 0.2"]
     assert sum(int(text.get_text()) for text in figure.axes[0].texts) == 5 * 2 * 2
@@ -118,12 +119,12 @@ def test_naive_compression_has_a_floor_on_a_quadratic() -> None:
     )
     assert diminishing[0] < 0.1 * constant[0]  # D-PSGD's own floor falls with the rate
     assert diminishing[1] > constant[1] and diminishing[2] > constant[2]  # naive's does not
-    figure = squeeze_figures.floors(found)
+    figure = precision_figures.floors(found)
     figure.draw_without_rendering()
     assert [len(ax.lines) for ax in figure.axes] == [4, 4]
 
 
-FULL, DOUBLE, NAIVE = "ParameterServerSGD()", "DoubleSqueeze(Sign())", "ParameterServerSGD(compress=Sign())"
+FULL, DOUBLE, NAIVE = ParameterServerSGD(), DoubleSqueeze(Sign()), ParameterServerSGD(compress=Sign())
 
 
 def results(bandwidth: tuple[float, ...] = (1e6, 1e7, 1e8)) -> xr.Dataset:
@@ -137,9 +138,10 @@ def results(bandwidth: tuple[float, ...] = (1e6, 1e7, 1e8)) -> xr.Dataset:
             "bits": (("experiment", "step"), [[0, 3200.0], [0, 100.5], [0, 100.5]]),
             "time_to_target": (("experiment", "latency", "bandwidth"), time),
             "overlap": ("experiment", [False, False, False]),
+            "description": ("experiment", as_text(described([FULL, DOUBLE, NAIVE]))),
         },
         {
-            "experiment": [FULL, DOUBLE, NAIVE],
+            "experiment": [repr(FULL), repr(DOUBLE), repr(NAIVE)],
             "latency": [1e-3],
             "bandwidth": list(bandwidth),
             "condition": ["low bandwidth"],
@@ -166,17 +168,17 @@ def test_who_is_faster_and_where() -> None:
     never = squeeze.faster(results(), NAIVE, FULL, "low bandwidth")
     assert np.isnan(never.value) and not never.holds and never.where == "no bandwidth on the grid"
     with pytest.raises(NetsimError, match="no method"):
-        squeeze.faster(results(), "DPSGD()", FULL, "low bandwidth")
+        squeeze.faster(results(), DPSGD(), FULL, "low bandwidth")
 
 
 def test_traffic_is_held_against_the_claimed_factor() -> None:
-    one: Claim = squeeze.traffic(results(), DOUBLE, FULL, 32)
+    one: Verdict = squeeze.traffic(results(), DOUBLE, FULL, 32)
     assert one.value == pytest.approx(3200 / 100.5) and one.holds
     assert not squeeze.traffic(results(), DOUBLE, FULL, 16).holds
 
 
 def test_the_speed_up_figure_leaves_out_who_does_not_arrive() -> None:
-    figure = squeeze_figures.speedup_against_bandwidth(results(), FULL, [1e-3])
+    figure = speedup_against_bandwidth(results(), FULL, [1e-3])
     figure.draw_without_rendering()
     assert list(np.asarray(figure.axes[0].lines[1].get_ydata())) == pytest.approx([10, 1, 1 / 1.5])
     assert len(figure.axes[0].lines) == 2

@@ -1,21 +1,23 @@
-"""The claims' numbers, on times made by hand from the closed forms of a ring of 8."""
+"""The verdicts' numbers, on times made by hand from the closed forms of a ring of 8."""
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from netsim import NetsimError
+from netsim.algorithms import DCDPSGD, ECDPSGD, StochasticQuantizer
 from netsim.papers.tang2018 import (
     DCD,
     DPSGD,
     ECD,
     FULL,
     QUANTIZED,
-    convergence_claims,
+    convergence_verdicts,
     crossing_bandwidth,
     final_loss_ratios,
-    timed_claims,
+    timed_verdicts,
 )
+from netsim.runs.descriptions import as_text, described, experiment_of
 
 LATENCY = np.array([0.13e-3, 1e-3, 20e-3])
 BANDWIDTH = np.array([1e6, 5e6, 8e6, 9e6, 1e8, 1.4e9])
@@ -24,14 +26,14 @@ BITS, COMPUTE, N = 8e6, 0.0, 8
 
 def made(compute=COMPUTE):
     alpha, speed = LATENCY[:, None], BITS / BANDWIDTH[None, :]
-    seconds = {
+    by_method = {
         FULL: compute + 14 * (alpha + speed / N),
         QUANTIZED: compute + 7 * (alpha + speed / 4),
         DPSGD: np.maximum(compute, alpha + 2 * speed),
         DCD: np.maximum(compute, alpha + 2 * speed / 4),
         ECD: np.maximum(compute, alpha + 2 * speed / 4),
     }
-    table = np.array(list(seconds.values()))
+    table = np.array(list(by_method.values()))
     return xr.Dataset(
         {
             "seconds_per_epoch": (("experiment", "latency", "bandwidth"), table),
@@ -40,9 +42,10 @@ def made(compute=COMPUTE):
             "bits": (("experiment", "step"), [[0, 14 / 8], [0, 7 / 4], [0, 2.0], [0, 0.5], [0, 0.5]]),
             "loss": (("experiment", "step"), [[2.0, 0.1], [2.0, 0.1], [2.0, 0.2], [2.0, 0.1], [2.0, np.nan]]),
             "diverged_at": ("experiment", [-1, -1, -1, -1, 7]),
+            "description": ("experiment", as_text(described(list(by_method)))),
         },
         {
-            "experiment": list(seconds),
+            "experiment": list(map(repr, by_method)),
             "latency": LATENCY,
             "bandwidth": BANDWIDTH,
             "condition": ["best", "high latency", "low bandwidth", "both"],
@@ -53,7 +56,7 @@ def made(compute=COMPUTE):
 
 
 def test_ratios_and_ranges():
-    rows = {(row.letter, row.ratio.split(" epoch")[0]): row for row in timed_claims(made())}
+    rows = {(row.letter, row.ratio.split(" epoch")[0]): row for row in timed_verdicts(made())}
     latency_bound = rows["c", "all-reduce / D-PSGD"]
     assert latency_bound.value == pytest.approx(14 * (20e-3 + 1 / 1400) / (20e-3 + 16 / 1400))
     # 14 alpha + 1.75 b/B against alpha + 2 b/B: 13 alpha > 0.25 b/B from 7.69 Mbit/s on
@@ -64,7 +67,7 @@ def test_ratios_and_ranges():
 
 
 def test_what_compute_hides_is_alike():
-    rows = {row.letter: row for row in timed_claims(made(compute=10.0))}
+    rows = {row.letter: row for row in timed_verdicts(made(compute=10.0))}
     assert rows["b"].holds and rows["b"].value == pytest.approx(1.0, abs=2e-3)
     assert rows["h"].value == 1.0
 
@@ -76,7 +79,7 @@ def test_crossing_is_between_the_grids_bandwidths():
 
 
 def test_where_no_network_matters():
-    rows = convergence_claims(made())
+    rows = convergence_verdicts(made())
     steps, losses = rows[:6:2], rows[1:6:2]
     assert [row.value for row in steps] == [1.1, 1.2, np.inf] and [row.holds for row in steps] == [True, True, False]
     assert losses[0].value == pytest.approx(0.05) and losses[1].value == 0.0
@@ -85,9 +88,20 @@ def test_where_no_network_matters():
 
 
 def test_divergence_is_an_infinite_loss():
-    assert final_loss_ratios(made(), FULL) == {FULL: 1.0, QUANTIZED: 1.0, DPSGD: 2.0, DCD: 1.0, ECD: np.inf}
+    expected = {FULL: 1.0, QUANTIZED: 1.0, DPSGD: 2.0, DCD: 1.0, ECD: np.inf}
+    assert final_loss_ratios(made(), FULL) == {repr(method): ratio for method, ratio in expected.items()}
 
 
 def test_another_dataset_is_refused():
     with pytest.raises(NetsimError, match="tang2018"):
-        timed_claims(made().sel(experiment=[FULL, DPSGD]))
+        timed_verdicts(made().isel(experiment=[0, 2]))
+
+
+def test_a_method_is_found_by_its_hyperparameters_and_not_by_its_name():
+    ds = made().assign_coords(experiment=list("abcde"))
+    assert [experiment_of(ds, method) for method in (FULL, QUANTIZED, DPSGD, DCD, ECD)] == list("abcde")
+    assert timed_verdicts(ds) == timed_verdicts(made())
+    assert experiment_of(ds, "d") == "d"
+    for missing in (DCDPSGD(StochasticQuantizer(4)), ECDPSGD(StochasticQuantizer(8), index="listing"), "f"):
+        with pytest.raises(NetsimError, match="no method"):
+            experiment_of(ds, missing)

@@ -64,28 +64,15 @@ def contraction(
         graph = topology.ring(n)
         rounds = int(np.clip(0.35 / (ratio * graph.spectral_gap), 200, 1200))
         starts = [_slowest(graph, size, seed).reshape(n, -1, round(1 / ratio)) for seed in seeds]
-        for m, algorithm in enumerate(fixed.values()):
-            rate[m, k] = [
-                _rate(start, algorithm, graph, rounds, seed) for start, seed in zip(starts, seeds, strict=True)
-            ]
-        tried = np.array(
-            [
-                [
-                    _rate(start, ChocoSGD(RandomK(ratio), float(gamma)), graph, rounds, seed)
-                    for start, seed in zip(starts, seeds, strict=True)
-                ]
-                for gamma in gammas
-            ]
-        )
+        where = starts, graph, rounds, seeds
+        rate[:-1, k] = [_rates(algorithm, *where) for algorithm in fixed.values()]
+        tried = np.array([_rates(ChocoSGD(RandomK(ratio), float(gamma)), *where) for gamma in gammas])
         best = int(np.argmax(np.nan_to_num(tried, nan=-np.inf).min(axis=1)))
         rate[-1, k], gamma = tried[best], gammas[best]
         rows.append((graph.spectral_gap, ratio * (1 - graph.rho**2), *independent_rates(graph, ratio), gamma, rounds))
     columns = zip(("gap", "bound", "first", "lasting", "gamma", "rounds"), zip(*rows, strict=True), strict=True)
     return xr.Dataset(
-        {
-            "rate": (("algorithm", "workers", "seed"), rate),
-            **{name: ("workers", list(values)) for name, values in columns},
-        },
+        {"rate": (("algorithm", "workers", "seed"), rate), **{name: ("workers", list(one)) for name, one in columns}},
         {"algorithm": names, "workers": list(workers), "seed": list(seeds)},
         {"delta": ratio, "gammas": list(gammas)},
     )
@@ -137,6 +124,13 @@ def _slowest(graph: Topology, size: int, seed: int) -> np.ndarray:
     random = generator(seed, "contraction")
     slow = np.sqrt(graph.n) * _mode(graph)[:, None] * random.standard_normal(size)
     return slow + 0.1 * random.standard_normal((graph.n, size))
+
+
+def _rates(
+    algorithm: Algorithm, starts: Sequence[np.ndarray], graph: Topology, rounds: int, seeds: Sequence[int]
+) -> list[float]:
+    """Return the rate of each start, its draws from the seed beside it."""
+    return [_rate(start, algorithm, graph, rounds, seed) for start, seed in zip(starts, seeds, strict=True)]
 
 
 def _rate(start: np.ndarray, algorithm: Algorithm, graph: Topology, rounds: int, seed: int) -> float:
