@@ -84,7 +84,7 @@ def draw_loss(ax: Axes, ds: xr.Dataset, x: xr.DataArray, xlabel: str, title: str
     """Draw loss against x (experiment, step), with the target; where a run diverged, a cross."""
     losses = ds["loss"]
     highest = _DIVERGED * float(losses.isel(step=0).max())
-    shown = np.minimum(losses, highest)  # a last value out of all bounds would leave the others no room
+    shown = losses.clip(max=highest)  # a last value out of all bounds would leave the others no room
     draw_curves(ax, ds, x, shown)
     if "diverged_at" in ds:
         for name in ds["experiment"].values[ds["diverged_at"].values >= 0]:
