@@ -15,6 +15,7 @@ from netsim.plots.style import MUTED, PAGE, SMALL, Plot, frame, place_legend, pl
 _LOOKS = {name: style(method) for name, method in METHODS.items()}
 _INDEX: dict[str, tuple[str, Any]] = {"equations": ("#2f80c0", "-"), "listing": ("#b5123b", "--")}
 _GOSSIP = (("#1a1a1a", "o"), ("#2f80c0", "s"), ("#7b3294", "D"), ("#f28e2b", "^"))
+_OPEN: dict[str, Any] = {"markersize": 4, "linewidth": 0, "markerfacecolor": "none"}  # markers alone
 _SHADES = ("#1a1a1a", "#5b2c86", "#2f80c0", "#f28e2b", "#98d98a")  # from dark to light
 
 
@@ -27,28 +28,14 @@ def speedup(ds: xr.Dataset) -> Figure:
         mean = ds[name].mean("seed", skipna=False)
         ax.plot(ds.workers, float(ds.steps[0, 0].mean()) / ds.workers, color=MUTED, linewidth=0.8, linestyle=":")
         for k, algorithm in enumerate(ds.algorithm.values):
-            look = _LOOKS[algorithm]
-            ax.plot(
-                ds.workers * 1.05 ** (k - 1.5),
-                mean.sel(algorithm=algorithm),
-                color=look.colour,
-                marker=look.marker,
-                markersize=4,
-                linewidth=0.8,
-            )  # side by side, for they coincide
+            side_by_side = ds.workers * 1.05 ** (k - 1.5)  # for they coincide
+            ax.plot(side_by_side, mean.sel(algorithm=algorithm), **_marked(algorithm))
         _workers(ax, ds.workers.values)
         plain_log(ax, "y")
-        frame(
-            ax,
-            "workers on the ring",
-            f"steps to an excess loss of {ds.attrs['target']:g}" if ax is axes[0] else "",
-            title,
-        )
-    handles = [
-        Line2D([], [], color=_LOOKS[name].colour, marker=_LOOKS[name].marker, markersize=4, linewidth=0.8, label=name)
-        for name in ds.algorithm.values
-    ]
-    handles.append(Line2D([], [], color=MUTED, linestyle=":", linewidth=0.8, label="steps of one worker / n"))
+        ylabel = f"steps to an excess loss of {ds.attrs['target']:g}" if ax is axes[0] else ""
+        frame(ax, "workers on the ring", ylabel, title)
+    handles = [_key(name, **_marked(name)) for name in ds.algorithm.values]
+    handles.append(_key("steps of one worker / n", color=MUTED, linestyle=":", linewidth=0.8))
     place_legend(figure, handles, "", columns=3)
     return figure
 
@@ -77,13 +64,9 @@ def estimates(ds: xr.Dataset) -> Figure:
         plain_log(ax, "x")
         ax.set_yscale("log")
     plain_log(axes[0], "y")
-    handles = [
-        Line2D([], [], color=colour, linestyle=line, linewidth=1.2, label=f'index "{name}"')
-        for name, (colour, line) in _INDEX.items()
-    ]
-    handles.append(
-        Line2D([], [], color=MUTED, linestyle=":", linewidth=0.8, label="calculated, rounding noise step²/6")
-    )
+    drawn = _INDEX.items()
+    handles = [_key(f'index "{name}"', color=colour, linestyle=line, linewidth=1.2) for name, (colour, line) in drawn]
+    handles.append(_key("calculated, rounding noise step²/6", color=MUTED, linestyle=":", linewidth=0.8))
     place_legend(figure, handles, "", columns=3)
     return figure
 
@@ -94,19 +77,10 @@ def heterogeneity(ds: xr.Dataset) -> Figure:
     names, at = [str(name) for name in ds.algorithm.values], np.arange(ds.sizes["partition"])
     for number, (ax, bits) in enumerate(zip(axes, ds.bits.values, strict=True)):
         for k, name in enumerate(names):
-            loss, look = ds.loss.sel(algorithm=name, bits=bits), _LOOKS[name]
+            loss = ds.loss.sel(algorithm=name, bits=bits)
             mean = loss.mean("seed")
             reach = [mean - loss.min("seed"), loss.max("seed") - mean]
-            ax.errorbar(
-                at + 0.09 * (k - 1),
-                mean,
-                reach,
-                color=look.colour,
-                marker=look.marker,
-                markersize=4,
-                linewidth=0.8,
-                capsize=2,
-            )
+            ax.errorbar(at + 0.09 * (k - 1), mean, reach, capsize=2, **_marked(name))
         ax.set_xticks(at, [str(name).replace(" ", "\n") for name in ds.partition.values])
         plain_log(ax, "y")
         frame(
@@ -115,11 +89,7 @@ def heterogeneity(ds: xr.Dataset) -> Figure:
             "" if number else f"training loss after {ds.attrs['steps']} steps",
             f"({chr(97 + number)}) {bits} bits",
         )
-    handles = [
-        Line2D([], [], color=_LOOKS[name].colour, marker=_LOOKS[name].marker, markersize=4, linewidth=0.8, label=name)
-        for name in names
-    ]
-    place_legend(figure, handles, "", columns=3)
+    place_legend(figure, [_key(name, **_marked(name)) for name in names], "", columns=3)
     return figure
 
 
@@ -130,27 +100,17 @@ def contraction(ds: xr.Dataset) -> Figure:
     ax.plot(gap, ds.bound, color=MUTED, linewidth=0.8)
     ax.plot(gap[1:], ds.bound[1].item() * (gap[1:] / gap[1]) ** 2, color=MUTED, linewidth=0.8, linestyle=":")
     for (colour, marker), name in zip(_GOSSIP, ds.algorithm.values, strict=True):
-        ax.plot(
-            gap,
-            mean.sel(algorithm=name),
-            color=colour,
-            marker=marker,
-            markersize=4,
-            linewidth=0,
-            markerfacecolor="none",
-        )
+        ax.plot(gap, mean.sel(algorithm=name), color=colour, marker=marker, **_OPEN)
     plain_log(ax, "x")
     ax.set_yscale("log")
     frame(ax, "spectral gap of the ring", "contraction rate a round")
     for n, x, y in zip(ds.workers.values, gap, mean.max("algorithm").values, strict=True):
         ax.annotate(f"n = {n}", (x, y), (0, 6), textcoords="offset points", ha="center", fontsize=SMALL, color=MUTED)
     ax.margins(0.08, 0.12)
-    handles = [
-        Line2D([], [], color=colour, marker=marker, markersize=4, linewidth=0, markerfacecolor="none", label=str(name))
-        for (colour, marker), name in zip(_GOSSIP, ds.algorithm.values, strict=True)
-    ]
-    handles.append(Line2D([], [], color=MUTED, linewidth=0.8, label="δρ, Theorem I"))
-    handles.append(Line2D([], [], color=MUTED, linewidth=0.8, linestyle=":", label="slope 2, as δρ² has it"))
+    drawn = zip(_GOSSIP, ds.algorithm.values, strict=True)
+    handles = [_key(str(name), color=colour, marker=marker, **_OPEN) for (colour, marker), name in drawn]
+    handles.append(_key("δρ, Theorem I", color=MUTED, linewidth=0.8))
+    handles.append(_key("slope 2, as δρ² has it", color=MUTED, linewidth=0.8, linestyle=":"))
     place_legend(figure, handles, f"δ = {ds.attrs['delta']:g}", columns=2)
     return figure
 
@@ -170,10 +130,7 @@ def ranks(ds: xr.Dataset) -> Figure:
             "" if number else "squared distance to consensus (relative)",
             f"({chr(97 + number)}) {start}",
         )
-    handles = [
-        Line2D([], [], color=colour, linewidth=1.2, label=f"rank {rank}, {product // rank} a round")
-        for rank, colour in pairs
-    ]
+    handles = [_key(f"rank {rank}, {product // rank} a round", color=colour, linewidth=1.2) for rank, colour in pairs]
     place_legend(figure, handles, "", columns=4)
     return figure
 
@@ -195,11 +152,9 @@ def spectrum(ds: xr.Dataset) -> Figure:
             "" if number else "share of ||Xⱼ − Xᵢ||² in the first k",
             f"({chr(97 + number)}) {titles.get(partition, partition)}",
         )
-    handles = [
-        Line2D([], [], color=colour, linewidth=1.2, label=f"step {step}")
-        for step, colour in zip(ds.step.values, _SHADES, strict=False)
-    ]
-    handles.append(Line2D([], [], color=MUTED, linestyle=":", linewidth=1, label="standard normal matrix"))
+    steps = zip(ds.step.values, _SHADES, strict=False)
+    handles = [_key(f"step {step}", color=colour, linewidth=1.2) for step, colour in steps]
+    handles.append(_key("standard normal matrix", color=MUTED, linestyle=":", linewidth=1))
     place_legend(figure, handles, f"{ds.attrs['tensor']}, {' × '.join(map(str, ds.attrs['shape']))}", columns=5)
     return figure
 
@@ -207,6 +162,17 @@ def spectrum(ds: xr.Dataset) -> Figure:
 def _panels(count: int, share: bool = False) -> tuple[Plot, list[Axes]]:
     figure = Plot(figsize=(PAGE if count > 1 else 0.62 * PAGE, 3.0), layout="constrained")
     return figure, list(figure.subplots(1, count, squeeze=False, sharey=share)[0])
+
+
+def _marked(name: str) -> dict[str, Any]:
+    """Return matplotlib's words for the line of a method of :func:`netsim.papers.steps_to_target`."""
+    look = _LOOKS[name]
+    return {"color": look.colour, "marker": look.marker, "markersize": 4, "linewidth": 0.8}
+
+
+def _key(label: str, **line: Any) -> Line2D:
+    """Return a line of the legend."""
+    return Line2D([], [], label=label, **line)
 
 
 def _workers(ax: Axes, counts: np.ndarray) -> None:
