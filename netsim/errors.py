@@ -1,13 +1,30 @@
-"""The one exception for what a user can mend."""
+"""The one exception for what a user can mend, and what its line says of an unknown name."""
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
 
 
 class NetsimError(ValueError):
-    """A mistake in what the user gave: one line that names the file, the key and what would be right."""
+    """A mistake in what the user gave: one line that names the file, the key and what would be right.
+
+    Attributes
+    ----------
+    lines
+        Whether the message has several lines, which are printed as they are.
+    """
+
+    lines = False
 
 
 def check(right: bool, field: str, value: Any, allowed: str) -> None:
     """Raise a NetsimError that names the field, its value and what is allowed, unless it is right."""
     if not right:
         raise NetsimError(f"{field} = {' '.join(repr(value).split())}: must be {allowed}")
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """Return what to say after an unknown name: the nearest known one, or all of them."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1) or [k for k in known if k.lower() == name.lower()]
+    return f'did you mean "{near[0]}"?' if near else f"there is {', '.join(known)}"

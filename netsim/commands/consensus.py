@@ -1,72 +1,69 @@
-"""The command ``netsim consensus``: gossip alone, error against what was sent."""
+"""``netsim consensus``: gossip alone, error against what was sent."""
 
-import json
-import os
 import shlex
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import xarray as xr
 from rich.table import Table
 
-from netsim.commands.console import check_folder, out, publish, training
-from netsim.commands.plot import draw
-from netsim.files import gossip as gossip_file
-from netsim.runs import gossip_results, results
-
-Source = Annotated[
-    str, typer.Argument(metavar="PRESET|FILE.toml", help="A preset's name, such as powergossip-consensus, or a file.")
-]
-Data = Annotated[Path | None, typer.Option(help="Folder of the Olivetti faces.", metavar="PATH")]
-Jobs = Annotated[int | None, typer.Option(help="Runs at a time. Default: the cores, at most 4.", min=1)]
-OnDevice = Annotated[str | None, typer.Option(help="auto, cpu or cuda, instead of the file's choice.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
+from netsim.commands import options
+from netsim.commands.console import out, print_json, say, training
+from netsim.commands.publishing import check_folder, publish
+from netsim.files import config
+from netsim.plots.drawing import draw
+from netsim.runs import results
+from netsim.runs.pipeline import run
+from netsim.runs.setup import Setup
+from netsim.runs.tuning import search
 
 
-def consensus_command(
-    source: Source,
-    data: Data = None,
-    out_folder: Annotated[
-        Path | None,
-        typer.Option("--out", help="Folder for results.nc and figures/. Default: results/NAME.", metavar="DIR"),
-    ] = None,
-    search: Annotated[
+def command(
+    source: options.Source,
+    data: options.Data = None,
+    out_folder: options.Out = None,
+    again: Annotated[
         bool, typer.Option("--search", help="Search step sizes again, in place of the best ones that the file has.")
     ] = False,
-    jobs: Jobs = None,
-    device: OnDevice = None,
-    as_json: AsJson = False,
+    jobs: options.Jobs = None,
+    device: options.Device = None,
+    as_json: options.Json = False,
 ) -> None:
     """Gossip without gradients: how far the workers are from their average, against what they sent."""
-    plan = gossip_file.load(source, data, device)
-    folder = out_folder or Path("results") / plan.name
+    setup = config.load(source, data, device=device, kind="gossip")
+    folder = out_folder or Path("results") / setup.name
     check_folder(folder)
-    for name, why in plan.left_out.items():
-        _say(f"{name}: left out: {why}")
-    with training(jobs or min(os.cpu_count() or 1, 4)) as (executor, progress):
-        found = gossip_results.search(plan, executor, progress, again=search)
-        ds = gossip_results.run_plan(plan, found, executor, progress)
-    publish(folder, lambda fresh: _write(ds, fresh))
+    for name, why in setup.left_out.items():
+        say(f"{name}: left out: {why}")
+    with training(options.at_a_time(jobs)) as (executor, progress):
+        found = search(setup, executor, progress, known=again)
+        ds = run(setup, executor=executor, progress=progress, found=found)
+
+    def write(fresh: Path) -> None:
+        results.save(ds, fresh / "results.nc")
+        draw(ds, fresh / "figures")
+
+    publish(folder, write)
     if as_json:
-        keys = ("title", "preset", "target", "topology", "workers", "optimal_gossip_rate", "seed", "dtype", "device")
-        said = {**{key: ds.attrs[key] for key in keys}, "left_out": dict(plan.left_out)}
-        print_json({**said, "table": gossip_results.table(ds), "out": str(folder)})
+        print_json({**results.to_json(ds), "left_out": dict(setup.left_out), "out": str(folder)})
         return
-    console = out()
-    console.print(f"[bold]{plan.title}[/bold]", soft_wrap=True)
-    console.print(consensus_table(ds))
-    console.print(f"MB: {gossip_results.SENT}; {describe(ds)}", markup=False, soft_wrap=True)
     command = shlex.join(["netsim", "tune", source, *([] if data is None else ["--data", str(data)])])
+    _show(ds, setup, command)
+    out().print(f"wrote {folder / 'results.nc'} and {folder / 'figures'} (PNG and SVG)", markup=False, soft_wrap=True)
+
+
+def _show(ds: xr.Dataset, setup: Setup, command: str) -> None:
+    console = out()
+    console.print(f"[bold]{setup.title}[/bold]", soft_wrap=True)
+    console.print(_table(ds))
+    console.print(f"MB: {results.SENT}; {_budgets(ds)}", markup=False, soft_wrap=True)
     console.print(f"* searched: {command}", markup=False, soft_wrap=True)
-    for name, why in plan.left_out.items():
+    for name, why in setup.left_out.items():
         console.print(f"{name}: left out: {why}", markup=False, soft_wrap=True)
-    console.print(f"wrote {folder / 'results.nc'} and {folder / 'figures'} (PNG and SVG)", markup=False, soft_wrap=True)
 
 
-def consensus_table(ds: xr.Dataset) -> Table:
-    """Return the table of a Dataset of :func:`netsim.runs.gossip_results.run_plan`."""
+def _table(ds: xr.Dataset) -> Table:
     shown = Table()
     columns = (
         "start",
@@ -81,7 +78,7 @@ def consensus_table(ds: xr.Dataset) -> Table:
     for column in columns:
         shown.add_column(column, justify="left" if column in ("start", "method") else "right", overflow="fold")
     last = ""
-    for row in gossip_results.table(ds):
+    for row in results.table(ds):
         if last and row["start"] != last:
             shown.add_section()
         searched = "*" if row["searched"] else ""
@@ -101,21 +98,7 @@ def consensus_table(ds: xr.Dataset) -> Table:
     return shown
 
 
-def describe(ds: xr.Dataset) -> str:
+def _budgets(ds: xr.Dataset) -> str:
     """Return how far the runs went, in words."""
     budgets = ", ".join(f"{name} {float(ds['budget'].sel(start=name)):.3g} MB" for name in ds["start"].values)
     return f"a worker may send at most: {budgets}; where the target was not reached, the relative error at the end is shown"
-
-
-def print_json(value: Any) -> None:
-    """Print JSON on stdout."""
-    print(json.dumps(results.plain(value), indent=2, ensure_ascii=False))
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _write(ds: xr.Dataset, fresh: Path) -> None:
-    results.save(ds, fresh / "results.nc")
-    draw(ds, fresh / "figures")

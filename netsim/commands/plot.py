@@ -1,18 +1,19 @@
-"""The command ``netsim plot``: the figures of a file of results again."""
+"""``netsim plot``: the figures of a file of results again."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
-import xarray as xr
 
-from netsim.commands.console import check_folder, out, publish
+from netsim.commands.console import out
+from netsim.commands.publishing import check_folder, publish
 from netsim.errors import NetsimError
+from netsim.plots.drawing import draw
 from netsim.runs import results
 from netsim.runs.sweeping import at_target
 
 
-def plot_command(
+def command(
     results_file: Annotated[
         Path, typer.Argument(metavar="RESULTS.nc", help="What netsim sweep, consensus or tune --gamma wrote.")
     ],
@@ -27,12 +28,13 @@ def plot_command(
     """Draw the figures of a file of results again."""
     folder = out_folder or results_file.parent / "figures"
     ds = results.read(results_file)
-    if kind_of(ds) == "run":
+    kind = results.kind_of(ds)
+    if kind == "run":
         raise NetsimError(
             f"{results_file}: one training on one network, which netsim run wrote: there is no figure of that; "
             "draw the results.nc of `netsim sweep` or `netsim consensus`"
         )
-    if kind_of(ds) == "sweep":
+    if kind == "sweep":
         results.check(ds, results_file)
     elif target is not None:
         raise NetsimError(f"{results_file}: no sweep, so it has no target; leave out --target")
@@ -41,34 +43,3 @@ def plot_command(
     check_folder(folder)
     publish(folder, lambda fresh: draw(ds, fresh))
     out().print(f"wrote {folder} (PNG and SVG)", markup=False)
-
-
-def kind_of(ds: xr.Dataset) -> str:
-    """Return what wrote results, by the dimensions that they have: ``"consensus"``, ``"tune"``, ``"run"``, or else ``"sweep"``."""
-    if {"start", "experiment", "round"} <= set(ds.dims):
-        return "consensus"
-    if {"experiment", "gamma"} <= set(ds.dims):
-        return "tune"
-    return "run" if set(ds.dims) == {"step", "worker"} and "time" in ds else "sweep"
-
-
-def draw(ds: xr.Dataset, folder: Path) -> None:
-    """Write all figures of results into a folder, as PNG and SVG; it is made if it is not there."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib.figure import Figure
-
-    from netsim import plots
-    from netsim.plots import consensus as gossip_plots
-    from netsim.plots import style as look
-
-    if kind_of(ds) == "consensus":
-        figures: dict[str, Figure] = {"consensus": gossip_plots.figure1(ds)}
-    elif kind_of(ds) == "tune":
-        figures = {"sensitivity": gossip_plots.sensitivity(ds, ds.attrs.get("start", ""))}
-    else:
-        figures = plots.all_figures(ds)
-    folder.mkdir(exist_ok=True)
-    for name, figure in figures.items():
-        look.save(figure, folder / name)

@@ -1,27 +1,25 @@
-"""The command ``netsim tune``: learning rates by training, or consensus step sizes by gossip alone."""
+"""``netsim tune``: learning rates by training, or consensus step sizes by gossip alone."""
 
-import math
-import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from netsim.commands.consensus import AsJson, Jobs, OnDevice, print_json
-from netsim.commands.console import check_folder, out, publish, show_tuning, training
-from netsim.commands.plan import fitted
+from netsim.commands import options
+from netsim.commands.console import out, print_json, say, training
+from netsim.commands.publishing import check_folder, publish
 from netsim.errors import NetsimError
 from netsim.files import config
-from netsim.files import gossip as gossip_file
-from netsim.files.config import Plan
-from netsim.runs import gossip_results, results
-from netsim.runs.gossip_search import Problem, Trial, at_edge, best, candidates, has_step_size, race, standard_normal
-from netsim.runs.tuning import FACTOR, GRID, tune
-from netsim.runs.tuning import best as best_rate
+from netsim.planning.fitting import fitted
+from netsim.plots import consensus, style
+from netsim.runs import results
+from netsim.runs.gossip import Problem
+from netsim.runs.pipeline import sensitivity_of
+from netsim.runs.setup import Setup
+from netsim.runs.tuning import FACTOR, GRID, Trial, at_edge, best, search, tune
 
 Races = dict[str, dict[str, list[Trial]]]  # start -> method -> trials
 RULE = (
@@ -30,10 +28,8 @@ RULE = (
 )
 
 
-def tune_command(
-    source: Annotated[
-        str, typer.Argument(metavar="PRESET|FILE.toml", help="A preset's name, or a configuration file.")
-    ],
+def command(
+    source: options.Source,
     algorithm: Annotated[
         str | None, typer.Option(help="Only this one: class, full name, or number (1 is the first).", metavar="NAME")
     ] = None,
@@ -43,9 +39,9 @@ def tune_command(
             "--gamma", help="The consensus step size (and theta), by gossip alone, in place of the learning rate."
         ),
     ] = False,
-    data: Annotated[Path | None, typer.Option(help="Folder of the data files.", metavar="PATH")] = None,
-    download: Annotated[bool, typer.Option("--download", help="Fetch MNIST or CIFAR-10 once, checked.")] = False,
-    steps: Annotated[int | None, typer.Option(help="Train for so many steps instead of the file's.", min=1)] = None,
+    data: options.Data = None,
+    download: options.Download = False,
+    steps: options.Steps = None,
     out_folder: Annotated[
         Path | None,
         typer.Option(
@@ -54,152 +50,155 @@ def tune_command(
             metavar="DIR",
         ),
     ] = None,
-    jobs: Jobs = None,
-    device: OnDevice = None,
-    as_json: AsJson = False,
+    jobs: options.Jobs = None,
+    device: options.Device = None,
+    as_json: options.Json = False,
 ) -> None:
     """Find each method's learning rate, or consensus step size, on one log grid.
 
     Learning rates are found by training; the grid is extended where the best is at an edge. Step sizes (--gamma, and presets of netsim consensus) are
     found by the shortest gossip that decides.
     """
-    *_, table = config.read(source)
-    gossip_only = "gossip" in table
-    options = {"--algorithm": algorithm, "--data": data, "--steps": steps, "--device": device, "--out": out_folder}
-    given = [str(word) for option, value in options.items() if value is not None for word in (option, value)]
-    command = shlex.join(["netsim", "tune", source, *(["--gamma"] if gamma else []), *given])
-    workers = jobs or min(os.cpu_count() or 1, 4)
-    if not gossip_only and not gamma:
-        if out_folder is not None:
-            raise NetsimError("--out: only with --gamma; without it nothing is written")
-        _tune_rates(config.load(source, data, steps, device, download), algorithm, source, command, workers, as_json)
-        return
-    if steps is not None:
+    asked = {"--algorithm": algorithm, "--data": data, "--steps": steps, "--device": device, "--out": out_folder}
+    given = [str(word) for option, value in asked.items() if value is not None for word in (option, value)]
+    call = shlex.join(["netsim", "tune", source, *(["--gamma"] if gamma else []), *given])
+    by_gossip = gamma or config.kind_of(config.read(source).table) == "gossip"
+    if by_gossip and steps is not None:
         raise NetsimError("--steps: not with --gamma: gossip goes on until it is decided which step size is best")
+    if not by_gossip and out_folder is not None:
+        raise NetsimError("--out: only with --gamma; without it nothing is written")
     if out_folder is not None:
         check_folder(out_folder)
-    if gossip_only:
-        problems, found = _gossip_races(source, algorithm, data, device, workers, out_folder is not None)
+    setup = config.load(source, data, steps, device, download)
+    for name, why in setup.left_out.items():
+        say(f"{name}: left out: {why}")
+    if algorithm is not None:
+        setup = setup.only(algorithm)
+    together = options.at_a_time(jobs)
+    if by_gossip:
+        _step_sizes(setup, call, together, out_folder, as_json)
     else:
-        plan = config.load(source, data, None, device, download)
-        problems, found = _training_races(plan, algorithm, source, workers, out_folder is not None)
-    if out_folder is not None:
-        publish(out_folder, lambda fresh: _write(problems, found, fresh))
+        _rates(setup, call, together, as_json)
+
+
+# --- learning rates ------------------------------------------------------------------------------------------------------
+
+
+def _rates(setup: Setup, call: str, jobs: int, as_json: bool) -> None:
+    experiments = fitted(setup.experiments, jobs, len(GRID), say)
+    with training(jobs) as (executor, progress):
+        found = tune(experiments, [one.label for one in setup.methods], setup.target, executor, progress)
+    winners = {name: _best(trials) for name, trials in found.items()}
+    rates = {name: winner and winner.values["lr"] for name, winner in winners.items()}
     if as_json:
-        print_json(
-            {"command": command, "starts": {start: _as_json(problems[start], each) for start, each in found.items()}}
-        )
+        methods = {name: {"lr": rates[name], "trials": list(map(_trained, each))} for name, each in found.items()}
+        print_json({"command": call, "grid": GRID, "factor": FACTOR, "target": setup.target, "algorithms": methods})
         return
-    _show(problems, found, command)
+    console = out()
+    console.print(_rate_table(found, winners))
+    goal = "the lowest last loss"
+    if setup.target is not None:
+        goal = f"the fewest steps to the target, then {goal}"
+    grid = ", ".join(f"{rate:g}" for rate in GRID)
+    console.print(
+        f"grid: {grid}, extended by a factor of {FACTOR:g} beyond an edge that is best; best: {goal}", soft_wrap=True
+    )
+    for name, rate in rates.items():
+        console.print(f"  {name}: {'all diverged' if rate is None else f'lr = {rate:g}'}", markup=False)
+    console.print(f"found by: {call}", markup=False, soft_wrap=True)
+
+
+def _best(trials: Sequence[Trial]) -> Trial | None:
+    """Return the best trial, or None where all diverged."""
+    return None if all(trial.outcome == "diverged" for trial in trials) else best(trials)
+
+
+def _trained(trial: Trial) -> dict[str, Any]:
+    """Return a trial of a learning rate as JSON has it."""
+    return {
+        "lr": trial.values["lr"],
+        "steps_to_target": trial.rounds if trial.outcome == "reached" else None,
+        "loss": trial.error,
+        "diverged_at": trial.rounds if trial.outcome == "diverged" else None,
+    }
+
+
+def _rate_table(found: Mapping[str, Sequence[Trial]], winners: Mapping[str, Trial | None]) -> Table:
+    """Return the trials of every method, the best one marked: a row for every method, a column for every rate."""
+    rates = sorted({trial.values["lr"] for trials in found.values() for trial in trials})
+    shown = Table(title="steps to the target (last loss); * is best", show_lines=True)
+    shown.add_column("algorithm", overflow="fold")
+    for rate in rates:
+        shown.add_column(f"{rate:g}", justify="right")
+    for name, trials in found.items():
+        cells = {trial.values["lr"]: _rate_cell(trial, winners[name]) for trial in trials}
+        shown.add_row(name, *(cells.get(rate, "") for rate in rates))
+    return shown
+
+
+def _rate_cell(trial: Trial, winner: Trial | None) -> str:
+    if trial.outcome == "diverged":
+        return f"diverged @ {trial.rounds}"
+    steps = str(trial.rounds) if trial.outcome == "reached" else "not reached"
+    return f"{steps}{'*' if trial is winner else ''}\n({trial.error:.3g})"
+
+
+# --- consensus step sizes ------------------------------------------------------------------------------------------------
+
+
+def _step_sizes(setup: Setup, call: str, jobs: int, out_folder: Path | None, as_json: bool) -> None:
+    trained = bool(setup.experiments)
+    setup = setup.without_gradients() if trained else setup
+    to_the_end = out_folder is not None
+    with training(jobs) as (executor, progress):
+        raced = search(setup, executor, progress, known=True, default=to_the_end or trained, stop_early=not to_the_end)
+    if not raced:
+        raise NetsimError(f"{setup.source}: no step size to search: write gamma as a grid, {{ from, to, points }}")
+    found: Races = {}
+    for (start, label), trials in raced.items():
+        found.setdefault(start, {})[label] = trials
+    if out_folder is not None:
+        publish(out_folder, lambda fresh: _write(setup.problems, found, fresh))
+    if as_json:
+        starts = {start: _as_json(setup.problems[start], methods) for start, methods in found.items()}
+        print_json({"command": call, "starts": starts})
+        return
+    _show(setup.problems, found, call)
     if out_folder is not None:
         out().print(
             f"wrote {out_folder}: sensitivity to the step size (netCDF, PNG and SVG)", markup=False, soft_wrap=True
         )
 
 
-def pick(names: Sequence[str], classes: Sequence[str], wanted: str, source: str) -> int:
-    """Return which one ``--algorithm`` means: by class, full name, or number from 1.
-
-    Raises
-    ------
-    NetsimError
-        None, or several.
-    """
-    numbers = [str(number) for number in range(1, len(names) + 1)]
-    found = next(
-        (
-            [i for i, one in enumerate(called) if one == wanted]
-            for called in (names, numbers, classes)
-            if wanted in called
-        ),
-        [],
-    )
-    numbered = "; ".join(f"{number} {name}" for number, name in enumerate(names, 1))
-    if len(found) != 1:
-        what = "no such algorithm" if not found else "several of this class"
-        raise NetsimError(f"--algorithm {wanted}: {what} in {source}; write a number or a full name: {numbered}")
-    return found[0]
+def _as_json(problem: Problem, methods: Mapping[str, list[Trial]]) -> dict[str, Any]:
+    return {
+        "target": problem.target,
+        "budget": problem.budget,
+        "optimal_gossip_rate": problem.topology.optimal_gossip_rate,
+        "algorithms": {
+            method: {
+                "best": _raced(best(trials)),
+                "at_edge": at_edge(trials),
+                "trials": [_raced(one) for one in trials],
+            }
+            for method, trials in methods.items()
+        },
+    }
 
 
-def _tune_rates(plan: Plan, algorithm: str | None, source: str, command: str, jobs: int, as_json: bool) -> None:
-    experiments = fitted(_picked(plan, algorithm, source), jobs, len(GRID))
-    names = results.labels(experiments)
-    with training(jobs) as (executor, progress):
-        found = tune(experiments, names, plan.target, executor, progress)
-    if as_json:
-        methods = {
-            n: {"lr": best_rate(trials).lr, "trials": [asdict(t) for t in trials]} for n, trials in found.items()
-        }
-        print_json({"command": command, "grid": GRID, "factor": FACTOR, "target": plan.target, "algorithms": methods})
-        return
-    show_tuning(found, out())
-    grid = ", ".join(f"{rate:g}" for rate in GRID)
-    goal = "the lowest last loss"
-    if plan.target is not None:
-        goal = f"the fewest steps to the target, then {goal}"
-    out().print(
-        f"grid: {grid}, extended by a factor of {FACTOR:g} beyond an edge that is best; best: {goal}", soft_wrap=True
-    )
-    for name, trials in found.items():
-        out().print(f"  {name}: lr = {best_rate(trials).lr:g}", markup=False)
-    out().print(f"found by: {command}", markup=False, soft_wrap=True)
+def _raced(trial: Trial) -> dict[str, Any]:
+    """Return a trial of a step size as JSON has it."""
+    return {
+        "gamma": trial.values["gamma"],
+        "theta": trial.values.get("theta"),
+        "rounds": trial.rounds,
+        "megabytes": trial.megabytes,
+        "relative_error": trial.error,
+        "outcome": trial.outcome,
+    }
 
 
-def _picked(plan: Plan, algorithm: str | None, source: str) -> tuple[Any, ...]:
-    if algorithm is None:
-        return plan.experiments
-    classes = [type(one.algorithm).__name__ for one in plan.experiments]
-    return (plan.experiments[pick(results.labels(plan.experiments), classes, algorithm, source)],)
-
-
-def _gossip_races(
-    source: str, wanted: str | None, data: Path | None, device: str | None, jobs: int, to_the_end: bool
-) -> tuple[Mapping[str, Problem], Races]:
-    """Search what a file of netsim consensus has grids for; to the end: every method that has a step size."""
-    plan = gossip_file.load(source, data, device)
-    for name, why in plan.left_out.items():
-        typer.echo(f"{name}: left out: {why}", err=True)
-    methods = plan.methods
-    if wanted is not None:
-        classes = [type(one.algorithm).__name__ for one in methods]
-        methods = (methods[pick([one.label for one in methods], classes, wanted, source)],)
-    found: Races = {}
-    with training(jobs) as (executor, progress):
-        for start, method in plan.pairs():
-            each = method.candidates(plan.topology)
-            if len(each) == 1 and to_the_end and has_step_size(method.algorithm):
-                each = candidates(method.algorithm, plan.topology)
-            if method in methods and len(each) > 1:
-                name = f"{start}, {method.label}"
-                trials = race(plan.problems[start], each, not to_the_end, executor, progress, name)
-                found.setdefault(start, {})[method.label] = trials
-    if not found:
-        raise NetsimError(f"{source}: no step size to search: write gamma as a grid, {{ from, to, points }}")
-    return plan.problems, found
-
-
-def _training_races(
-    plan: Plan, wanted: str | None, source: str, jobs: int, to_the_end: bool
-) -> tuple[Mapping[str, Problem], Races]:
-    """Search the step sizes of a training's methods, from standard normal numbers in the shape of its model."""
-    chosen = [one for one in _picked(plan, wanted, source) if has_step_size(one.algorithm)]
-    if not chosen:
-        raise NetsimError(f"{source}: none of its methods has a consensus step size: no gamma to search")
-    first = chosen[0]
-    tensors = dict(first.task.tensors)
-    size = sum(math.prod(shape) for shape in tensors.values())
-    start = f"standard normal numbers in the shape of the model ({size:,} numbers)"
-    x0 = standard_normal(first.topology.n, (size,), first.seed)
-    problem = Problem(x0, first.topology, seed=first.seed, dtype=first.dtype, device=first.device, tensors=tensors)
-    with training(jobs) as (executor, progress):
-        found = {
-            name: race(problem, candidates(one.algorithm, one.topology), not to_the_end, executor, progress, name)
-            for name, one in zip(results.labels(chosen), chosen, strict=True)
-        }
-    return {start: problem}, {start: found}
-
-
-def _show(problems: Mapping[str, Problem], found: Races, command: str) -> None:
+def _show(problems: Mapping[str, Problem], found: Races, call: str) -> None:
     console = out()
     for start, methods in found.items():
         problem = problems[start]
@@ -211,71 +210,51 @@ def _show(problems: Mapping[str, Problem], found: Races, command: str) -> None:
         )
         for method, trials in methods.items():
             console.print(f"{method}: rounds to the target", markup=False, soft_wrap=True)
-            console.print(_trials(trials))
+            console.print(_race_table(trials))
     console.print(RULE, markup=False, soft_wrap=True)
     for start, methods in found.items():
         for method, trials in methods.items():
             console.print(f"  {start}, {method}: {_in_words(trials)}", markup=False, soft_wrap=True)
-    console.print(f"found by: {command}", markup=False, soft_wrap=True)
+    console.print(f"found by: {call}", markup=False, soft_wrap=True)
 
 
-def _trials(trials: list[Trial]) -> Table:
+def _race_table(trials: Sequence[Trial]) -> Table:
     """Return the table of a race: a row for every step size, a column for every theta."""
     winner = best(trials)
-    thetas = list(dict.fromkeys(trial.theta for trial in trials))
+    thetas = list(dict.fromkeys(trial.values.get("theta") for trial in trials))
     shown = Table()
     shown.add_column("gamma", justify="right")
     for theta in thetas:
         shown.add_column("rounds" if theta is None else f"theta {theta:.3g}", justify="right")
-    by_both = {(trial.gamma, trial.theta): trial for trial in trials}
-    for gamma in dict.fromkeys(trial.gamma for trial in trials):
-        cells = (_trial(by_both[gamma, theta]) + "*" * (by_both[gamma, theta] is winner) for theta in thetas)
-        shown.add_row(f"{gamma:.4g}", *cells)
+    cells = {
+        (trial.values["gamma"], trial.values.get("theta")): _race_cell(trial) + "*" * (trial is winner)
+        for trial in trials
+    }
+    for gamma in dict.fromkeys(trial.values["gamma"] for trial in trials):
+        shown.add_row(f"{gamma:.4g}", *(cells[gamma, theta] for theta in thetas))
     return shown
 
 
-def _trial(trial: Trial) -> str:
+def _race_cell(trial: Trial) -> str:
     if trial.outcome == "diverged":
         return f"div. @ {trial.rounds}"
-    return str(trial.rounds) if trial.outcome == "reached" else f"({trial.relative_error:.2g})"
+    return str(trial.rounds) if trial.outcome == "reached" else f"({trial.error:.2g})"
 
 
-def _in_words(trials: list[Trial]) -> str:
+def _in_words(trials: Sequence[Trial]) -> str:
     """Return what is best, as a configuration file writes it, and how far it came."""
     winner = best(trials)
-    values = f"gamma = {winner.gamma!r}" + ("" if winner.theta is None else f", theta = {winner.theta!r}")
-    how = f"target not reached, relative error {winner.relative_error:.2g}"
+    values = ", ".join(f"{name} = {value!r}" for name, value in winner.values.items())
+    how = f"target not reached, relative error {winner.error:.2g}"
     if winner.outcome == "reached":
         how = f"{winner.rounds} rounds, {winner.megabytes:.3f} MB"
     edge = at_edge(trials)
     return f"{{ {values} }}; {how}" + (f"; {edge}" if edge else "")
 
 
-def _as_json(problem: Problem, methods: Mapping[str, list[Trial]]) -> dict[str, Any]:
-    return {
-        "target": problem.target,
-        "budget": problem.budget,
-        "optimal_gossip_rate": problem.topology.optimal_gossip_rate,
-        "algorithms": {
-            method: {
-                "best": asdict(best(trials)),
-                "at_edge": at_edge(trials),
-                "trials": [asdict(one) for one in trials],
-            }
-            for method, trials in methods.items()
-        },
-    }
-
-
 def _write(problems: Mapping[str, Problem], found: Races, fresh: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from netsim.plots import consensus as gossip_plots
-    from netsim.plots import style as look
-
     for start, methods in found.items():
-        ds = gossip_results.sensitivity_of(problems[start], methods).assign_attrs(start=start)
+        ds = sensitivity_of(problems[start], methods).assign_attrs(start=start)
         stem = "sensitivity" if len(found) == 1 else f"sensitivity-{start}"
         results.save(ds, fresh / f"{stem}.nc")
-        look.save(gossip_plots.sensitivity(ds, start), fresh / stem)
+        style.save(consensus.sensitivity(ds, start), fresh / stem)

@@ -1,4 +1,7 @@
-"""The keys of a configuration file: one pydantic model a section, and their mistakes in one line."""
+"""The keys of a configuration file: one pydantic model a section, and their mistakes in one line.
+
+A file trains (:class:`TrainingFile`) or gossips without gradients (:class:`GossipFile`); what both say is in :class:`File`.
+"""
 
 import json
 from collections.abc import Callable, Mapping
@@ -8,10 +11,11 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from netsim.clock.compute import Exponential, LogNormal, Uniform
-from netsim.errors import NetsimError
-from netsim.files.calls import call, hint
+from netsim.errors import NetsimError, hint
+from netsim.files.calls import call
 from netsim.files.units import bits_per_second, seconds
 
+OPTIMAL = "optimal"  # in place of a step size: the topology's optimal gossip rate
 _COMPUTE = {"lognormal": LogNormal, "exponential": Exponential, "uniform": Uniform}
 
 
@@ -59,6 +63,21 @@ def _compute(value: Any) -> Any:
     return call(_COMPUTE[kind], given, "")
 
 
+def _positive(value: Any, key: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < np.inf:
+        raise NetsimError(f"{key} = {json.dumps(value, default=str)}: must be a number above 0")
+    return float(value)
+
+
+_grid = axis(_positive)
+
+
+def _gammas(value: Any) -> tuple[float, ...] | str:
+    if isinstance(value, str) and value != OPTIMAL:
+        raise NetsimError(f' = {json.dumps(value)}: write a number, a grid, or "{OPTIMAL}"')
+    return OPTIMAL if value == OPTIMAL else _grid(value)
+
+
 class Section(BaseModel):
     """A table of a configuration file: no unknown keys, no conversions."""
 
@@ -70,7 +89,7 @@ class TaskSection(Section):
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
-    model: str = Field("mlp", description="mlp, softmax, cnn, resnet20, resnet18 or lstm")
+    model: str = Field("mlp", description="mlp, softmax, cnn, resnet20, resnet18 or lstm; or module:Class")
     data: str = Field(
         "digits", description="digits (ships inside scikit-learn); mnist, cifar10, a9a, w8a or wikitext2 (from files)"
     )
@@ -138,28 +157,88 @@ class ConditionSection(Section):
     )
 
 
+class GossipSection(Section):
+    """[gossip]: how far to go, and in which arithmetic."""
+
+    target: float = Field(1e-6, gt=0, lt=1, description="relative error to reach; it decides which step size is best")
+    until: float | None = Field(
+        None, gt=0, lt=1, description="relative error at which a run ends; the target if left out"
+    )
+    seed: int = Field(0, ge=0, description="fixes the starts and the runs bit for bit on one device")
+    dtype: Literal["float32", "float64"] = Field("float32", description="of the arithmetic; both are billed 32 bits")
+    device: str = Field("auto", description="auto, cpu or cuda")
+
+
+class StartSection(Section):
+    """[[start]]: what the workers hold at first."""
+
+    name: str = Field(description="what the start is called")
+    kind: Literal["normal", "faces"] = Field(
+        description="normal: standard normal numbers of a shape; faces: worker i holds face i of a fixed shuffle of the Olivetti faces, from files"
+    )
+    shape: list[Annotated[int, Field(ge=1)]] | None = Field(None, min_length=1, description="normal: of each worker")
+    path: str | None = Field(None, description="faces: folder of the files; relative to the file; --data overrides it")
+    budget: float | None = Field(None, gt=0, description="MB that a worker may send; if left out, by full precision")
+
+
+class MethodSection(Section):
+    """[[algorithm]] of gossip alone. Its other keys are the algorithm's own: name, compress, …"""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, arbitrary_types_allowed=True)
+
+    label: str | None = Field(None, description="what figures and tables call it")
+    starts: list[str] | None = Field(None, description="only from these starts")
+    gamma: Annotated[Any, BeforeValidator(_gammas)] = Field(
+        None,
+        description='consensus step size: a number, "optimal", or a grid to be searched: a list, or { from, to, points }',
+    )
+    theta: Annotated[Any, BeforeValidator(_grid)] = Field(
+        None, description="Moniqua: a number, or a grid to be searched"
+    )
+    best: dict[str, dict[Literal["gamma", "theta"], float]] = Field(
+        default_factory=dict, description="by start, what netsim tune found on the grid"
+    )
+    published: dict[str, float] = Field(
+        default_factory=dict, description="by start, MB to the target as others have it"
+    )
+
+
 class File(Section):
-    """A configuration file."""
+    """What every configuration file says."""
 
     base: str | None = Field(None, description="a preset or a file that has all that is not written here")
     title: str = Field("", description="one line about it")
-    task: TaskSection = Field(default_factory=TaskSection.model_construct, description="what is learned")
-    training: TrainingSection = Field(description="for how long, and at what rate")
     topology: dict[str, Any] = Field(
         description="kind: ring n | torus rows cols | hypercube dim | exponential n | complete n | star n | random_regular n degree seed "
         "(each with weights = metropolis | uniform | max_degree | optimal) | matrix weights_matrix = rows, or a .csv or .npy file"
     )
+    assumptions: dict[str, str] = Field(default_factory=dict, description="what was assumed, in words")
+
+
+class TrainingFile(File):
+    """A configuration file that trains, for netsim sweep, run, tune and plan."""
+
+    task: TaskSection = Field(default_factory=TaskSection.model_construct, description="what is learned")
+    training: TrainingSection = Field(description="for how long, and at what rate")
     algorithm: Annotated[list[dict[str, Any]], Field(min_length=1)] = Field(
-        description="name: a class of algorithms; lr: its own learning rate; its fields, such as compress = { name = ..., bits = 8 }"
+        description="name: a class of netsim.algorithms, or module:Class; lr: its own learning rate; its fields, such as "
+        "compress = { name = ..., bits = 8 }"
     )
     network: NetworkSection = Field(description="when it happens")
     condition: list[ConditionSection] = Field(
         default_factory=list, description="named networks; the grid's corners if left out"
     )
-    assumptions: dict[str, str] = Field(default_factory=dict, description="what was assumed, in words")
 
 
-def first_mistake(error: ValidationError, model: type[BaseModel] = File) -> str:
+class GossipFile(File):
+    """A configuration file of gossip alone, for netsim consensus and tune."""
+
+    gossip: GossipSection = Field(description="how far to go, and in which arithmetic")
+    start: Annotated[list[StartSection], Field(min_length=1)] = Field(description="what the workers hold at first")
+    algorithm: Annotated[list[MethodSection], Field(min_length=1)] = Field(description="name, gamma, …")
+
+
+def first_mistake(error: ValidationError, model: type[BaseModel]) -> str:
     """Return pydantic's first finding about a table of a model in our words; unknown keys first, because they explain missing ones."""
     found = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     *parents, last = path = [part + 1 if isinstance(part, int) else part for part in found["loc"]]

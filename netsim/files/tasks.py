@@ -1,11 +1,12 @@
 """[task] of a configuration file: the data that it names, and the model that learns them."""
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from netsim.errors import NetsimError
-from netsim.files.calls import call, hint
+from netsim.errors import NetsimError, hint
+from netsim.files.calls import call, user_made, user_object
 from netsim.files.schema import TaskSection
 from netsim.models import MLP, SoftmaxRegression
 from netsim.models.cnn import CNN
@@ -26,7 +27,13 @@ MODELS: Mapping[str, tuple[Callable[..., Any], dict[str, Any]]] = {
 """By the name in a file: what makes the task, and what it is given unless the file says otherwise."""
 
 
-def make_task(section: TaskSection, folder: Path, data: str | Path | None = None, download: bool = False) -> Any:
+def make_task(
+    section: TaskSection,
+    folder: Path,
+    data: str | Path | None = None,
+    download: bool = False,
+    folders: Sequence[Path] = (),
+) -> Any:
     """Load the data of a [task] section and return the task.
 
     Parameters
@@ -39,12 +46,16 @@ def make_task(section: TaskSection, folder: Path, data: str | Path | None = None
         Folder of the data files, instead of the section's.
     download
         Allow a download.
+    folders
+        Where modules of the user's are looked for.
 
     Raises
     ------
     NetsimError
         One line with the key, what is wrong, and what would be right.
     """
+    if ":" in section.model:
+        return _users_task(section, folder, data, download, folders)
     if section.model not in MODELS:
         raise NetsimError(f'task.model = "{section.model}": unknown model; {hint(section.model, MODELS)}')
     factory, usual = MODELS[section.model]
@@ -55,6 +66,24 @@ def make_task(section: TaskSection, folder: Path, data: str | Path | None = None
     return call(factory, {**usual, **(section.model_extra or {})}, "task", data=loaded)
 
 
+def _users_task(
+    section: TaskSection, folder: Path, data: str | Path | None, download: bool, folders: Sequence[Path]
+) -> Any:
+    """Return a task of the user's: it is given the data that the section names if it has a parameter ``data``, else all keys are its own."""
+    said = section.model_dump(exclude={"model"}, exclude_unset=True)
+    try:
+        found = user_object(section.model, folders)
+        parameters = inspect.signature(found).parameters if callable(found) else {}
+    except NetsimError as error:
+        raise NetsimError(f"task.model: {error}") from None
+    if "data" in parameters:
+        loaded = {"data": _load(section, folder, data, download)}
+        return user_made(section.model, section.model_extra or {}, "task", "task", folders, "model", **loaded)
+    if data is not None:
+        raise NetsimError(f"--data: {section.model} has no parameter data; leave it out")
+    return user_made(section.model, said, "task", "task", folders, "model")
+
+
 def check_shards(task: Any, n: int) -> None:
     """Find out before the training, not after it, whether the data are enough for n workers.
 
@@ -63,7 +92,7 @@ def check_shards(task: Any, n: int) -> None:
     NetsimError
         They are not.
     """
-    if not hasattr(task.data, "train_y"):
+    if not hasattr(getattr(task, "data", None), "train_y") or not hasattr(task, "batch"):
         return
     images = len(task.data.train_y)
     if n > images:

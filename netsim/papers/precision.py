@@ -13,13 +13,14 @@ is at most 1.25 times that of D-PSGD with the same ring, rate and seed, plus 0.0
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cache
 from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
+from threadpoolctl import threadpool_limits
 
 from netsim import topology
 from netsim.algorithms import DCDPSGD, DPSGD, ECDPSGD, DeepSqueeze, NaiveCompressedDPSGD, StochasticQuantizer
@@ -29,7 +30,9 @@ from netsim.models.data import datasets
 from netsim.models.least_squares import LeastSquares
 from netsim.runs import results
 from netsim.runs.experiment import Experiment
+from netsim.runs.pipeline import train_all
 from netsim.runs.training import Run
+from netsim.runs.tuning import Progress, silent
 
 WORKERS, BITS, RATES, SEEDS = (8, 16), (2, 4, 8), (0.1, 0.4), (0, 1, 2, 3, 4)
 HIDDEN, BATCH, STEPS = (64, 32), 16, 250
@@ -85,7 +88,7 @@ def grid(
     seeds: Sequence[int] = SEEDS,
     steps: int = STEPS,
     executor: Executor | None = None,
-    progress: results.Progress = lambda what, done, total, loss: None,
+    progress: Progress = silent,
 ) -> xr.Dataset:
     """Run the grid, or a slice of it, with the references it needs.
 
@@ -96,7 +99,7 @@ def grid(
     steps
         Of each run.
     executor, progress
-        As for :func:`netsim.runs.results.train_all`.
+        As for :func:`netsim.runs.pipeline.train_all`.
 
     Returns
     -------
@@ -108,7 +111,7 @@ def grid(
     """
     references = [Cell(*key) for key in product(workers, rates, seeds)]
     cells = [reference._replace(bits=few, method=name) for name in METHODS for few in bits for reference in references]
-    runs = results.train_all([experiment(cell, steps) for cell in references + cells], executor, progress)
+    runs = train_all([experiment(cell, steps) for cell in references + cells], executor, progress)
     plain, compressed = runs[: len(references)], runs[len(references) :]
     shared: dict[str, list[Any]] = {"workers": list(workers), "rate": list(rates), "seed": list(seeds)}
     coords: dict[str, list[Any]] = {"algorithm": list(METHODS), "bits": list(bits), **shared}
@@ -186,18 +189,16 @@ def quadratic(steps: int = 2000, executor: Executor | None = None) -> dict[str, 
         Experiment(task, method, ring, steps, rate, evaluate="both", evaluate_every=20, dtype="float64", device="cpu")
         for rate, method in product(rates.values(), methods)
     ]
-    runs = results.train_all(chosen, executor)
+    runs = train_all(chosen, executor)
     return {name: runs[k * len(methods) : (k + 1) * len(methods)] for k, name in enumerate(rates)}
 
 
 def main() -> None:
     """Run the whole grid and write it to the file that is named."""
-    from netsim.commands.console import training
-
     if len(sys.argv) != 2:
         sys.exit("usage: python -m netsim.papers.precision FILE.nc")
-    with training(2) as (executor, progress):
-        ds = grid(executor=executor, progress=progress)
+    with threadpool_limits(1), ThreadPoolExecutor(2) as executor:
+        ds = grid(executor=executor)
     print(f"wrote {results.save(ds, sys.argv[1])}")
 
 

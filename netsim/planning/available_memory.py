@@ -1,4 +1,4 @@
-"""Memory of a device that is free: on a CPU what Linux calls available, or less where a container has a limit."""
+"""Memory that a device has available: on a CPU what Linux calls available, or less where a container has a limit."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +9,8 @@ import numpy as np
 ROOT = Path("/")
 
 
-def free_bytes(xp: ModuleType, root: Path = ROOT) -> int | None:
-    """Return the memory of a device that is free, in bytes; None where nobody says.
+def available_bytes(xp: ModuleType, root: Path = ROOT) -> int | None:
+    """Return the memory that a device has available, in bytes; None where nobody says.
 
     Parameters
     ----------
@@ -24,15 +24,17 @@ def free_bytes(xp: ModuleType, root: Path = ROOT) -> int | None:
             return int(xp.cuda.runtime.memGetInfo()[0]) + int(xp.get_default_memory_pool().free_bytes())
         except AttributeError:
             return None
-    return min((size for size in (available(root), container_left(root)) if size is not None), default=None)
+    return min(
+        (size for size in (machine_available(root), container_available(root)) if size is not None), default=None
+    )
 
 
-def available(root: Path = ROOT) -> int | None:
-    """Return what the machine has, by ``/proc/meminfo``, in bytes; None where it does not say."""
+def machine_available(root: Path = ROOT) -> int | None:
+    """Return what the machine has available, by ``/proc/meminfo``, in bytes; None where it does not say."""
     return _fields(root / "proc/meminfo").get("MemAvailable:")
 
 
-def container_left(root: Path = ROOT) -> int | None:
+def container_available(root: Path = ROOT) -> int | None:
     """Return what control groups, version 2 or 1, leave to this process, in bytes; None: nothing limits it.
 
     That is the limit less what is in use, for the own group and every one around it; files that are cached and have not been read lately go when

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 
-from netsim.errors import NetsimError
-from netsim.files.calls import hint
+from netsim.errors import NetsimError, hint
 
 Tensors = Mapping[str, tuple[int, ...]]
 

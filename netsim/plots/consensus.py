@@ -10,7 +10,7 @@ from netsim.errors import NetsimError
 from netsim.plots.methods import style
 from netsim.plots.style import MUTED, PAGE, SMALL, Plot, frame, place_legend, plain_log
 from netsim.runs.descriptions import descriptions
-from netsim.runs.gossip_results import curve
+from netsim.runs.results import curve
 
 _LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))  # of the methods of one family
 
@@ -21,7 +21,7 @@ def figure1(ds: xr.Dataset) -> Plot:
     Parameters
     ----------
     ds
-        Of :func:`netsim.runs.gossip_results.run_plan`.
+        Of :func:`netsim.runs.pipeline.run`.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def sensitivity(ds: xr.Dataset, title: str = "") -> Plot:
     Parameters
     ----------
     ds
-        Of :func:`netsim.runs.gossip_results.sensitivity`.
+        Of :func:`netsim.runs.pipeline.sensitivity`.
     title
         From which start.
 

@@ -1,12 +1,15 @@
 """Gossip alone: how fast an algorithm brings different vectors to their average, and what it says to get there."""
 
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+import dataclasses
+import math
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
 
+from netsim.algorithms import DPSGD
 from netsim.algorithms.protocol import Algorithm
 from netsim.comm.collectives import has_server
 from netsim.comm.communicator import Communicator
@@ -15,11 +18,16 @@ from netsim.comm.topology import Topology
 from netsim.device import Array, device_namespace, to_host
 from netsim.errors import NetsimError, check
 from netsim.files.schedules import Constant
+from netsim.models.draws import generator
 from netsim.runs.experiment import Experiment
 from netsim.runs.history import History, provenance
 from netsim.runs.training import DIVERGED, Run
 
 Tensors = Mapping[str, tuple[int, ...]]
+
+GAMMA_FROM, GAMMAS = 1e-4, 20  # up to the topology's optimal rate; half as many where theta is searched, too
+THETAS = tuple(np.geomspace(0.1, 10, 10).tolist())
+GENEROSITY = 2.5  # the budget, in what full precision at its best rate sends until it has surely reached the target
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +199,121 @@ def finish(going: Generator[tuple[int, float], None, Run], said: Callable[[int],
             said(ended.value.trace.rounds)
             return ended.value
         said(done)
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """From where, over what and how far to gossip.
+
+    Attributes
+    ----------
+    x0
+        (n, …): what each worker holds at the start.
+    topology
+        Who talks to whom.
+    target
+        Relative error to reach: mean over workers of the squared distance from the average, in units of that of x0.
+    budget
+        MB (10^6 bytes) that a worker may send, over all its neighbours; None: 2.5 times what full precision sends until it has surely reached the
+        target at the topology's optimal rate.
+    seed, dtype, device, tensors
+        As for :func:`consensus`.
+
+    Raises
+    ------
+    NetsimError
+        target or budget is not above 0.
+    """
+
+    x0: Array = field(repr=False)
+    topology: Topology
+    target: float = 1e-6
+    budget: float | None = None
+    seed: int = 0
+    dtype: str = "float32"
+    device: Any = "auto"
+    tensors: Tensors | None = None
+
+    def __post_init__(self) -> None:
+        check(0 < self.target < 1, "target", self.target, "above 0 and below 1")
+        if self.budget is None:
+            apart = np.linalg.eigvalsh(np.eye(self.topology.n) - self.topology.weights)
+            rate = (apart[-1] - apart[1]) / (apart[-1] + apart[1])
+            rounds = max(4, math.ceil(math.log(self.target) / (2 * math.log(rate)))) if rate > 1e-9 else 4
+            object.__setattr__(self, "budget", GENEROSITY * rounds * self._one_round(DPSGD()))
+        check(0 < (self.budget or 0) < math.inf, "budget", self.budget, "above 0 and finite, in MB")
+
+    def rounds(self, algorithm: Algorithm) -> int:
+        """Return how many rounds of an algorithm the budget allows, by what it sends in its first; at least 1."""
+        assert self.budget is not None
+        return max(1, int(self.budget / self._one_round(algorithm)))
+
+    def run(
+        self, algorithm: Algorithm, until: float | None = None, said: Callable[[int], None] = lambda done: None
+    ) -> Run:
+        """Gossip to the end of the budget, or until a relative error (None: the target) is reached."""
+        return finish(self.start(algorithm, until), said)
+
+    def start(self, algorithm: Algorithm, until: float | None = None) -> Any:
+        """Return the gossip of an algorithm, not begun, as :func:`gossip` does."""
+        until = self.target if until is None else until
+        return gossip(self.x0, algorithm, self.topology, self.rounds(algorithm), until=until, **self._settings())
+
+    def _one_round(self, algorithm: Algorithm) -> float:
+        """Return the MB that a worker sends in the first round."""
+        run = consensus(self.x0, algorithm, self.topology, 1, **self._settings())
+        return megabytes(run)[-1]
+
+    def _settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("seed", "dtype", "device", "tensors")}
+
+
+def megabytes(run: Run) -> np.ndarray:
+    """Return the MB (10^6 bytes) that a worker has sent, on average and over all its neighbours, at each row of the history."""
+    return run.history["bits"].values.mean(axis=1) / 8e6
+
+
+def has_step_size(algorithm: Algorithm) -> bool:
+    """Return whether an algorithm has a consensus step size, its field ``gamma``."""
+    return any(one.name == "gamma" for one in dataclasses.fields(algorithm))  # type: ignore[arg-type]
+
+
+def candidates(
+    algorithm: Any, topology: Topology, gammas: Sequence[float] | None = None, thetas: Sequence[float] | None = None
+) -> tuple[Algorithm, ...]:
+    """Return an algorithm with every consensus step size, and every theta where it has one.
+
+    Parameters
+    ----------
+    algorithm
+        With any step size.
+    topology
+        Its optimal gossip rate is the largest default step size.
+    gammas
+        Step sizes. None: 20 from 1e-4 to the optimal gossip rate, evenly in the logarithm, and 10 where theta is searched as well.
+    thetas
+        Of Moniqua. None: 10 from 0.1 to 10, evenly in the logarithm.
+
+    Raises
+    ------
+    NetsimError
+        The algorithm has no consensus step size, or thetas are given to one without theta.
+    """
+    if not has_step_size(algorithm):
+        raise NetsimError(f"{algorithm!r} has no consensus step size to search: no field gamma")
+    has_theta = any(one.name == "theta" for one in dataclasses.fields(algorithm))
+    if thetas is not None and not has_theta:
+        raise NetsimError(f"{algorithm!r} has no theta; leave it out")
+    if gammas is None:
+        gammas = np.geomspace(GAMMA_FROM, topology.optimal_gossip_rate, GAMMAS // 2 if has_theta else GAMMAS).tolist()
+    if not has_theta:
+        return tuple(replace(algorithm, gamma=gamma) for gamma in gammas)
+    return tuple(replace(algorithm, gamma=gamma, theta=theta) for theta in thetas or THETAS for gamma in gammas)
+
+
+def standard_normal(n: int, shape: Sequence[int], seed: int = 0) -> np.ndarray:
+    """Return (n, *shape) float64: standard normal numbers, worker i's from a stream of its own."""
+    return np.stack([generator(seed, "consensus start", worker).standard_normal(tuple(shape)) for worker in range(n)])
 
 
 def _quiet() -> np.errstate:

@@ -1,11 +1,8 @@
-"""Results: one labelled Dataset from a plan, to and from a file, and as a table."""
+"""Results: Datasets to and from files, as tables and as JSON."""
 
 import math
 import os
 import tempfile
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,153 +13,55 @@ from netsim.clock.closed_forms import overlaps
 from netsim.clock.network import Network
 from netsim.clock.timeline import Timeline
 from netsim.errors import NetsimError
-from netsim.files.config import Plan
 from netsim.runs.bounds import remark_bound, theorem1_bound
-from netsim.runs.checkpoints import Checkpoints
-from netsim.runs.experiment import Experiment
-from netsim.runs.sweeping import sweep
-from netsim.runs.training import Run, train
+from netsim.runs.training import Run
 
-Progress = Callable[[str, int, int, float | None], None]
-"""Called with (what, done, total, loss): steps of each experiment, then networks, where loss is None."""
-
-_TIMED = (
-    "time",
-    "seconds_per_epoch",
-    "time_to_target",
-    "closed_form",
-    "speedup",
-    "engine",
-)  # what depends on a network
-_SUMMED = ("by_compiled", "by_simpy", "checked")
-
-
-def labels(experiments: Sequence[Experiment]) -> list[str]:
-    """Return the name of each experiment; those that occur again are numbered, as in a sweep: a, b, a (2)."""
-    names = [experiment.name for experiment in experiments]
-    counts = [names[: i + 1].count(name) for i, name in enumerate(names)]
-    return [name if count == 1 else f"{name} ({count})" for name, count in zip(names, counts, strict=True)]
+TIMED = ("time", "seconds_per_epoch", "time_to_target", "closed_form", "speedup", "engine")  # what depends on a network
+SUMMED = ("by_compiled", "by_simpy", "checked")  # attributes that are counts, over all kinds of sharing
+_OF_SWEEP = ("title", "preset", "target", "baseline", *SUMMED, "largest_difference", "compute", "seed", "device")
+_OF_CONSENSUS = ("title", "preset", "target", "topology", "workers", "optimal_gossip_rate", "seed", "dtype", "device")
+_OF_EACH_ALGORITHM = (
+    "learning_rate",
+    "overlap",
+    "diverged_at",
+    "steps_to_target",
+    "compression_error",
+    "clipped",
+    "violations",
+    "theorem1_bound",
+    "remark_bound",
+    "remarks",
+)
+SENT = "MB (10^6 bytes) per worker, over all its neighbours"
 
 
-def samples_per_step(experiments: Sequence[Experiment]) -> dict[str, int]:
-    """Return by label how many samples all workers together read at a step, of the tasks that have a ``batch``."""
-    named = zip(labels(experiments), experiments, strict=True)
-    return {name: one.task.batch * one.topology.n for name, one in named if hasattr(one.task, "batch")}
-
-
-def train_all(
-    experiments: Sequence[Experiment],
-    executor: Executor | None = None,
-    progress: Progress = lambda what, done, total, loss: None,
-    checkpoints: Checkpoints | None = None,
-) -> list[Run]:
-    """Train every experiment once, each under its label.
-
-    Parameters
-    ----------
-    experiments
-        What to train.
-    executor
-        Where; None: one after the other here. With threads, pin BLAS to one thread.
-    progress
-        Called after every step, from the thread that trains.
-    checkpoints
-        As for :func:`netsim.train`; every experiment has a folder of its own in this one. With them a training that was finished before an
-        interruption is not done again.
-
-    Raises
-    ------
-    NetsimError
-        The task does not fit the workers; the line names the experiment.
-    """
-
-    def one(number: int, experiment: Experiment, label: str) -> Run:
-        own = checkpoints and replace(
-            checkpoints, folder=checkpoints.folder / f"{number}-{type(experiment.algorithm).__name__}"
-        )
-        try:
-            return train(experiment, lambda done, loss: progress(label, done, experiment.steps, loss), own)
-        except ValueError as error:
-            raise NetsimError(f"{label}: {error}") from None
-
-    return list(
-        (executor.map if executor else map)(one, range(1, len(experiments) + 1), experiments, labels(experiments))
-    )
-
-
-def run_plan(
-    plan: Plan,
-    engine: str = "auto",
-    executor: Executor | None = None,
-    progress: Progress = lambda what, done, total, loss: None,
-    checkpoints: Checkpoints | None = None,
-) -> xr.Dataset:
-    """Train a plan's experiments once and time them on all of its networks.
-
-    Parameters
-    ----------
-    plan
-        From :func:`netsim.files.config.load`.
-    engine
-        As for :func:`netsim.runs.sweeping`.
-    executor, progress, checkpoints
-        As for :func:`train_all`; then progress is called with ``"networks, fifo"`` and the like.
-
-    Returns
-    -------
-    xarray.Dataset
-        What :func:`netsim.runs.sweeping` returns, with a first dimension ``sharing`` where a network matters, and the named networks over
-        ``condition``: ``condition_latency`` (s), ``condition_bandwidth`` (bit/s), ``condition_ours`` (bool), ``condition_source`` (as
-        :class:`netsim.files.config.Condition`). Attributes ``title``, ``preset``, ``config`` (the file's text) and ``changed`` (what the command line
-        put in place of it).
-
-    Raises
-    ------
-    NetsimError
-        As for :func:`train_all` and :func:`netsim.runs.sweeping`.
-    """
-    runs = train_all(plan.experiments, executor, progress, checkpoints)
-    swept = []
-    for sharing, grid in plan.grids.items():
-
-        def timed(what: str, done: int, total: int, sharing: str = sharing) -> None:
-            progress(f"{what}, {sharing}", done, total, None)
-
-        swept.append(sweep(runs, grid, plan.target, engine, progress=timed))
-    return _with_conditions(_over_sharing(swept, list(plan.grids)), plan)
-
-
-def _over_sharing(swept: list[xr.Dataset], sharing: list[str]) -> xr.Dataset:
-    first = swept[0]
-    timed = xr.concat([ds[list(_TIMED)] for ds in swept], dim="sharing", combine_attrs="override")
-    ds = first.drop_vars(_TIMED).merge(timed.assign_coords(sharing=sharing), combine_attrs="override")
-    totals = {key: sum(one.attrs[key] for one in swept) for key in _SUMMED}
-    largest = max(one.attrs["largest_difference"] for one in swept)
-    kept = {key: value for key, value in first.attrs.items() if key != "sharing"}
-    return ds.assign_attrs({**kept, **totals, "largest_difference": largest})
-
-
-def _with_conditions(ds: xr.Dataset, plan: Plan) -> xr.Dataset:
-    named = plan.conditions
-    return ds.assign_coords(
-        condition=[one.name for one in named],
-        condition_latency=("condition", [one.latency for one in named], {"units": "s"}),
-        condition_bandwidth=("condition", [one.bandwidth for one in named], {"units": "bit/s"}),
-        condition_ours=("condition", [one.ours for one in named]),
-        condition_source=("condition", [one.source for one in named]),
-    ).assign_attrs(title=plan.title, preset=plan.name, config=plan.text, changed=plan.changed)
+def kind_of(ds: xr.Dataset) -> str:
+    """Return what wrote results, by the dimensions that they have: ``"consensus"``, ``"tune"``, ``"run"``, or else ``"sweep"``."""
+    if {"start", "experiment", "round"} <= set(ds.dims):
+        return "consensus"
+    if {"experiment", "gamma"} <= set(ds.dims):
+        return "tune"
+    return "run" if set(ds.dims) == {"step", "worker"} and "time" in ds else "sweep"
 
 
 def table(ds: xr.Dataset) -> list[dict[str, Any]]:
-    """Return one row for each algorithm, named network and kind of sharing.
+    """Return the table of results: a row for each algorithm, named network and kind of sharing, or, of gossip alone, for each start and method.
 
     Returns
     -------
     list of dict
-        ``algorithm``, ``condition``, ``sharing``, ``latency`` (s), ``bandwidth`` (bit/s), ``seconds_per_epoch`` (per 1,000 steps where the task knows
-        no epochs), ``seconds_to_target`` (inf: not reached), ``speedup`` (over all-reduce; 0: not reached, NaN: all-reduce did not reach it either),
-        ``status`` ("reached", "not reached" or "diverged @ step"), ``engine``.
+        Of a sweep ``algorithm``, ``condition``, ``sharing``, ``latency`` (s), ``bandwidth`` (bit/s), ``seconds_per_epoch`` (per 1,000 steps where the
+        task knows no epochs), ``seconds_to_target`` (inf: not reached), ``speedup`` (over all-reduce; 0: not reached, NaN: all-reduce did not reach
+        it either), ``status`` ("reached", "not reached" or "diverged @ step"), ``engine``.
+
+        Of gossip alone ``start``, ``method``, ``algorithm``, ``gamma``, ``theta``, ``searched``, ``rounds``, ``megabytes`` (None: not reached),
+        ``last_error``, ``status`` ("reached", "not reached" or "diverged @ round"), ``published``, ``difference`` (in percent of the published;
+        None: there is none).
     """
+    return _consensus_table(ds) if kind_of(ds) == "consensus" else _sweep_table(ds)
+
+
+def _sweep_table(ds: xr.Dataset) -> list[dict[str, Any]]:
     rows = []
     for sharing in ds["sharing"].values:
         for condition in ds["condition"].values:
@@ -188,40 +87,72 @@ def table(ds: xr.Dataset) -> list[dict[str, Any]]:
     return rows
 
 
+def _consensus_table(ds: xr.Dataset) -> list[dict[str, Any]]:
+    rows = []
+    for start in ds["start"].values:
+        for method in ds["experiment"].values:
+            cell = ds.sel(start=start, experiment=method)
+            if not cell["algorithm"].item():
+                continue
+            rounds, sent, published = (
+                cell[name].item() for name in ("rounds_to_target", "megabytes_to_target", "published")
+            )
+            diverged = int(cell["diverged_at"])
+            status = "reached" if rounds >= 0 else f"diverged @ {diverged}" if diverged >= 0 else "not reached"
+            known = math.isfinite(sent) and math.isfinite(published)
+            rows.append(
+                {
+                    "start": str(start),
+                    "method": str(method),
+                    "algorithm": cell["algorithm"].item(),
+                    "gamma": _number(cell["gamma"]),
+                    "theta": _number(cell["theta"]),
+                    "searched": bool(cell["searched"]),
+                    "rounds": rounds if rounds >= 0 else None,
+                    "megabytes": _number(cell["megabytes_to_target"]),
+                    "last_error": _number(cell["last_error"]),
+                    "status": status,
+                    "published": _number(cell["published"]),
+                    "difference": 100 * (sent / published - 1) if known else None,
+                }
+            )
+    return rows
+
+
 def _status(diverged_at: int, steps_to_target: int) -> str:
     if diverged_at >= 0:
         return f"diverged @ {diverged_at}"
     return "reached" if steps_to_target >= 0 else "not reached"
 
 
+def _number(value: xr.DataArray) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def curve(ds: xr.Dataset, start: str, method: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return (megabytes, relative error) after each round of one run, from the start on."""
+    one = ds.sel(start=start, experiment=method)
+    done = np.isfinite(one["megabytes"].values)
+    return one["megabytes"].values[done], one["relative_error"].values[done]
+
+
+def megabytes_to(ds: xr.Dataset, start: str, method: str, relative_error: float) -> float:
+    """Return the MB that a worker had sent when a relative error was first reached; infinite: it was not."""
+    sent, error = curve(ds, start, method)
+    at = np.flatnonzero(error <= relative_error)
+    return float(sent[at[0]]) if len(at) else math.inf
+
+
 def to_json(ds: xr.Dataset) -> dict[str, Any]:
-    """Return the table and what is known of each algorithm, ready for ``json.dumps``: numbers that are not finite are None."""
-    per_algorithm = (
-        "learning_rate",
-        "overlap",
-        "diverged_at",
-        "steps_to_target",
-        "compression_error",
-        "clipped",
-        "violations",
-        "theorem1_bound",
-        "remark_bound",
-        "remarks",
-    )
-    keys = ("title", "preset", "target", "baseline", *_SUMMED, "largest_difference", "compute", "seed", "device")
-    return plain(
-        {
-            **{key: ds.attrs[key] for key in keys},
-            "algorithms": [
-                {
-                    "algorithm": str(name),
-                    **{key: _known(key, ds[key].sel(experiment=name).item()) for key in per_algorithm},
-                }
-                for name in ds["experiment"].values
-            ],
-            "table": table(ds),
-        }
-    )
+    """Return the table, and what is known of the whole, ready for ``json.dumps``: numbers that are not finite are None."""
+    if kind_of(ds) == "consensus":
+        return plain({**{key: ds.attrs[key] for key in _OF_CONSENSUS}, "table": table(ds)})
+    algorithms = [
+        {"algorithm": str(name)} | {key: _known(key, ds[key].sel(experiment=name).item()) for key in _OF_EACH_ALGORITHM}
+        for name in ds["experiment"].values
+    ]
+    return plain({**{key: ds.attrs[key] for key in _OF_SWEEP}, "algorithms": algorithms, "table": table(ds)})
 
 
 def _known(key: str, value: Any) -> Any:
@@ -350,7 +281,7 @@ def check(ds: xr.Dataset, path: str | Path) -> None:
     NetsimError
         They are not.
     """
-    missing = [name for name in ("loss", *_TIMED, "sharing", "condition") if name not in ds.variables]
+    missing = [name for name in ("loss", *TIMED, "sharing", "condition") if name not in ds.variables]
     if missing:
         held = ", ".join(map(str, [*ds.variables][:5])) or "nothing"
         raise NetsimError(

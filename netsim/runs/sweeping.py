@@ -55,8 +55,8 @@ def sweep(
         Over ``experiment`` and the networks: ``seconds_per_epoch`` (per 1,000 steps where the task knows no epochs), ``time_to_target`` (s; inf: not
         reached), ``closed_form`` (the same by formula; NaN where none holds), ``speedup`` (all-reduce's time to target over the own), ``engine``;
         over ``step`` too: ``time`` (s). Over ``experiment`` and ``step``: the histories (``loss``, …) and ``bits`` (mean over workers). Over
-        ``experiment``: ``diverged_at`` (-1: did not), ``compression_error``, ``steps_to_target``, ``overlap``, ``lr``, ``remarks``, the theory's bounds, and
-        ``description`` (what :func:`netsim.algorithms.describe` says of the algorithm, as JSON; ``run`` numbers those that occur again).
+        ``experiment``: ``diverged_at`` (-1: did not), ``compression_error``, ``steps_to_target``, ``overlap``, ``lr``, ``remarks``, the theory's
+        bounds, and ``description`` (what :func:`netsim.algorithms.describe` says of the algorithm, as JSON; ``run`` numbers those that occur again).
 
     Raises
     ------

@@ -1,48 +1,104 @@
-"""Learning rates, tuned for each method on one published grid.
+"""Searches of one number for each method: learning rates by training, consensus step sizes (and Moniqua's theta) by gossip alone.
 
-The grid is 0.05, 0.1, 0.2, 0.4, 0.8. Where the best rate lies at an edge, the grid is extended by a factor of two beyond that edge, until the
-best is inside: the rate beyond it is worse, or diverges. Best is the rate that reaches the target in the fewest steps; of those that tie, or where
-none reaches it, the one with the lowest last loss. A run that diverges is never best.
+Both are trials of candidates on a grid, of which :func:`best` is the one that reaches the target in the fewest rounds; of those that tie, or where
+none reaches it, the one of lowest error (the last loss, or the relative error), then the first. One that diverges is never best.
+
+:func:`tune` trains every learning rate of a published grid, 0.05, 0.1, 0.2, 0.4, 0.8, and extends it by a factor of two beyond an edge where the best
+lies, until the best is inside: the rate beyond it is worse, or diverges.
+
+:func:`race` lets all candidates gossip from the same start, each as far as the others. As soon as one has reached the target, the race is decided and
+the others stop; a candidate that diverges stops at once. The rule is exact: it names the candidate that running all of them to the end of the budget
+would name, because one that has not reached the target in as many rounds as another needed can only need more. Candidates of one race differ in step
+size and theta alone, so that they send equally much in a round, and fewest rounds are fewest bits.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from netsim.algorithms.protocol import Algorithm
 from netsim.errors import NetsimError
 from netsim.files.schedules import Constant, Cosine, InverseSqrt, StepDecay, WarmUp
 from netsim.runs.experiment import Experiment
+from netsim.runs.gossip import Problem, megabytes
+from netsim.runs.setup import Setup
 from netsim.runs.training import Run, train
 
 GRID = (0.05, 0.1, 0.2, 0.4, 0.8)
 FACTOR = 2.0
 EXTENSIONS = 8  # at most, of one method: a factor of 256 beyond the grid
+_STAGE, _STRETCH = 32, 1.25  # rounds of the first stage of a race; how much further the next one goes
+
+Progress = Callable[[str, int, int, float | None], None]
+"""Called with (what, steps or rounds done, how many in all, loss or None)."""
+
+
+def silent(what: str, done: int, total: int, loss: float | None) -> None:
+    """Say nothing."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One rate of one method.
+    """How far one candidate came.
 
     Attributes
     ----------
-    lr
-        The learning rate; of a schedule, its peak.
-    steps_to_target
-        Steps to the first evaluation at or below the target; None: not reached, or no target.
-    loss
-        Last evaluated loss; infinite where the run diverged.
-    diverged_at
-        The step at which it diverged, or None.
+    values
+        What was tried: ``{"lr": …}``, the peak of a schedule, or ``{"gamma": …}`` and, of Moniqua, ``"theta"``.
+    outcome
+        "reached"; "diverged"; "behind": stopped, because another had reached the target; "budget": went to the end and did not reach it, or there
+        was no target.
+    rounds
+        Rounds (steps) to the target, where it was reached; to the divergence; else those done.
+    error
+        After those rounds: relative error. Of a training the last evaluated loss; infinite where it diverged.
+    megabytes
+        MB (10^6 bytes) that a worker sent until the target was reached; infinite: it was not, or it was not measured.
     """
 
-    lr: float
-    steps_to_target: int | None
-    loss: float
-    diverged_at: int | None
+    values: Mapping[str, float]
+    outcome: str
+    rounds: int
+    error: float
+    megabytes: float = math.inf
+
+
+def best(trials: Sequence[Trial]) -> Trial:
+    """Return the trial with the fewest rounds to the target; of those that tie, or where none reached it, the one of lowest error.
+
+    Raises
+    ------
+    NetsimError
+        All diverged.
+    """
+    sound = [trial for trial in trials if trial.outcome != "diverged"]
+    if not sound:
+        raise NetsimError(f"all {len(trials)} candidates diverged; try smaller ones")
+    reached = [trial for trial in sound if trial.outcome == "reached"]
+    return min(reached or sound, key=lambda trial: (trial.rounds if reached else 0, trial.error))
+
+
+def edges(trials: Sequence[Trial]) -> dict[str, int]:
+    """Return at which edge of its grid each value of the best trial lies: -1, the lower; 1, the upper; 0, inside, or there is no grid."""
+    winner = best(trials)
+    found = {}
+    for name, value in winner.values.items():
+        grid = sorted({trial.values[name] for trial in trials})
+        found[name] = 0 if len(grid) == 1 else (value == grid[-1]) - (value == grid[0])
+    return found
+
+
+def at_edge(trials: Sequence[Trial]) -> str:
+    """Return "" where the best values lie inside their grids, else words that say at which edge."""
+    words = {-1: "smallest", 1: "largest"}
+    return " and ".join(f"the {words[edge]} {name} of the grid" for name, edge in edges(trials).items() if edge)
+
+
+# --- learning rates, by training ---------------------------------------------------------------------------------------
 
 
 def tune(
@@ -50,7 +106,7 @@ def tune(
     names: Sequence[str],
     target: float | None = None,
     executor: Executor | None = None,
-    progress: Callable[[str, int, int, float | None], None] = lambda what, done, total, loss: None,
+    progress: Progress = silent,
 ) -> dict[str, list[Trial]]:
     """Find the learning rate of each experiment.
 
@@ -81,14 +137,14 @@ def tune(
     def one(name: str, experiment: Experiment, rate: float) -> Trial:
         label = f"{name}, lr {rate:g}"
         tuned = replace(experiment, lr=at_rate(experiment.lr, rate))
-        return _trial(rate, train(tuned, lambda done, loss: progress(label, done, tuned.steps, loss)), target)
+        return _trained(rate, train(tuned, lambda done, loss: progress(label, done, tuned.steps, loss)), target)
 
     found: dict[str, list[Trial]] = {name: [] for name in names}
     wanted = [(name, experiment, rate) for name, experiment in zip(names, experiments, strict=True) for rate in GRID]
     while wanted:
         trials = list((executor.map if executor else map)(one, *zip(*wanted, strict=True)))
         for (name, *_), trial in zip(wanted, trials, strict=True):
-            found[name] = sorted([*found[name], trial], key=lambda one: one.lr)
+            found[name] = sorted([*found[name], trial], key=lambda one: one.values["lr"])
         wanted = [
             (name, experiment, rate)
             for name, experiment in zip(names, experiments, strict=True)
@@ -97,19 +153,12 @@ def tune(
     return found
 
 
-def best(trials: Sequence[Trial]) -> Trial:
-    """Return the trial with the fewest steps to the target, then the lowest last loss, then the lowest rate."""
-    return min(trials, key=lambda trial: (_steps(trial), trial.loss, trial.lr))
-
-
 def beyond(trials: Sequence[Trial]) -> float | None:
-    """Return the next rate to try, given trials by rising rate: beyond the edge where the best lies; None: the best is inside."""
+    """Return the next rate to try, given trials by rising rate: beyond the edge where the best lies, or below all if all diverged; None: no more."""
     if len(trials) >= len(GRID) + EXTENSIONS:
         return None
-    winner = best(trials)
-    if winner is trials[0]:
-        return winner.lr / FACTOR
-    return winner.lr * FACTOR if winner is trials[-1] else None
+    edge = -1 if all(trial.outcome == "diverged" for trial in trials) else edges(trials)["lr"]
+    return trials[0 if edge < 0 else -1].values["lr"] * FACTOR**edge if edge else None
 
 
 def at_rate(lr: Any, rate: float) -> Any:
@@ -131,14 +180,136 @@ def at_rate(lr: Any, rate: float) -> Any:
     raise NetsimError(f"lr = {lr!r}: only a number, or a schedule with a peak, can be tuned")
 
 
-def _trial(rate: float, run: Run, target: float | None) -> Trial:
+def _trained(rate: float, run: Run, target: float | None) -> Trial:
     if run.diverged_at is not None:
-        return Trial(rate, None, math.inf, run.diverged_at)
-    loss = run.history["loss"].values
+        return Trial({"lr": rate}, "diverged", run.diverged_at, math.inf)
+    loss, steps = run.history["loss"].values, run.history["step"].values
     at = np.flatnonzero(loss <= (-np.inf if target is None else target))
-    steps = int(run.history["step"].values[at[0]]) if len(at) else None
-    return Trial(rate, steps, float(loss[-1]), None)
+    outcome, rounds = ("reached", steps[at[0]]) if len(at) else ("budget", steps[-1])
+    return Trial({"lr": rate}, outcome, int(rounds), float(loss[-1]))
 
 
-def _steps(trial: Trial) -> float:
-    return math.inf if trial.steps_to_target is None else trial.steps_to_target
+# --- consensus step sizes, by gossip alone -----------------------------------------------------------------------------
+
+
+def search(
+    setup: Setup,
+    executor: Executor | None = None,
+    progress: Progress = silent,
+    *,
+    known: bool = False,
+    default: bool = False,
+    stop_early: bool = True,
+) -> dict[tuple[str, str], list[Trial]]:
+    """Search the step size of every method that has a grid, from every start of gossip alone.
+
+    Parameters
+    ----------
+    setup
+        From :func:`netsim.files.config.load`.
+    executor, progress, stop_early
+        As for :func:`race`.
+    known
+        Search also where the file has a best step size.
+    default
+        Search also the step sizes without a grid in the file, on the default grid.
+
+    Returns
+    -------
+    dict
+        {(start, label): trials}.
+    """
+    found = {}
+    for start, method in setup.pairs():
+        each = method.candidates(setup.topology, default)
+        if len(each) > 1 and (known or method.known(start) is None):
+            name = f"{start}, {method.label}"
+            found[start, method.label] = race(setup.problems[start], each, stop_early, executor, progress, name)
+    return found
+
+
+def race(
+    problem: Problem,
+    algorithms: Sequence[Algorithm],
+    stop_early: bool = True,
+    executor: Executor | None = None,
+    progress: Progress = silent,
+    name: str = "",
+) -> list[Trial]:
+    """Let candidates gossip until it is decided which is best.
+
+    All that have not ended are held in memory at the same time: the models, and what the method holds beside them.
+
+    Parameters
+    ----------
+    problem
+        From where to where.
+    algorithms
+        The candidates, which send equally much in a round; see :func:`netsim.runs.gossip.candidates`.
+    stop_early
+        False: all go on to the target or the end of the budget. The best is the same.
+    executor
+        Where; None: one after the other here. With threads, pin BLAS to one thread.
+    progress
+        Called as the race goes on.
+    name
+        What progress calls it.
+
+    Returns
+    -------
+    list of Trial
+        In the order of the candidates; the same whatever the executor.
+
+    Raises
+    ------
+    NetsimError
+        As :func:`netsim.runs.gossip.consensus`.
+    """
+    total = problem.rounds(algorithms[0])
+    runners = [_Runner(problem.start(algorithm)) for algorithm in algorithms]
+    label = f"{name}, {len(algorithms)} candidates"
+    stage = total if not stop_early else _STAGE
+    while True:
+        stage = min(stage, total)
+        going = [runner for runner in runners if runner.run is None]
+        list((executor.map if executor else map)(_advance, going, [stage] * len(going)))
+        decided = any(runner.reached(problem.target) for runner in runners)
+        progress(label, total if decided else stage, total, None)
+        if stage == total or (decided and stop_early):
+            break
+        stage = math.ceil(_STRETCH * stage)
+    return [runner.trial(algorithm, problem.target) for runner, algorithm in zip(runners, algorithms, strict=True)]
+
+
+class _Runner:
+    """A gossip under way."""
+
+    def __init__(self, going: Any) -> None:
+        self.going, self.done, self.error = going, 0, 1.0
+        self.run: Run | None = None
+
+    def reached(self, target: float) -> bool:
+        return self.error <= target
+
+    def trial(self, algorithm: Any, target: float) -> Trial:
+        sent = math.inf
+        if self.run is None:
+            outcome = "behind"
+        elif self.run.diverged_at is not None:
+            outcome = "diverged"
+        elif self.reached(target):
+            outcome, sent = "reached", float(megabytes(self.run)[-1])
+        else:
+            outcome = "budget"
+        values = {name: getattr(algorithm, name) for name in ("gamma", "theta") if hasattr(algorithm, name)}
+        return Trial(values, outcome, self.done, self.error, sent)
+
+
+def _advance(runner: _Runner, to: int) -> None:
+    """Let one go on until it has done so many rounds, or ends."""
+    while runner.run is None and runner.done < to:
+        try:
+            runner.done, runner.error = next(runner.going)
+        except StopIteration as ended:
+            runner.run = ended.value
+            runner.done, runner.error = (int(runner.run.trace.rounds), float(runner.run.history["relative_error"][-1]))

@@ -12,12 +12,12 @@ from interrupts import heed_interrupts
 from small_file import MISTAKES, write
 
 from netsim.commands import app as cli
-from netsim.commands import console
-from netsim.files import config
+from netsim.commands import publishing, sweep
+from netsim.files import sources
 from netsim.runs import results
 from netsim.runs.tuning import GRID
 
-BUNDLED = Path(config.PRESETS) / "tang2018.toml"
+BUNDLED = Path(sources.PRESETS) / "tang2018.toml"
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_without_a_terminal_progress_is_lines_on_stderr(swept: Path) -> None:
 
 
 def test_sweep_prints_the_table_and_what_timed_it(netsim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "draw", lambda ds, folder: folder.mkdir())  # figures are drawn elsewhere, and take long
+    monkeypatch.setattr(sweep, "draw", lambda ds, folder: folder.mkdir())  # figures are drawn elsewhere, and take long
     wild = '\n[[algorithm]]\nname = "DPSGD"\nlr = 1e6\n[network]'
     path = write(tmp_path, ("[network]", wild), ("target = 0.5", "target = 1e-9"))
     code, out, _ = netsim("sweep", path, "--out", tmp_path / "out", "--engine", "simpy", "--jobs", 2)
@@ -112,7 +112,7 @@ def test_run_tells_of_one_algorithm_on_one_network(netsim, tmp_path: Path) -> No
 
 def test_presets_are_listed_and_printed(netsim) -> None:
     code, out, _ = netsim("presets")
-    assert code == 0 and all(name in out for name in config.presets())
+    assert code == 0 and all(name in out for name in sources.presets())
     code, out, _ = netsim("presets", "tang2018")
     assert code == 0 and BUNDLED.read_text() in out
     assert "  compute: 50 ms" in out and "(paper)" in out and "(ours" in out
@@ -223,7 +223,7 @@ def test_a_new_sweep_replaces_the_old_one_at_the_end(tmp_path: Path) -> None:
         raise RuntimeError("in between")
 
     with pytest.raises(RuntimeError):
-        console.publish(folder, fails)
+        publishing.publish(folder, fails)
     assert everything_in(folder) == before and list(tmp_path.iterdir()) == [folder]
 
     def works(fresh: Path) -> None:
@@ -231,6 +231,6 @@ def test_a_new_sweep_replaces_the_old_one_at_the_end(tmp_path: Path) -> None:
         (fresh / "figures" / "new.png").write_text("new")
         (fresh / "results.nc").write_text("new")
 
-    console.publish(folder, works)
+    publishing.publish(folder, works)
     assert everything_in(folder) == {"results.nc": b"new", "figures/new.png": b"new", "mine.txt": b"old"}
     assert list(tmp_path.iterdir()) == [folder]

@@ -11,12 +11,11 @@ from small_file import write as write_training
 
 from netsim import NetsimError
 from netsim.commands import app as cli
-from netsim.files import config
-from netsim.files import gossip as gossip_file
+from netsim.files import config, sources
 from netsim.plots.consensus import figure1
 from netsim.plots.style import Plot
-from netsim.runs import gossip_results
-from netsim.runs.gossip_search import best
+from netsim.runs import pipeline, results
+from netsim.runs.tuning import best, search
 
 PRESET = "powergossip-consensus"
 SMALL = """
@@ -122,38 +121,38 @@ def test_json_is_all_of_stdout(netsim, tmp_path):
 
 
 def test_the_table_is_what_the_curves_say(tmp_path):
-    plan = gossip_file.load(write(tmp_path))
-    found = gossip_results.search(plan)
+    setup = config.load(write(tmp_path))
+    found = search(setup)
     assert list(found) == [("noise", "ChocoSGD(TopK(0.25))")]  # Moniqua's are in the file
-    ds = gossip_results.run_plan(plan, found)
-    for row in gossip_results.table(ds):
-        sent, error = gossip_results.curve(ds, "noise", row["method"])
+    ds = pipeline.run(setup, found=found)
+    for row in results.table(ds):
+        sent, error = results.curve(ds, "noise", row["method"])
         assert len(sent) == len(error) and sent[0] == 0 and error[0] == 1 and (np.diff(sent) > 0).all()
         assert sent[-1] <= 0.003 * (1 + 1e-9)
-        at = gossip_results.megabytes_to(ds, "noise", row["method"], 0.05)
+        at = results.megabytes_to(ds, "noise", row["method"], 0.05)
         assert at == (row["megabytes"] if row["status"] == "reached" else np.inf)
         if row["status"] == "reached":
             assert error[row["rounds"]] <= 0.05 < error[row["rounds"] - 1]
             assert sent[row["rounds"]] == row["megabytes"]
     winner = best(found["noise", "ChocoSGD(TopK(0.25))"])
-    assert ds["gamma"].sel(start="noise", experiment="ChocoSGD(TopK(0.25))") == winner.gamma
+    assert ds["gamma"].sel(start="noise", experiment="ChocoSGD(TopK(0.25))") == winner.values["gamma"]
     assert isinstance(figure1(ds), Plot)
-    again = gossip_results.search(plan, again=True)
+    again = search(setup, known=True)
     assert len(again) == 2 and again["noise", "ChocoSGD(TopK(0.25))"] == found["noise", "ChocoSGD(TopK(0.25))"]
     with pytest.raises(NetsimError, match="its step size is a grid; search it, or write best"):
-        gossip_results.run_plan(plan)
+        pipeline.run(setup)
 
 
 def test_with_the_faces(netsim, tmp_path, data_folder):
     if not (data_folder / "olivetti").is_dir():
         pytest.skip(f"no faces in {data_folder}/olivetti (set NETSIM_DATA)")
-    plan = gossip_file.load(write(tmp_path), data=data_folder)
-    assert list(plan.problems) == ["noise", "faces"] and not plan.left_out
-    assert plan.problems["faces"].x0.shape == (4, 64, 64)
-    code, out, _ = netsim("consensus", plan.source, "--data", data_folder, "--out", tmp_path / "out", "--json")
+    setup = config.load(write(tmp_path), data=data_folder)
+    assert list(setup.problems) == ["noise", "faces"] and not setup.left_out
+    assert setup.problems["faces"].x0.shape == (4, 64, 64)
+    code, out, _ = netsim("consensus", setup.source, "--data", data_folder, "--out", tmp_path / "out", "--json")
     assert code == 0 and [row["start"] for row in json.loads(out)["table"]] == ["noise"] * 3 + ["faces"]
     by_path = write(tmp_path, ('kind = "faces"', f'kind = "faces"\npath = "{data_folder}"'))
-    np.testing.assert_array_equal(gossip_file.load(by_path).problems["faces"].x0, plan.problems["faces"].x0)
+    np.testing.assert_array_equal(config.load(by_path).problems["faces"].x0, setup.problems["faces"].x0)
 
 
 MISTAKES = [
@@ -231,9 +230,9 @@ def test_tune_searches_a_file_of_gossip(netsim, tmp_path):
     methods = said["starts"]["noise"]["algorithms"]
     assert list(methods) == ["ChocoSGD(TopK(0.25))", "Moniqua(8)"]
     assert len(methods["Moniqua(8)"]["trials"]) == 4
-    found = gossip_results.search(gossip_file.load(path))
+    found = search(config.load(path))
     winner = best(found["noise", "ChocoSGD(TopK(0.25))"])
-    assert methods["ChocoSGD(TopK(0.25))"]["best"]["gamma"] == winner.gamma
+    assert methods["ChocoSGD(TopK(0.25))"]["best"]["gamma"] == winner.values["gamma"]
 
 
 def test_tune_draws_the_sensitivity_of_every_method(netsim, tmp_path):
@@ -267,14 +266,14 @@ def test_the_preset_is_listed_and_its_step_sizes_are_on_its_grids(netsim):
     assert code == 0 and PRESET in out
     code, out, _ = netsim("presets", PRESET)
     assert code == 0 and "found by: netsim tune powergossip-consensus" in out
-    plan = gossip_file.load(PRESET)
-    assert list(plan.problems) == ["noise"] and list(plan.left_out) == ["faces"]
-    assert plan.problems["noise"].x0.shape == (8, 100, 100)
-    table = tomllib.loads((config.PRESETS / f"{PRESET}.toml").read_text())
-    for method, section in zip(plan.methods, table["algorithm"], strict=True):
+    setup = config.load(PRESET)
+    assert list(setup.problems) == ["noise"] and list(setup.left_out) == ["faces"]
+    assert setup.problems["noise"].x0.shape == (8, 100, 100)
+    table = tomllib.loads((sources.PRESETS / f"{PRESET}.toml").read_text())
+    for method, section in zip(setup.methods, table["algorithm"], strict=True):
         searched = "points" in section["gamma"]
         assert set(method.best) == (set(method.starts) if searched else set())
         for found in method.best.values():
             for name, grid in (("gamma", method.gammas), ("theta", method.thetas)):
                 assert name not in found or found[name] in grid
-    assert all("(ours" in said or "(paper" in said for said in plan.assumptions.values())
+    assert all("(ours" in said or "(paper" in said for said in setup.assumptions.values())

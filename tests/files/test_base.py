@@ -7,7 +7,7 @@ import pytest
 
 from netsim.algorithms import DPSGD, AllReduceSGD
 from netsim.errors import NetsimError
-from netsim.files import config
+from netsim.files import config, sources
 from netsim.models.data.datasets import digits, load
 
 
@@ -35,11 +35,11 @@ def test_lists_and_tables_of_another_kind_replace_the_base(tmp_path: Path) -> No
         'base = "tang2018"\n[task]\nmodel = "softmax"\n[topology]\nkind = "torus"\nrows = 3\ncols = 3\n'
         '[[algorithm]]\nname = "DPSGD"\n[[condition]]\nname = "mine"\nlatency = "3 ms"\nbandwidth = "1 Mbit/s"\n',
     )
-    plan = config.load(path)
-    assert [one.algorithm for one in plan.experiments] == [DPSGD()]
-    assert plan.experiments[0].topology.n == 9  # no n = 8 of the base's ring
-    assert not hasattr(plan.experiments[0].task, "hidden")
-    assert [one.name for one in plan.conditions] == ["mine"]
+    setup = config.load(path)
+    assert [one.algorithm for one in setup.experiments] == [DPSGD()]
+    assert setup.experiments[0].topology.n == 9  # no n = 8 of the base's ring
+    assert not hasattr(setup.experiments[0].task, "hidden")
+    assert [one.name for one in setup.conditions] == ["mine"]
 
 
 def test_bases_of_bases_are_found_beside_the_file_that_names_them(tmp_path: Path) -> None:
@@ -49,8 +49,8 @@ def test_bases_of_bases_are_found_beside_the_file_that_names_them(tmp_path: Path
     path = written(
         tmp_path, "third.toml", 'base = "below/second.toml"\n[[algorithm]]\nname = "AllReduceSGD"\nlr = 0.5\n'
     )
-    plan = config.load(path)
-    assert [(one.steps, one.seed, one.lr, one.algorithm) for one in plan.experiments] == [(6, 3, 0.5, AllReduceSGD())]
+    setup = config.load(path)
+    assert [(one.steps, one.seed, one.lr, one.algorithm) for one in setup.experiments] == [(6, 3, 0.5, AllReduceSGD())]
 
 
 def test_the_text_that_results_keep_is_the_whole(tmp_path: Path) -> None:
@@ -58,8 +58,8 @@ def test_the_text_that_results_keep_is_the_whole(tmp_path: Path) -> None:
     text = config.load(path).text
     alone = written(tmp_path, "alone.toml", text)
     assert "base" not in tomllib.loads(text)
-    assert config.read(alone)[2] == config.read(path)[2]
-    assert tomllib.loads(text)["assumptions"] == config.read("tang2018")[2]["assumptions"]
+    assert sources.read(alone)[2] == sources.read(path)[2]
+    assert tomllib.loads(text)["assumptions"] == sources.read("tang2018")[2]["assumptions"]
 
 
 @pytest.mark.parametrize(

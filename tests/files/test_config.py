@@ -11,30 +11,30 @@ from small_file import MISTAKES, SMALL, write
 from netsim import NetsimError
 from netsim.algorithms import DCDPSGD, DPSGD, ECDPSGD, AllReduceSGD, StochasticQuantizer
 from netsim.clock.compute import LogNormal
-from netsim.files import config
+from netsim.files import config, sources
 from netsim.files.schedules import InverseSqrt
 
 DATA = Path(os.environ.get("NETSIM_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
 
 def test_a_file_becomes_experiments_and_networks(tmp_path: Path) -> None:
-    plan = config.load(write(tmp_path))
-    all_reduce, dcd = plan.experiments
-    assert (plan.name, plan.title, plan.target) == ("my", "small", 0.5)
+    setup = config.load(write(tmp_path))
+    all_reduce, dcd = setup.experiments
+    assert (setup.name, setup.title, setup.target) == ("my", "small", 0.5)
     assert (all_reduce.algorithm, all_reduce.lr) == (AllReduceSGD(), 0.2)
     assert (dcd.algorithm, dcd.lr) == (DCDPSGD(StochasticQuantizer(8)), 0.1)
     assert all_reduce.task is dcd.task and all_reduce.task.hidden == (16,)
     assert (dcd.topology.name, dcd.steps, dcd.target) == ("ring(4)", 22, 0.5)
-    assert list(plan.grids) == ["fifo", "none"]
-    for sharing, grid in plan.grids.items():
+    assert list(setup.grids) == ["fifo", "none"]
+    for sharing, grid in setup.grids.items():
         assert grid.latency == pytest.approx((1e-4, 10**-2.5, 0.02, 0.1))
         assert (len(grid), grid.template.sharing, grid.template.compute) == (4 * 4, sharing, 0.05)
-    assert plan.conditions == (("slow", 0.02, 5e6, "paper"), ("fast", 1e-4, 1e9, "ours"))
+    assert setup.conditions == (("slow", 0.02, 5e6, "paper"), ("fast", 1e-4, 1e9, "ours"))
 
 
 def test_options_replace_what_the_file_says(tmp_path: Path) -> None:
-    plan = config.load(write(tmp_path), steps=7, device="cpu")
-    assert {(one.steps, one.device) for one in plan.experiments} == {(7, "cpu")}
+    setup = config.load(write(tmp_path), steps=7, device="cpu")
+    assert {(one.steps, one.device) for one in setup.experiments} == {(7, "cpu")}
 
 
 def test_what_else_a_file_may_say(tmp_path: Path) -> None:
@@ -55,12 +55,12 @@ def test_what_else_a_file_may_say(tmp_path: Path) -> None:
             '[[algorithm]]\nname = "ECDPSGD"\ncompress = "Identity"\nindex = "listing"',
         ),
     )
-    plan = config.load(path)
-    ecd, dcd = plan.experiments
+    setup = config.load(path)
+    ecd, dcd = setup.experiments
     assert repr(ecd.algorithm) == "ECDPSGD(Identity(), index='listing')" and isinstance(ecd.algorithm, ECDPSGD)
     assert dcd.lr == InverseSqrt(0.2, 10) and dcd.momentum == 0.5
-    network = plan.grids["none"].template
-    assert plan.grids["none"].latency == (1e-4, 1e-3, 0.02)  # 0.1 ms is a condition's
+    network = setup.grids["none"].template
+    assert setup.grids["none"].latency == (1e-4, 1e-3, 0.02)  # 0.1 ms is a condition's
     assert (network.duplex, network.egress, network.codec) == ("half", 1e9, (1e-9, 2e-9))
     assert network.compute == LogNormal(0.05, 0.1)
 
@@ -68,9 +68,9 @@ def test_what_else_a_file_may_say(tmp_path: Path) -> None:
 def test_a_file_without_conditions_names_the_corners_of_its_grid(tmp_path: Path) -> None:
     path = tmp_path / "my.toml"
     path.write_text(SMALL[: SMALL.index("[[condition]]")])
-    plan = config.load(path)
-    assert {(c.latency, c.bandwidth) for c in plan.conditions} == {(1e-4, 1e9), (0.1, 1e9), (1e-4, 1e6), (0.1, 1e6)}
-    assert all(c.ours for c in plan.conditions)
+    setup = config.load(path)
+    assert {(c.latency, c.bandwidth) for c in setup.conditions} == {(1e-4, 1e9), (0.1, 1e9), (1e-4, 1e6), (0.1, 1e6)}
+    assert all(c.ours for c in setup.conditions)
 
 
 @pytest.mark.parametrize(
@@ -146,36 +146,36 @@ REAL_MODELS = {
 def test_presets_of_the_real_models_load(name: str, unpacked_data: Path) -> None:
     if name == "lstm-wikitext2":
         pytest.importorskip("spacy")
-    plan = config.load(name, data=unpacked_data)
+    setup = config.load(name, data=unpacked_data)
     rows, steps, per_epoch = REAL_MODELS[name]
-    assert (len(plan.experiments), plan.experiments[0].steps) == (rows, steps)
-    assert plan.experiments[0].task.bind(plan.experiments[0].topology.n, 0).steps_per_epoch == per_epoch
-    assert plan.assumptions.get("steps per epoch", f"{per_epoch},").startswith(f"{per_epoch},")
-    assert all(re.search(r"\((ours|paper)\b|as the program", said) for said in plan.assumptions.values())
+    assert (len(setup.experiments), setup.experiments[0].steps) == (rows, steps)
+    assert setup.experiments[0].task.bind(setup.experiments[0].topology.n, 0).steps_per_epoch == per_epoch
+    assert setup.assumptions.get("steps per epoch", f"{per_epoch},").startswith(f"{per_epoch},")
+    assert all(re.search(r"\((ours|paper)\b|as the program", said) for said in setup.assumptions.values())
 
 
-@pytest.mark.parametrize("name", sorted(set(config.presets()) - {*REAL_MODELS, "powergossip-consensus"}))
+@pytest.mark.parametrize("name", sorted(set(sources.presets()) - {*REAL_MODELS, "powergossip-consensus"}))
 def test_every_preset_loads(name: str) -> None:
     data = DATA if name.endswith(("mnist", "cifar10")) else None
     if data is not None and not data.is_dir():
         pytest.skip(f"no data in {DATA}; set NETSIM_DATA")
-    plan = config.load(name, data=data)
-    size = sum(int(np.prod(shape)) for shape in plan.experiments[0].task.tensors.values())
+    setup = config.load(name, data=data)
+    size = sum(int(np.prod(shape)) for shape in setup.experiments[0].task.tensors.values())
     assert 260_000 < size < 280_000  # messages as large as ResNet-20's
-    for grid in plan.grids.values():
-        assert all(c.latency in grid.latency and c.bandwidth in grid.bandwidth for c in plan.conditions)
+    for grid in setup.grids.values():
+        assert all(c.latency in grid.latency and c.bandwidth in grid.bandwidth for c in setup.conditions)
         assert len(grid) == 400
-    assert {c.name: c.source for c in plan.conditions} == {
+    assert {c.name: c.source for c in setup.conditions} == {
         "best": "paper",
         "high latency": "paper panel",  # shown, without a number
         "low bandwidth": "paper",
         "both": "ours",
     }
-    assert [c.ours for c in plan.conditions] == [False, False, False, True]
-    assert {"compute", "batch", "steps per epoch", "high latency"} <= set(plan.assumptions)
-    assert all(re.search(r"\((ours|paper)\b", said) for said in plan.assumptions.values())
-    bound = plan.experiments[0].task.bind(plan.experiments[0].topology.n, 0)
-    assert plan.assumptions["steps per epoch"].startswith(f"{bound.steps_per_epoch},")
+    assert [c.ours for c in setup.conditions] == [False, False, False, True]
+    assert {"compute", "batch", "steps per epoch", "high latency"} <= set(setup.assumptions)
+    assert all(re.search(r"\((ours|paper)\b", said) for said in setup.assumptions.values())
+    bound = setup.experiments[0].task.bind(setup.experiments[0].topology.n, 0)
+    assert setup.assumptions["steps per epoch"].startswith(f"{bound.steps_per_epoch},")
 
 
 def test_the_main_preset_holds_what_the_paper_compares() -> None:

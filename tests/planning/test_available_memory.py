@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from guard import guard
 
-from netsim.planning.available_memory import available, container_left, free_bytes
+from netsim.planning.available_memory import available_bytes, container_available, machine_available
 
 NO_LIMIT = 9223372036854771712  # as version 1 writes it
 MEMINFO = (
@@ -61,22 +61,22 @@ def first_version(folder, limit, used, cached):
 )  # fmt: skip
 def test_what_a_container_leaves(tmp_path, own, files, left):
     root = tree(tmp_path, {"proc/self/cgroup": own, "proc/meminfo": MEMINFO, **files})
-    assert container_left(root) == left
-    assert available(root) == 2_000_000 * 1024
-    assert free_bytes(np, root) == min(left if left is not None else NO_LIMIT, 2_000_000 * 1024)
+    assert container_available(root) == left
+    assert machine_available(root) == 2_000_000 * 1024
+    assert available_bytes(np, root) == min(left if left is not None else NO_LIMIT, 2_000_000 * 1024)
 
 
 def test_a_machine_that_does_not_say(tmp_path):
-    assert available(tmp_path) is container_left(tmp_path) is free_bytes(np, tmp_path) is None
+    assert machine_available(tmp_path) is container_available(tmp_path) is available_bytes(np, tmp_path) is None
     tree(tmp_path, {"proc/self/cgroup": "0::/", **group("", 5000, 3000, 400)})
-    assert free_bytes(np, tmp_path) == 2400
+    assert available_bytes(np, tmp_path) == 2400
 
 
 def test_this_machine_and_other_devices():
-    free = free_bytes(np)
+    free = available_bytes(np)
     assert free is None or free > 1e6
-    assert free_bytes(guard) is None
+    assert available_bytes(guard) is None
     pool = SimpleNamespace(free_bytes=lambda: 5)
     runtime = SimpleNamespace(memGetInfo=lambda: (100, 200))
     gpu = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime), get_default_memory_pool=lambda: pool)
-    assert free_bytes(gpu) == 105
+    assert available_bytes(gpu) == 105

@@ -10,8 +10,9 @@ from guard import guard
 from netsim import Experiment, topology
 from netsim.algorithms import DCDPSGD, DPSGD, Identity
 from netsim.commands import app as cli
-from netsim.commands import plan as plan_cli
+from netsim.commands import plan as plan_command
 from netsim.models import CNN, MLP, Dataset, ResNet, digits
+from netsim.planning import fitting
 from netsim.planning.memory import Memory, memory_of, needed
 from netsim.runs import training
 from netsim.runs.training import bound_task
@@ -43,7 +44,7 @@ def test_plan_of_a_preset(netsim):
     assert (code, complaint, told["parameters"], told["workers"]) == (0, "", 272_095, 8)
     for row in told["methods"]:
         assert row["models"] == row["gradient"] == 4 * 8 * 272_095
-        assert row["total"] == sum(row[name] for name in plan_cli.COLUMNS)
+        assert row["total"] == sum(row[name] for name in fitting.COLUMNS)
     totals = sorted(row["total"] for row in told["methods"])
     assert told["needed"] == sum(totals[-2:]) + 3 * 4 * 8 * 272_095
     code, said, _ = netsim("plan", "tang2018", "--jobs", 2, "--device", "cpu")
@@ -77,7 +78,8 @@ def test_mistakes_are_one_line(netsim, arguments, complaint):
 
 
 def free(monkeypatch, size):
-    monkeypatch.setattr(plan_cli, "free_bytes", lambda xp: size)
+    for module in (fitting, plan_command):
+        monkeypatch.setattr(module, "available_bytes", lambda xp: size)
 
 
 @pytest.mark.parametrize(
@@ -105,14 +107,14 @@ def test_fewer_at_a_time_may_fit(monkeypatch):
     experiments = [Experiment(task, DPSGD(), GRAPH, 1, dtype="float64", device="cpu")] * 4
     one = memory_of(experiments[0])
     free(monkeypatch, 2 * one.total + 2 * one.models)
-    plan_cli.fitted(experiments, 2)
+    fitting.fitted(experiments, 2)
     with pytest.raises(
-        plan_cli.CannotFit, match=r'^4 trainings at a time need(.|\n)*helps: --jobs 2 \((.|\n)*dtype = "float32"$'
+        fitting.CannotFit, match=r'^4 trainings at a time need(.|\n)*helps: --jobs 2 \((.|\n)*dtype = "float32"$'
     ):
-        plan_cli.fitted(experiments, 4)
+        fitting.fitted(experiments, 4)
     free(monkeypatch, 0)
-    with pytest.raises(plan_cli.CannotFit, match=r"^4 trainings(.|\n)*what helps: fewer workers"):
-        plan_cli.fitted(experiments, 9)
+    with pytest.raises(fitting.CannotFit, match=r"^4 trainings(.|\n)*what helps: fewer workers"):
+        fitting.fitted(experiments, 9)
 
 
 def test_a_search_trains_each_with_several_rates_and_keeps_no_models(monkeypatch):
@@ -120,20 +122,20 @@ def test_a_search_trains_each_with_several_rates_and_keeps_no_models(monkeypatch
     experiment = Experiment(task, DPSGD(), GRAPH, 1, device="cpu")
     one = memory_of(experiment).total
     free(monkeypatch, 3 * one)
-    plan_cli.fitted([experiment], 9, rates=3)
-    with pytest.raises(plan_cli.CannotFit, match=r"^5 trainings at a time need(.|\n)*helps: --jobs 3 \("):
-        plan_cli.fitted([experiment], 9, rates=5)
+    fitting.fitted([experiment], 9, rates=3)
+    with pytest.raises(fitting.CannotFit, match=r"^5 trainings at a time need(.|\n)*helps: --jobs 3 \("):
+        fitting.fitted([experiment], 9, rates=5)
 
 
 def test_nothing_is_refused_on_what_is_not_known(monkeypatch):
     task = MLP(digits(), hidden=(20,), batch=4)
     experiment = Experiment(task, DCDPSGD(Identity()), GRAPH, 1, device="cpu")
     free(monkeypatch, None)
-    plan_cli.fitted([experiment], 1)
+    fitting.fitted([experiment], 1)
     free(monkeypatch, 1)
-    plan_cli.fitted([Experiment(task, Strange(), GRAPH, 1, device="cpu")], 1)
-    with pytest.raises(plan_cli.CannotFit):
-        plan_cli.fitted([experiment], 1)
+    fitting.fitted([Experiment(task, Strange(), GRAPH, 1, device="cpu")], 1)
+    with pytest.raises(fitting.CannotFit):
+        fitting.fitted([experiment], 1)
 
 
 BATCH = 2000  # more than what is evaluated at once
@@ -156,44 +158,42 @@ def test_fewer_workers_make_a_smaller_sum():
 
 
 @pytest.mark.parametrize("at_once", [4, 2, 1])
-def test_a_chunk_is_chosen_that_fits(monkeypatch, capsys, at_once):
+def test_a_chunk_is_chosen_that_fits(monkeypatch, at_once):
     free(monkeypatch, need(at_once))
-    first, second = plan_cli.fitted(on_guard(), 2)
+    said = []
+    first, second = fitting.fitted(on_guard(), 2, say=said.append)
     assert first.task.chunk == at_once and first.task is second.task
     assert first.task.batch == BATCH and second.algorithm == DCDPSGD(Identity())
-    said = capsys.readouterr()
-    assert (
-        said.err == f"activations of 8 workers at once would not fit: computed {at_once} at a time\n" and not said.out
-    )
+    assert said == [f"activations of 8 workers at once would not fit: computed {at_once} at a time"]
 
 
-def test_what_fits_is_left_as_it_is(monkeypatch, capsys):
-    experiments = on_guard()
+def test_what_fits_is_left_as_it_is(monkeypatch):
+    experiments, said = on_guard(), []
     for size in (need(None), None):
         free(monkeypatch, size)
-        assert plan_cli.fitted(experiments, 2) == tuple(experiments)
+        assert fitting.fitted(experiments, 2, say=said.append) == tuple(experiments)
     free(monkeypatch, need(None, 1))
-    assert plan_cli.fitted(experiments, 1) == tuple(experiments)
-    assert capsys.readouterr().err == ""
+    assert fitting.fitted(experiments, 1, say=said.append) == tuple(experiments)
+    assert said == []
 
 
 def test_not_even_one_worker_fits(monkeypatch):
     free(monkeypatch, need(1) - 1)
     with pytest.raises(
-        plan_cli.CannotFit,
+        fitting.CannotFit,
         match=r"even with the activations of one worker at a time, (.|\n)*helps: --jobs 1 \(.*\), fewer workers, a smaller batch",
     ) as refused:
-        plan_cli.fitted(on_guard(), 2)
+        fitting.fitted(on_guard(), 2)
     assert "chunk" not in str(refused.value)
 
 
 def test_what_a_user_chose_is_kept(monkeypatch):
     free(monkeypatch, need(2) - 1)
-    with pytest.raises(plan_cli.CannotFit, match="a smaller chunk, or none, so that one is chosen, samples"):
-        plan_cli.fitted(on_guard(2), 2)
+    with pytest.raises(fitting.CannotFit, match="a smaller chunk, or none, so that one is chosen, samples"):
+        fitting.fitted(on_guard(2), 2)
     free(monkeypatch, need(1) - 1)
-    with pytest.raises(plan_cli.CannotFit) as refused:
-        plan_cli.fitted(on_guard(1), 2)
+    with pytest.raises(fitting.CannotFit) as refused:
+        fitting.fitted(on_guard(1), 2)
     assert "chunk" not in str(refused.value)
 
 
@@ -207,16 +207,16 @@ def test_only_what_a_task_can_do_is_advised(monkeypatch):
         (ResNet(data, widths=(2,), blocks=1), False),
     ):
         for device in ("cpu", guard):
-            with pytest.raises(plan_cli.CannotFit, match="what helps: fewer workers, a smaller batch") as refused:
-                plan_cli.fitted([Experiment(task, DPSGD(), GRAPH, 1, device=device)], 1)
+            with pytest.raises(fitting.CannotFit, match="what helps: fewer workers, a smaller batch") as refused:
+                fitting.fitted([Experiment(task, DPSGD(), GRAPH, 1, device=device)], 1)
             assert (parts in str(refused.value)) == advised and "chunk" not in str(refused.value)
 
 
 def test_a_task_without_chunk_is_advised_none(monkeypatch):
     free(monkeypatch, 1)
     task = MLP(digits(), hidden=(20,), batch=4)
-    with pytest.raises(plan_cli.CannotFit, match=r"what helps: fewer workers, a smaller batch$"):
-        plan_cli.fitted([Experiment(task, DPSGD(), GRAPH, 1, device=guard)], 1)
+    with pytest.raises(fitting.CannotFit, match=r"what helps: fewer workers, a smaller batch$"):
+        fitting.fitted([Experiment(task, DPSGD(), GRAPH, 1, device=guard)], 1)
 
 
 FILE = """
@@ -242,7 +242,8 @@ compute = "1 ms"
 def planned_elsewhere(monkeypatch):
     """Memory is planned as for another device, and the training is on the CPU."""
     monkeypatch.setattr("netsim.planning.memory.device_namespace", lambda device: guard)
-    monkeypatch.setattr(plan_cli, "device_namespace", lambda device: guard)
+    for module in (fitting, plan_command):
+        monkeypatch.setattr(module, "device_namespace", lambda device: guard)
 
 
 @pytest.mark.usefixtures("planned_elsewhere")

@@ -1,4 +1,4 @@
-"""Results: from a plan to a Dataset, to a file and back, and to a table."""
+"""Results: from a setup to a Dataset, to a file and back, and to a table."""
 
 import json
 import signal
@@ -16,17 +16,18 @@ from netsim import NetsimError
 from netsim.clock.network import Network
 from netsim.clock.replaying import replay
 from netsim.files import config
-from netsim.runs import results
+from netsim.runs import pipeline, results
+from netsim.runs.setup import Setup
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> config.Plan:
+def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
     """Three algorithms: one that reaches the target, one that does not, and one that diverges."""
     slow = '\n[[algorithm]]\nname = "DPSGD"\nlr = 0.001'
     wild = '\n[[algorithm]]\nname = "DPSGD"\nlr = 1e6\n[network]'
     return config.load(
         write(
-            tmp_path_factory.mktemp("plan"),
+            tmp_path_factory.mktemp("setup"),
             ("[network]", slow + wild),
             ("lr = 0.2", "lr = 0.4"),
             ("target = 0.5", "target = 1.5"),
@@ -36,20 +37,20 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> config.Plan:
 
 
 @pytest.fixture(scope="module")
-def ds(plan: config.Plan) -> xr.Dataset:
-    return results.run_plan(plan)
+def ds(setup: Setup) -> xr.Dataset:
+    return pipeline.run(setup)
 
 
 @pytest.mark.bitwise
-def test_one_training_is_timed_on_every_network(ds: xr.Dataset, plan: config.Plan) -> None:
+def test_one_training_is_timed_on_every_network(ds: xr.Dataset, setup: Setup) -> None:
     assert ds.sizes["experiment"] == 4 and list(ds["experiment"].values)[2:] == ["DPSGD()", "DPSGD() (2)"]
     assert ds["time"].dims == ("sharing", "experiment", "latency", "bandwidth", "step")
     assert ds["loss"].dims == ("experiment", "step")
     assert ds.attrs["by_compiled"] + ds.attrs["by_simpy"] == 2 * 4 * 16
-    assert (ds.attrs["target"], ds.attrs["preset"], ds.attrs["config"]) == (1.5, "my", plan.text)
-    run = results.train_all(plan.experiments[1:2])[0]
+    assert (ds.attrs["target"], ds.attrs["preset"], ds.attrs["config"]) == (1.5, "my", setup.text)
+    run = pipeline.train_all(setup.experiments[1:2])[0]
     for sharing in ("fifo", "none"):
-        timeline = replay(run.trace, config.at(plan, 0.02, 5e6, sharing))
+        timeline = replay(run.trace, setup.network(0.02, 5e6, sharing))
         point = ds["time"].sel(sharing=sharing, latency=0.02, bandwidth=5e6, experiment=run.experiment.name)
         np.testing.assert_array_equal(point[1:], timeline.round_end[point["step"].values[1:] - 1])
 
@@ -62,18 +63,18 @@ def test_conditions_pick_grid_points(ds: xr.Dataset) -> None:
 
 
 @pytest.mark.bitwise
-def test_threads_change_nothing(ds: xr.Dataset, plan: config.Plan) -> None:
+def test_threads_change_nothing(ds: xr.Dataset, setup: Setup) -> None:
     with ThreadPoolExecutor(3) as pool:
         seen: list[tuple[str, int, int, float | None]] = []
-        again = results.run_plan(plan, executor=pool, progress=lambda *call: seen.append(call))
+        again = pipeline.run(setup, executor=pool, progress=lambda *call: seen.append(call))
     xr.testing.assert_identical(ds, again)
     assert {what for what, *_ in seen} == {*ds["experiment"].values, "networks, fifo", "networks, none"}
     assert {total for what, _, total, _ in seen if what == "DPSGD()"} == {22}
 
 
 @pytest.mark.bitwise
-def test_both_engines_agree(ds: xr.Dataset, plan: config.Plan) -> None:
-    simpy = results.run_plan(plan, engine="simpy")
+def test_both_engines_agree(ds: xr.Dataset, setup: Setup) -> None:
+    simpy = pipeline.run(setup, engine="simpy")
     assert (simpy.attrs["by_compiled"], simpy.attrs["by_simpy"]) == (0, 2 * 4 * 16)
     np.testing.assert_array_equal(simpy["time"], ds["time"])
 
@@ -154,8 +155,8 @@ def test_a_kill_while_writing_leaves_the_old_file(ds: xr.Dataset, tmp_path: Path
     xr.testing.assert_identical(results.load(path), ds)
 
 
-def test_the_summary_of_one_run(plan: config.Plan) -> None:
-    run = results.train_all(plan.experiments[1:2])[0]
+def test_the_summary_of_one_run(setup: Setup) -> None:
+    run = pipeline.train_all(setup.experiments[1:2])[0]
     network = Network(0.02, 5e6, compute=0.05)
     timeline = replay(run.trace, network)
     summary = results.summarise(run, timeline, network, 1.5, rows=2)

@@ -13,15 +13,17 @@ from netsim.runs.tuning import EXTENSIONS, GRID, Trial, at_rate, best, beyond, t
 
 
 def trial(lr: float, steps: int | None = None, loss: float = 1.0, diverged_at: int | None = None) -> Trial:
-    return Trial(lr, steps, math.inf if diverged_at else loss, diverged_at)
+    if diverged_at:
+        return Trial({"lr": lr}, "diverged", diverged_at, math.inf)
+    return Trial({"lr": lr}, "budget" if steps is None else "reached", steps or 99, loss)
 
 
 def test_best_has_the_fewest_steps_then_the_lowest_loss() -> None:
-    assert best([trial(1, 20, 0.1), trial(2, 10, 0.9)]).lr == 2
-    assert best([trial(1, 10, 0.2), trial(2, 10, 0.1)]).lr == 2
-    assert best([trial(1, None, 0.01), trial(2, 30, 0.9)]).lr == 2
-    assert best([trial(1, None, 0.2), trial(2, None, 0.1), trial(3, diverged_at=4)]).lr == 2
-    assert best([trial(1, 10, 0.1), trial(2, 10, 0.1)]).lr == 1
+    assert best([trial(1, 20, 0.1), trial(2, 10, 0.9)]).values["lr"] == 2
+    assert best([trial(1, 10, 0.2), trial(2, 10, 0.1)]).values["lr"] == 2
+    assert best([trial(1, None, 0.01), trial(2, 30, 0.9)]).values["lr"] == 2
+    assert best([trial(1, None, 0.2), trial(2, None, 0.1), trial(3, diverged_at=4)]).values["lr"] == 2
+    assert best([trial(1, 10, 0.1), trial(2, 10, 0.1)]).values["lr"] == 1
 
 
 def test_the_grid_grows_beyond_an_edge_that_is_best() -> None:
@@ -46,7 +48,7 @@ def test_each_method_gets_its_own_rate(quadratic: LeastSquares) -> None:
     found = tune(experiments, ["a", "d"], start / 2, progress=lambda *call: seen.append(call))
     assert {"a, lr 0.05", "d, lr 0.8"} <= {call[0] for call in seen}
     for trials in found.values():
-        rates = [one.lr for one in trials]
+        rates = [one.values["lr"] for one in trials]
         assert set(GRID) <= set(rates) and rates == sorted(rates)
         assert trials[0] is not best(trials) is not trials[-1]
 
@@ -55,9 +57,9 @@ def test_a_target_decides_by_steps_and_none_by_loss(small_mlp: MLP) -> None:
     experiment = Experiment(small_mlp, AllReduceSGD(), topology.ring(4), steps=30, evaluate_every=5)
     with_target = tune([experiment], ["a"], target=1.0)["a"]
     without = tune([experiment], ["a"])["a"]
-    assert best(with_target).steps_to_target == min(t.steps_to_target for t in with_target if t.steps_to_target)
-    assert all(one.steps_to_target is None for one in without)
-    assert best(without).loss == min(one.loss for one in without)
+    assert best(with_target).rounds == min(one.rounds for one in with_target if one.outcome == "reached")
+    assert not any(one.outcome == "reached" for one in without)
+    assert best(without).error == min(one.error for one in without)
 
 
 def test_a_schedule_is_tuned_by_its_peak() -> None:

@@ -21,18 +21,9 @@ from netsim.algorithms import (
 )
 from netsim.plots.consensus import figure1
 from netsim.plots.consensus import sensitivity as plot_sensitivity
-from netsim.runs.gossip_results import sensitivity, sensitivity_of
-from netsim.runs.gossip_search import (
-    GAMMAS,
-    Problem,
-    Trial,
-    at_edge,
-    best,
-    candidates,
-    megabytes,
-    race,
-    standard_normal,
-)
+from netsim.runs.gossip import GAMMAS, Problem, candidates, megabytes, standard_normal
+from netsim.runs.pipeline import sensitivity, sensitivity_of
+from netsim.runs.tuning import Trial, at_edge, best, race
 
 RING = topology.ring(8)
 X0 = standard_normal(8, (6, 5))
@@ -43,7 +34,8 @@ def problem(**settings):
 
 
 def trial(gamma, outcome="reached", rounds=10, error=1e-7, theta=None):
-    return Trial(gamma, theta, rounds, 1.0 if outcome == "reached" else math.inf, error, outcome)
+    values = {"gamma": gamma} | ({} if theta is None else {"theta": theta})
+    return Trial(values, outcome, rounds, error, 1.0 if outcome == "reached" else math.inf)
 
 
 # --- stopping early --------------------------------------------------------------------------------------------------
@@ -95,7 +87,7 @@ def test_the_race_finds_what_running_everything_finds(algorithm, settings):
     reached = best(whole).outcome == "reached"
     assert reached == any(trial.outcome == "reached" for trial in raced)
     for short, long in zip(raced, whole, strict=True):
-        assert long.outcome != "behind" and (short.gamma, short.theta) == (long.gamma, long.theta)
+        assert long.outcome != "behind" and short.values == long.values
         if short.outcome == "behind":
             assert reached and long.rounds > best(whole).rounds and short.rounds <= long.rounds
         else:
@@ -109,7 +101,7 @@ def test_every_trial_is_what_consensus_says():
     each = candidates(ChocoSGD(TopK(0.2), 1.0), RING, [0.02, 0.2, 1.3])
     for algorithm, found in zip(each, race(one, each, stop_early=False), strict=True):
         run = consensus(X0, algorithm, RING, one.rounds(algorithm), dtype="float32", until=1e-2)
-        assert found.rounds == run.trace.rounds and found.relative_error == run.history.relative_error[-1]
+        assert found.rounds == run.trace.rounds and found.error == run.history.relative_error[-1]
         assert (found.outcome == "diverged") == (run.diverged_at is not None)
         assert found.megabytes == (megabytes(run)[-1] if found.outcome == "reached" else math.inf)
         assert megabytes(run)[-1] <= one.budget
@@ -128,7 +120,9 @@ def test_best_and_where_it_lies():
     slow, quick, lower = trial(1, rounds=12), trial(2, rounds=10, error=5e-7), trial(3, rounds=10, error=4e-7)
     assert best([slow, quick, lower]) is lower
     assert best([trial(1, "budget", error=1e-9), slow]) is slow
-    assert best([trial(1, "budget", error=0.2), trial(2, "budget", 99, 0.1), trial(3, "diverged")]).gamma == 2
+    assert best([trial(1, "budget", error=0.2), trial(2, "budget", 99, 0.1), trial(3, "diverged")]).values == {
+        "gamma": 2
+    }
     with pytest.raises(NetsimError, match="all 2 candidates diverged"):
         best([trial(1, "diverged"), trial(2, "diverged")])
     assert at_edge([slow, quick, trial(3, rounds=11)]) == ""
@@ -201,4 +195,4 @@ def test_sensitivity_of_a_search_takes_the_best_theta():
     ds = sensitivity_of(one, {"moniqua": trials})
     winner = best(trials)
     assert dict(ds.sizes) == {"experiment": 1, "gamma": 2}
-    assert int(ds["rounds_to_target"].sel(gamma=winner.gamma).item()) == winner.rounds
+    assert int(ds["rounds_to_target"].sel(gamma=winner.values["gamma"]).item()) == winner.rounds

@@ -1,0 +1,118 @@
+"""``netsim time``: how long an epoch takes, from shapes alone."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from netsim import topology as topologies
+from netsim.clock.network import Network
+from netsim.comm.topology import Topology
+from netsim.commands import options
+from netsim.commands.console import out, print_json
+from netsim.errors import NetsimError, hint
+from netsim.files.units import bits_per_second, format_bandwidth, format_bytes, format_seconds, seconds
+from netsim.papers import published_bytes as published
+from netsim.planning.shapes import load_shapes, parameters
+from netsim.planning.times import EpochTime, epoch_time, methods
+
+PER = 1000  # steps, where no epoch is known
+TOPOLOGIES: dict[str, Callable[[int], Topology]] = {
+    name: getattr(topologies, name) for name in ("ring", "complete", "star", "exponential")
+}
+TABLE_OF = {"resnet20": published.table2, "lstm650": published.table1}
+
+
+def command(
+    shapes: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FILE.json", help="resnet20, lstm650, or a JSON object of tensors' names and lists of sizes."
+        ),
+    ] = "resnet20",
+    workers: Annotated[
+        int | None, typer.Option(help="Default: 16 for lstm650, else 8.", min=2, show_default=False)
+    ] = None,
+    topology: Annotated[str, typer.Option(help=f"{', '.join(TOPOLOGIES)}.")] = "ring",
+    latency: options.Latency = "1 ms",
+    bandwidth: options.Bandwidth = "1 Gbit/s",
+    compute: Annotated[str, typer.Option(help="Time of one gradient.")] = "50 ms",
+    steps_per_epoch: Annotated[
+        int | None,
+        typer.Option(help="Default: the published run's, with its number of workers.", min=1, show_default=False),
+    ] = None,
+    sharing: options.Sharing = options.SharingName.fifo,
+    as_json: options.Json = False,
+) -> None:
+    """How long an epoch of every method takes, from shapes, compute time, latency and bandwidth alone."""
+    tensors = load_shapes(shapes)
+    run = TABLE_OF[shapes]() if shapes in TABLE_OF else None
+    if topology not in TOPOLOGIES:
+        raise NetsimError(f"--topology {topology}: no topology of this name; {hint(topology, TOPOLOGIES)}")
+    graph = TOPOLOGIES[topology](workers or (run.topology.n if run else 8))
+    network = Network(
+        seconds(latency, "--latency"),
+        bits_per_second(bandwidth, "--bandwidth"),
+        compute=seconds(compute, "--compute"),
+        sharing=sharing.value,
+    )
+    why = "as asked"
+    if steps_per_epoch is None and run is not None and run.topology.n == graph.n:
+        steps_per_epoch, why = run.steps_per_epoch, "as published"
+    times = [epoch_time(algorithm, tensors, graph, network) for algorithm in methods(shapes)]
+    if as_json:
+        print_json(
+            {
+                "shapes": shapes,
+                "parameters": parameters(tensors),
+                "topology": graph.name,
+                "workers": graph.n,
+                "sharing": network.sharing,
+                "latency": network.latency,
+                "bandwidth": network.bandwidth,
+                "compute": network.compute,
+                "steps_per_epoch": steps_per_epoch,
+                "methods": [_row(one, steps_per_epoch) for one in times],
+            }
+        )
+        return
+    epoch = f"{steps_per_epoch} steps an epoch, {why}" if steps_per_epoch else "no epochs known: give --steps-per-epoch"
+    place = f"{_place(network)}; sharing = {network.sharing}; {epoch}"
+    _show(f"{shapes}: {parameters(tensors):,} parameters; {graph.name}; {place}", times, steps_per_epoch)
+
+
+def _row(one: EpochTime, steps: int | None) -> dict[str, Any]:
+    seconds_per_epoch = steps * one.seconds if steps else None
+    return {**asdict(one), "algorithm": repr(one.algorithm), "seconds_per_epoch": seconds_per_epoch}
+
+
+def _place(network: Network) -> str:
+    latency, compute = (format_seconds(value) for value in (network.latency, network.compute))  # type: ignore[arg-type]
+    return f"latency {latency}, {format_bandwidth(network.bandwidth)}, compute {compute}"  # type: ignore[arg-type]
+
+
+def _show(title: str, times: Sequence[EpochTime], steps: int | None) -> None:
+    shown = Table()
+    shown.add_column("algorithm", overflow="fold")
+    per = "s per epoch" if steps else f"s per {PER:,} steps"
+    for heading in ("sent per step", "per step", per, "communication"):
+        shown.add_column(heading, justify="right")
+    for one in times:
+        error = f" ± {format_bytes(one.standard_error / 8)}" if one.standard_error else ""
+        shown.add_row(
+            repr(one.algorithm),
+            f"{format_bytes(one.bits / 8)}{error}",
+            format_seconds(one.seconds),
+            f"{(steps or PER) * one.seconds:.4g}",
+            f"{100 * one.communication:.3g} %",
+        )
+    console = out()
+    console.print(title, markup=False, soft_wrap=True)
+    console.print(shown)
+    console.print(
+        "sent: by a worker, over all its messages (1 MB = 10^6 bytes; a server's replies not included); "
+        "communication: share of a step in which no gradient is computed",
+        soft_wrap=True,
+    )

@@ -1,0 +1,106 @@
+"""Where configuration files come from: presets, paths, and files built on other files."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tomli_w
+
+from netsim.errors import NetsimError, hint
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+class Source(NamedTuple):
+    """A file that was read.
+
+    Attributes
+    ----------
+    path
+        Where it lies; paths of data are relative to its folder.
+    text
+        Its text, or that of the whole where it has a base.
+    table
+        Its keys.
+    folders
+        Where modules of the user's are looked for: beside it, beside its bases, and in the current folder.
+    """
+
+    path: Path
+    text: str
+    table: dict[str, Any]
+    folders: tuple[Path, ...]
+
+
+def presets() -> dict[str, str]:
+    """Return {name: title} of the presets that come with netsim."""
+    return {path.stem: tomllib.loads(path.read_text("utf-8"))["title"] for path in sorted(PRESETS.glob("*.toml"))}
+
+
+def read(source: str | Path) -> Source:
+    """Read a preset or a TOML file.
+
+    A file with ``base = "tang2018"``, or the path of another file, relative to it, has from there all that it leaves out
+    (:func:`built_on`).
+
+    Raises
+    ------
+    NetsimError
+        It, or its base, cannot be read or is not valid TOML; or bases go round in a circle.
+    """
+    path, text, table = _read(source)
+    passed = [path.resolve()]  # each the base of the one before
+    while "base" in table:
+        name = table.pop("base")
+        if not isinstance(name, str):
+            raise NetsimError(
+                f"{source}: base = {json.dumps(name, default=str)}: write a preset's name or a file's path"
+            )
+        try:
+            beneath, _, others = _read(passed[-1].parent / name if Path(name).suffix else name)
+        except NetsimError as error:
+            raise NetsimError(f"{source}: base: {error}") from None
+        if beneath.resolve() in passed:
+            raise NetsimError(f'{source}: base = "{name}": leads back to {beneath.name}; name another file')
+        passed.append(beneath.resolve())
+        table = built_on(others, table)
+        text = tomli_w.dumps(table)
+    beside = [one.parent for one in passed if one.parent != PRESETS]
+    return Source(path, text, table, (*beside, Path.cwd()))
+
+
+def built_on(base: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a file's keys over those of its base.
+
+    Tables are merged key by key, but one that says what it is (``kind``, ``model`` or ``name``) replaces the base's, for
+    the keys of another kind would not fit it. Anything else, lists such as ``[[algorithm]]`` included, replaces the base's.
+    """
+    merged = dict(base)
+    for key, value in table.items():
+        old = base.get(key)
+        whole = (
+            not (isinstance(old, Mapping) and isinstance(value, Mapping)) or {"kind", "model", "name"} & value.keys()
+        )
+        merged[key] = value if whole else built_on(old, value)  # type: ignore[arg-type]
+    return merged
+
+
+def _read(source: str | Path) -> tuple[Path, str, dict[str, Any]]:
+    path = Path(source).expanduser()
+    preset = PRESETS / f"{source}.toml"
+    if not path.suffix and preset.name in {p.name for p in PRESETS.glob("*.toml")}:
+        path = preset
+    try:
+        text = path.read_text("utf-8")
+        return path, text, tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise NetsimError(f"{source}: not valid TOML: {error}") from None
+    except FileNotFoundError:
+        names = [p.stem for p in sorted(PRESETS.glob("*.toml"))]
+        raise NetsimError(f"{source}: no such file, and no preset of this name; {hint(str(source), names)}") from None
+    except UnicodeDecodeError:
+        raise NetsimError(f"{source}: not a text file in UTF-8; write a TOML file") from None
+    except OSError as error:
+        raise NetsimError(f"{source}: cannot be read ({error.strerror}); write a TOML file") from None

@@ -1,0 +1,195 @@
+"""What a configuration file asks for, as plain data: of a training on many networks, or of gossip alone.
+
+:func:`netsim.files.config.load` makes a :class:`Setup`; :mod:`netsim.runs.tuning` searches its methods' rates and step sizes, and
+:mod:`netsim.runs.pipeline` runs it.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from netsim.clock.network import Network, NetworkGrid
+from netsim.comm.topology import Topology
+from netsim.errors import NetsimError
+from netsim.runs.experiment import Experiment
+from netsim.runs.gossip import Problem, candidates, has_step_size, standard_normal
+
+
+class Condition(NamedTuple):
+    """A network with a name: a column of the table.
+
+    Attributes
+    ----------
+    name
+        Such as ``"high latency"``.
+    latency
+        Seconds.
+    bandwidth
+        bit/s.
+    source
+        "paper"; "ours"; or "paper panel": the paper shows it and names no number, which is ours.
+    """
+
+    name: str
+    latency: float
+    bandwidth: float
+    source: str
+
+    @property
+    def ours(self) -> bool:
+        """Whether the paper does not have it."""
+        return self.source == "ours"
+
+
+@dataclass(frozen=True)
+class Method:
+    """One ``[[algorithm]]`` of a file. All but the first two are of gossip alone.
+
+    Attributes
+    ----------
+    label
+        What it is called.
+    algorithm
+        With the first step size of its grid.
+    gammas, thetas
+        The grids that are searched; of length 1, or None, where there is nothing to search.
+    starts
+        Names of the starts from which it gossips.
+    best
+        {start: {"gamma": …, "theta": …}} as the file has it.
+    published
+        {start: MB to the target} of others.
+    """
+
+    label: str
+    algorithm: Any
+    gammas: tuple[float, ...] | None = None
+    thetas: tuple[float, ...] | None = None
+    starts: tuple[str, ...] = ()
+    best: Mapping[str, Mapping[Any, float]] = field(default_factory=dict)
+    published: Mapping[str, float] = field(default_factory=dict)
+
+    def candidates(self, topology: Topology, default: bool = False) -> tuple[Any, ...]:
+        """Return the algorithm with every step size, and theta, of its grid; ``default``: of the default grid where it has none of its own."""
+        own = candidates(self.algorithm, topology, self.gammas, self.thetas) if self.gammas else (self.algorithm,)
+        if len(own) > 1 or not default or not has_step_size(self.algorithm):
+            return own
+        return candidates(self.algorithm, topology)
+
+    def known(self, start: str) -> Any:
+        """Return the algorithm as the file has it for a start: with its best step size; None: that is to be searched."""
+        if start in self.best:
+            return replace(self.algorithm, **self.best[start])
+        return self.algorithm if max(len(self.gammas or ()), len(self.thetas or ())) <= 1 else None
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """What a file asks for.
+
+    Attributes
+    ----------
+    name
+        The preset's, or the file's without its ending.
+    source
+        What errors call it: the file as it was given.
+    title
+        One line.
+    topology
+        Who talks to whom.
+    methods
+        In the order of the file.
+    target
+        Training loss to be reached, or None; of gossip alone the relative error.
+    assumptions
+        What was assumed, in words.
+    text
+        The file itself.
+    changed
+        What was asked for in place of the file's own: "" or, say, ``"steps = 22, data = mnist"``.
+    experiments
+        Of a training: one per method, which all share task, topology and seed. Empty: gossip alone.
+    grids
+        Of a training: the networks, by ``sharing``.
+    conditions
+        Of a training: the networks that have a name; all are points of the grids.
+    problems
+        Of gossip alone: {name of a start: from where to where}, without those left out.
+    until
+        Of gossip alone: relative error at which a run ends.
+    left_out
+        Of gossip alone: {name of a start: why it is missing, and the remedy}.
+    """
+
+    name: str
+    source: str
+    title: str
+    topology: Topology
+    methods: tuple[Method, ...]
+    target: float | None
+    assumptions: Mapping[str, str]
+    text: str
+    changed: str = ""
+    experiments: tuple[Experiment, ...] = ()
+    grids: Mapping[str, NetworkGrid] = field(default_factory=dict)
+    conditions: tuple[Condition, ...] = ()
+    problems: Mapping[str, Problem] = field(default_factory=dict)
+    until: float = 0.0
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def only(self, wanted: str) -> "Setup":
+        """Return it with one of its methods.
+
+        Parameters
+        ----------
+        wanted
+            The method's class, label, or number from 1.
+
+        Raises
+        ------
+        NetsimError
+            No method is called so, or several are.
+        """
+        names = [one.label for one in self.methods]
+        numbers = [str(number) for number in range(1, len(names) + 1)]
+        classes = [type(one.algorithm).__name__ for one in self.methods]
+        called = next((each for each in (names, numbers, classes) if wanted in each), [])
+        found = [i for i, one in enumerate(called) if one == wanted]
+        if len(found) != 1:
+            what = "no such algorithm" if not found else "several of this class"
+            numbered = "; ".join(f"{number} {name}" for number, name in enumerate(names, 1))
+            raise NetsimError(
+                f"--algorithm {wanted}: {what} in {self.source}; write a number or a full name: {numbered}"
+            )
+        at = slice(found[0], found[0] + 1)
+        return replace(self, methods=self.methods[at], experiments=self.experiments[at])
+
+    def network(self, latency: float, bandwidth: float, sharing: str) -> Network:
+        """Return one network with everything else as a file of a training has it; latency in seconds, bandwidth in bit/s."""
+        template = next(iter(self.grids.values())).template
+        return replace(template, latency=latency, bandwidth=bandwidth, sharing=sharing, name="")
+
+    def pairs(self) -> list[tuple[str, Method]]:
+        """Return every start of gossip alone with every method that gossips from it."""
+        return [(start, method) for start in self.problems for method in self.methods if start in method.starts]
+
+    def without_gradients(self) -> "Setup":
+        """Return gossip alone for a training: its methods that have a step size, from standard normal numbers in the shape of its model.
+
+        Raises
+        ------
+        NetsimError
+            None of them has one.
+        """
+        methods = [one for one in self.methods if has_step_size(one.algorithm)]
+        if not methods:
+            raise NetsimError(f"{self.source}: none of its methods has a consensus step size: no gamma to search")
+        first = self.experiments[0]
+        tensors, seed = dict(first.task.tensors), first.seed
+        size = sum(math.prod(shape) for shape in tensors.values())
+        start = f"standard normal numbers in the shape of the model ({size:,} numbers)"
+        x0 = standard_normal(self.topology.n, (size,), seed)
+        problem = Problem(x0, self.topology, seed=seed, dtype=first.dtype, device=first.device, tensors=tensors)
+        gossiping = tuple(replace(one, starts=(start,)) for one in methods)
+        return replace(self, methods=gossiping, experiments=(), grids={}, conditions=(), problems={start: problem})

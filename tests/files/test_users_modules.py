@@ -1,0 +1,213 @@
+"""``"module:Name"`` in a file: a user's algorithm, compressor and task."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from small_file import SMALL
+
+from netsim.commands import app as cli
+from netsim.errors import NetsimError
+from netsim.files import config
+from netsim.files.calls import user_object
+from netsim.runs import results
+
+MODULE = '''
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from netsim.algorithms import Identity, StochasticQuantizer
+from netsim.algorithms.protocol import Models
+
+
+class PlainSGD:
+    """A class without annotations: its keys are the parameters of __init__."""
+
+    def __init__(self, compress, gamma=1.0):
+        self.compress, self.gamma = compress, gamma
+
+    def __repr__(self):
+        return f"PlainSGD({self.compress!r}, {self.gamma!r})"
+
+    def init(self, x, comm):
+        return Models(x)
+
+    def step(self, state, gradient, lr, comm):
+        said = comm.send(self.compress, state.x)
+        x = state.x + self.gamma * (comm.mix(said) - said)
+        return Models(x - lr * gradient(state.x))
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """A compressor of fields."""
+
+    bits: int = 2
+
+    def compress(self, x, key, tensors):
+        return StochasticQuantizer(self.bits).compress(x, key, tensors)
+
+    def encode(self, message):
+        return StochasticQuantizer(self.bits).encode(message)
+
+    def decode(self, wire):
+        return StochasticQuantizer(self.bits).decode(wire)
+
+
+@dataclass(frozen=True)
+class Valley:
+    """A quadratic with a minimum of each worker's own."""
+
+    size: int = 6
+    apart: float = 1.0
+
+    @property
+    def tensors(self):
+        return {"x": (self.size,)}
+
+    def initial(self, seed):
+        return np.ones(self.size)
+
+    def gradient(self, x, step):
+        bottoms = self.apart * np.linspace(-1, 1, len(x))[:, None]
+        return ((x - bottoms) ** 2).sum(axis=1) / 2, x - bottoms
+
+    def evaluate(self, x):
+        return {"loss": float((np.asarray(x) ** 2).sum() / 2)}
+
+
+class Learns:
+    """A task that is given the data of the section."""
+
+    def __init__(self, data, batch: int = 4):
+        self.data, self.batch, self.tensors = data, batch, {"x": (3,)}
+
+    def initial(self, seed):
+        return np.zeros(3)
+
+    def gradient(self, x, step):
+        return x[:, 0], x
+
+    def evaluate(self, x):
+        return {"loss": 1.0}
+
+
+made = Identity()
+number = 3
+
+
+def fails(size: int = 2):
+    raise RuntimeError("on purpose")
+'''
+ALGORITHM = 'name = "AllReduceSGD"\nlr = 0.2'
+COMPRESS = '{ name = "StochasticQuantizer", bits = 8 }'
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Write the user's module and a file beside it; the current folder is another one."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "my_methods.py").write_text(MODULE)
+
+    def written(*changes: tuple[str, str]) -> Path:
+        text = SMALL
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new, 1)
+        (tmp_path / "mine.toml").write_text(text)
+        return tmp_path / "mine.toml"
+
+    return written
+
+
+def test_a_users_algorithm_compressor_and_task_are_swept(write, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(
+        (ALGORITHM, 'name = "my_methods:PlainSGD"\ncompress = { name = "my_methods:Coarse", bits = 3 }\ngamma = 0.5'),
+        (COMPRESS, '{ name = "my_methods:Coarse", bits = 8 }'),
+        ("hidden = [16]", 'model = "my_methods:Valley"\nsize = 5\napart = 0.5'),
+    )
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["sweep", str(path), "--out", str(path.parent / "out"), "--json"])
+    said = capsys.readouterr()
+    assert not ended.value.code, said.err
+    ds = results.load(path.parent / "out" / "results.nc")
+    assert ds["experiment"].values.tolist() == ["PlainSGD(Coarse(bits=3), 0.5)", "DCDPSGD(Coarse(bits=8))"]
+    assert ds.attrs["task"] == "Valley(size=5, apart=0.5)"
+    sent = ds["bits"].isel(step=-1).values  # 3 bits a number to two neighbours, and a scale of 32
+    assert sent[0] == 22 * 2 * (5 * 3 + 32)
+    assert (ds["loss"].isel(step=-1) < 0.05).all() and (ds["loss"].isel(step=0) == 2.5).all()
+
+
+def test_a_module_beside_the_file_comes_before_one_in_the_current_folder(write) -> None:
+    for folder, size in ((Path.cwd(), 1), (Path.cwd().parent, 2)):
+        (folder / "my_place.py").write_text(
+            f"from netsim.algorithms import DPSGD\ndef made():\n    return DPSGD(0.{size})\n"
+        )
+    path = write((ALGORITHM, 'name = "my_place:made"'))
+    assert repr(config.load(path).methods[0].algorithm) == "DPSGD(gamma=0.2)"
+    (Path.cwd().parent / "my_place.py").unlink()
+    assert repr(config.load(path).methods[0].algorithm) == "DPSGD(gamma=0.1)"
+
+
+def test_a_module_is_looked_for_beside_the_base_that_names_it(write, tmp_path: Path) -> None:
+    write((ALGORITHM, 'name = "my_methods:PlainSGD"\ncompress = "my_methods:made"'))
+    (tmp_path / "above").mkdir()
+    over = tmp_path / "above" / "over.toml"
+    over.write_text('base = "../mine.toml"\n[training]\nsteps = 3\n')
+    setup = config.load(over)
+    assert setup.methods[0].label == "PlainSGD(Identity(), 1.0)" and setup.experiments[0].steps == 3
+
+
+def test_a_task_with_a_parameter_data_is_given_them(write) -> None:
+    setup = config.load(write(("hidden = [16]", 'model = "my_methods:Learns"\ntrain = 100\nbatch = 5')))
+    task = setup.experiments[0].task
+    assert len(task.data.train_y) == 100 and task.batch == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ((ALGORITHM, 'name = "my_method:PlainSGD"'), ["algorithm[1].name: my_method: no such module here (", "or installed"]),
+        ((ALGORITHM, 'name = "my_methods:PlanSGD"'), ["algorithm[1].name", "has no PlanSGD", 'did you mean "PlainSGD"?']),
+        ((ALGORITHM, 'name = "my_methods:"'), ["algorithm[1].name: my_methods:: write MODULE:NAME"]),
+        ((ALGORITHM, 'name = "my_methods.py:PlainSGD"'), ["write the module, not its file, such as my_methods:PlainSGD"]),
+        ((ALGORITHM, 'name = "my_broken:X"'), ["algorithm[1].name: my_broken: cannot be imported: SyntaxError"]),
+        ((ALGORITHM, 'name = "my_needy:X"'), ["my_needy: cannot be imported: No module named 'not_installed'"]),
+        ((ALGORITHM, 'name = "my_methods:Coarse"'), ['algorithm[1].name = "my_methods:Coarse": not an algorithm: it has no init']),
+        ((ALGORITHM, 'name = "my_methods:number"'), ["not an algorithm: it has no init; name a class with init, step"]),
+        ((ALGORITHM, 'name = "my_methods:PlainSGD"'), ["algorithm[1]: PlainSGD also needs compress"]),
+        (
+            (ALGORITHM, 'name = "my_methods:PlainSGD"\ncompress = "Sign"\ngama = 1'),
+            ["algorithm[1].gama: unknown key of PlainSGD", 'did you mean "gamma"?'],
+        ),
+        ((COMPRESS, '{ name = "my_methods:Coarse", bit = 3 }'), ["algorithm[2].compress.bit: unknown key of Coarse"]),
+        ((COMPRESS, '{ name = "my_methods:Coarse", bits = "3" }'), ['algorithm[2].compress.bits = "3": must be a whole number']),
+        ((COMPRESS, '{ name = "my_methods:Valley" }'), ["algorithm[2].compress.name", "not a compressor: it has no compress"]),
+        ((COMPRESS, '{ name = "my_methods:made", bits = 3 }'), ["algorithm[2].compress.bits: my_methods:made is not a class"]),
+        (("hidden = [16]", 'model = "my_methods:Vally"'), ["task.model: my_methods:Vally: my_methods has no Vally", "Valley"]),
+        (("hidden = [16]", 'model = "my_methods:Valley"\nhidden = [16]'), ["task.hidden: unknown key of Valley"]),
+        (("hidden = [16]", 'model = "my_methods:Valley"\ndata = "mnist"'), ["task.data: unknown key of Valley"]),
+        (("hidden = [16]", 'model = "my_methods:Coarse"'), ['task.model = "my_methods:Coarse": not a task: it has no initial']),
+        (("hidden = [16]", 'model = "my_methods:fails"'), ["task: fails cannot be made: RuntimeError: on purpose"]),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_with_file_key_and_remedy(write, change: tuple[str, str], said: list[str]) -> None:
+    path = write(change)
+    (path.parent / "my_broken.py").write_text("def\n")
+    (path.parent / "my_needy.py").write_text("import not_installed\n")
+    with pytest.raises(NetsimError) as caught:
+        config.load(path)
+    line = str(caught.value)
+    assert line.startswith(f"{path}: ") and "\n" not in line
+    for words in said:
+        assert words in line
+
+
+def test_the_name_of_a_loaded_module_is_not_taken(write, tmp_path: Path) -> None:
+    (tmp_path / "json.py").write_text("x = 1\n")
+    with pytest.raises(NetsimError, match=r"json: .*json.py has the name of a module that Python has loaded already"):
+        user_object("json:x", [tmp_path])
