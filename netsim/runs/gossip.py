@@ -142,27 +142,14 @@ def gossip(
     Run
         As :func:`consensus`.
     """
+    task, start = _task(x0, topology, tensors)
+    settings = {"seed": seed, "device": device, "dtype": dtype, "evaluate_every": evaluate_every}
+    experiment = Experiment(task, algorithm, topology, rounds, Constant(0.0), **settings)
     xp = device_namespace(device)
-    start = np.asarray(to_host(x0))
-    check(start.ndim >= 2, "x0.shape", start.shape, "(n, …), what each worker holds")
-    check(bool(np.isfinite(start).all()), "x0", "(…)", "finite")
-    tensors = {"x": start.shape[1:]} if tensors is None else tensors
-    task = Gossip(tensors, start.mean(axis=0, dtype=float).reshape(-1))
-    experiment = Experiment(
-        task,
-        algorithm,
-        topology,
-        steps=rounds,
-        lr=Constant(0.0),
-        seed=seed,
-        device=device,
-        dtype=dtype,
-        evaluate_every=evaluate_every,
-    )
-    x = xp.asarray(_rows(start, topology, tensors).astype(dtype))
+    x = xp.asarray(start.astype(dtype))
     average = xp.asarray(task.average.astype(dtype))
     recorder = Recorder(topology)
-    comm = Communicator(topology, tensors, seed, xp, dtype, recorder, common_start=False)
+    comm = Communicator(topology, task.tensors, seed, xp, dtype, recorder, common_start=False)
     history = History(experiment, task)
     with _quiet():
         first = _mean_square(x - average)
@@ -321,8 +308,12 @@ def _quiet() -> np.errstate:
     return np.errstate(all="ignore")
 
 
-def _rows(start: np.ndarray, topology: Topology, tensors: Tensors) -> np.ndarray:
-    """Return x0 as (n, P) rows."""
+def _task(x0: Array, topology: Topology, tensors: Tensors | None) -> tuple[Gossip, np.ndarray]:
+    """Return the task, and x0 as (n, P) rows on the host."""
+    start = np.asarray(to_host(x0))
+    check(start.ndim >= 2, "x0.shape", start.shape, "(n, …), what each worker holds")
+    check(bool(np.isfinite(start).all()), "x0", "(…)", "finite")
+    tensors = {"x": start.shape[1:]} if tensors is None else tensors
     if len(start) != topology.n:
         raise NetsimError(
             f"x0 has the shape {start.shape}; {topology.name} needs ({topology.n}, …), what each worker holds"
@@ -333,7 +324,7 @@ def _rows(start: np.ndarray, topology: Topology, tensors: Tensors) -> np.ndarray
         raise NetsimError(f"x0 has {rows.shape[1]} numbers a worker; the tensors {dict(tensors)} need {size}")
     if (rows == rows[:1]).all():
         raise NetsimError("x0: all rows are equal, so there is nothing to agree on; give the workers different ones")
-    return rows
+    return Gossip(tensors, start.mean(axis=0, dtype=float).reshape(-1)), rows
 
 
 def _check_said(algorithm: Algorithm, recorder: Recorder) -> None:
