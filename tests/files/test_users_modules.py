@@ -1,10 +1,11 @@
 """``"module:Name"`` in a file: a user's algorithm, compressor and task."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
-from small_file import SMALL
+import small_file
 
 from netsim.commands import app as cli
 from netsim.errors import NetsimError
@@ -112,16 +113,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path / "elsewhere")
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "my_methods.py").write_text(MODULE)
-
-    def written(*changes: tuple[str, str]) -> Path:
-        text = SMALL
-        for old, new in changes:
-            assert old in text
-            text = text.replace(old, new, 1)
-        (tmp_path / "mine.toml").write_text(text)
-        return tmp_path / "mine.toml"
-
-    return written
+    return partial(small_file.write, tmp_path)
 
 
 def test_a_users_algorithm_compressor_and_task_are_swept(write, capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,7 +149,7 @@ def test_a_module_is_looked_for_beside_the_base_that_names_it(write, tmp_path: P
     write((ALGORITHM, 'name = "my_methods:PlainSGD"\ncompress = "my_methods:made"'))
     (tmp_path / "above").mkdir()
     over = tmp_path / "above" / "over.toml"
-    over.write_text('base = "../mine.toml"\n[training]\nsteps = 3\n')
+    over.write_text('base = "../my.toml"\n[training]\nsteps = 3\n')
     setup = config.load(over)
     assert setup.methods[0].label == "PlainSGD(Identity(), 1.0)" and setup.experiments[0].steps == 3
 
