@@ -4,11 +4,11 @@ A row of numbers holds a model's tensors one after the other, or the factors of 
 together, so that a stack of them is a view; on a CPU everything stays where it is, and each matrix is a group of its own.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from math import pi, prod
-from operator import matmul
+from operator import add, matmul
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -86,6 +86,10 @@ class Layout(NamedTuple):
         Places of the groups' matrices among all matrices of the model.
     batches
         Groups that are worked on at a time: one, which then stays in the CPU's cache, or all.
+    left, right
+        Factors of every matrix: (rows, rank) and (columns, rank).
+    both, longer
+        (rows + columns, rank); and (max(rows, columns), rank), room for either.
     """
 
     groups: tuple[Group, ...]
@@ -93,30 +97,10 @@ class Layout(NamedTuple):
     models: Order
     members: tuple[int, ...]
     batches: tuple[slice, ...]
-
-    @property
-    def left(self) -> Factors:
-        """(rows, rank) of every matrix."""
-        return self._factors([group.rows for group in self.groups])
-
-    @property
-    def right(self) -> Factors:
-        """(columns, rank) of every matrix."""
-        return self._factors([group.columns for group in self.groups])
-
-    @property
-    def both(self) -> Factors:
-        """(rows + columns, rank) of every matrix."""
-        return self._factors([group.rows + group.columns for group in self.groups])
-
-    @property
-    def longer(self) -> Factors:
-        """(max(rows, columns), rank) of every matrix: room for a factor of either side."""
-        return self._factors([max(group.rows, group.columns) for group in self.groups])
-
-    def _factors(self, lengths: Sequence[int]) -> Factors:
-        stacks = tuple((group.number, length, group.rank) for group, length in zip(self.groups, lengths, strict=True))
-        return Factors(stacks, Order(self.members, _sizes(stacks)))
+    left: Factors
+    right: Factors
+    both: Factors
+    longer: Factors
 
 
 def matrices(tensors: Mapping[str, tuple[int, ...]], rank: int, x: Array) -> Layout:
@@ -153,7 +137,14 @@ def _layout(shapes: tuple[tuple[int, ...], ...], rank: int, on_cpu: bool) -> Lay
         adjacent = others and others[-1].stop == starts[tensor]
         others.append(slice(others.pop().start if adjacent else starts[tensor], starts[tensor] + sizes[tensor]))
     batches = [slice(k, k + 1) for k in range(len(groups))] if on_cpu else [slice(None)]
-    return Layout(tuple(groups), tuple(others), models, tuple(map(found.index, members)), tuple(batches))
+    places = tuple(map(found.index, members))
+
+    def factors(length: Callable[[int, int], int]) -> Factors:
+        stacks = tuple((group.number, length(group.rows, group.columns), group.rank) for group in groups)
+        return Factors(stacks, Order(places, _sizes(stacks)))
+
+    left, right = factors(lambda rows, columns: rows), factors(lambda rows, columns: columns)
+    return Layout(tuple(groups), tuple(others), models, places, tuple(batches), left, right, factors(add), factors(max))
 
 
 def grouped(y: Array, order: Order) -> Array:

@@ -271,7 +271,7 @@ class ShapeSpace:
             del copies
         else:
             raise NetsimError(
-                f"a dry run has no rule for the shape of {name}(): add one to netsim/accounting/shape_rules.py"
+                f"a dry run has no rule for the shape of {name}(): add one to netsim/planning/shape_rules.py"
             )
         return result if out is None else out._become(result)
 

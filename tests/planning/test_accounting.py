@@ -3,6 +3,7 @@
 import json
 import re
 from math import prod
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -286,6 +287,25 @@ def test_shapes_and_dtypes_are_numpys(compute):
     space = ShapeSpace()
     found = compute(space, space.asarray(SQUARE))
     assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
+
+
+def test_algorithms_do_not_know_of_dry_runs():
+    for path in (Path(__file__).parents[2] / "algorithms").rglob("*.py"):
+        text = path.read_text().lower()
+        assert not any(word in text for word in ("dry run", "dry_run", "shapearray", "shape_array")), path
+
+
+def test_random_truth_values_that_are_taken_out_are_drawn():
+    space = ShapeSpace()
+    words = space.arange(10_000, dtype=space.uint32)
+    kept = space.less_equal(words, 2**30 - 1)
+    chosen = space.take(kept, space.arange(0, 8000, 2))
+    assert chosen.shape == (4000,)
+    assert chosen.dtype == bool
+    assert abs(chosen.get().mean() - 0.25) < 0.04
+    assert space.drew
+    with pytest.raises(NetsimError):
+        kept.get()
 
 
 def test_what_is_kept_and_what_is_not():
