@@ -93,7 +93,8 @@ def _textbook(network: Network, n: int) -> bool:
     between = ~np.eye(n, dtype=bool)
     speeds = np.concatenate([bandwidth[between], egress, ingress])
     alike = all((values == values[0]).all() for values in (latency[between], speeds))
-    plain = not (network.overhead or network.handshakes or network.codec) and network.duplex == "full"
+    known = network.sharing in ("fifo", "none")
+    plain = known and not (network.overhead or network.handshakes or network.codec) and network.duplex == "full"
     return alike and plain and isinstance(network.compute, int | float)
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.extending import overload
 
-from netsim.clock.compiling import WITHIN, compiled, within
+from netsim.clock.compiling import WITHIN, announced, compiled, within
 from netsim.clock.fabrics import DELIVERED, NEVER, fabric_of
 from netsim.clock.lowering import (
     BEGIN,
@@ -119,7 +119,8 @@ def run(lowered: Lowered, network: Network, seconds: np.ndarray, together: bool 
     while True:  # with longer arrays, where messages that nobody waits for pile up
         ports, finish = rule.make(network, speeds, np.array), np.zeros((len(seconds), 1 if together else lowered.n))
         nodes, queue = _start(lowered.nodes, capacity)
-        _run(lowered, seconds, codec, ports, finish, nodes, queue)
+        with announced(network.sharing):
+            _run(lowered, seconds, codec, ports, finish, nodes, queue)
         if not queue.count[FULL]:
             stuck = np.where(nodes.awaited == NOBODY, NOBODY, nodes.awaited // lowered.nodes)
             return Ticks(finish, int(nodes.sent.sum()), stuck)

@@ -1,7 +1,7 @@
 """A network: what a message costs. Seconds and bits (1 Mbit/s = 10**6 bit/s)."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,23 @@ from netsim.errors import NetsimError, check
 from netsim.files.units import format_bandwidth, format_seconds
 
 PerLink = float | np.ndarray  # a number, or (n, n): entry (i, j) for the link from i to j
+
+
+def declared(default: Any, description: str, quantity: str = "", each: bool = False) -> Any:
+    """Return a field of :class:`Network` that a file can say, too.
+
+    Parameters
+    ----------
+    default
+        Whose type is the value's, where it is no quantity.
+    description
+        For the reference of files.
+    quantity
+        A function of :mod:`netsim.files.units` that reads the value; "": a plain number or text.
+    each
+        A list is taken as well, with a value for each worker, or as the description says.
+    """
+    return field(default=default, metadata={"description": description, "quantity": quantity, "each": each})
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,15 +75,17 @@ class Network:
     latency: PerLink
     bandwidth: PerLink
     compute: float | Sequence[float] | ComputeModel = 0.0
-    duplex: str = "full"
+    duplex: str = declared("full", "full, or half: one port for both ways")
     sharing: str = "fifo"
-    overhead: float = 0.0
-    handshakes: int = 0
-    framing: float = 1.0
-    egress: float | Sequence[float] | None = None
-    ingress: float | Sequence[float] | None = None
-    codec: float | tuple[float, float] | None = None
-    collective: str = "ring"
+    overhead: float = declared(0.0, "time that a message holds its port before its first bit leaves", "seconds")
+    handshakes: int = declared(0, "one-way control messages before the data")
+    framing: float = declared(1.0, "bits on the wire per bit of message")
+    egress: float | Sequence[float] | None = declared(None, "port speed out", "bits_per_second", each=True)
+    ingress: float | Sequence[float] | None = declared(None, "port speed in", "bits_per_second", each=True)
+    codec: float | tuple[float, float] | None = declared(
+        None, "time per number to encode and to decode: one value, or a list of two", "seconds", each=True
+    )
+    collective: str = declared("ring", f"how an all-reduce is done: {', '.join(ALGORITHMS)}")
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -120,10 +139,10 @@ class Network:
     @staticmethod
     def grid(latency: Sequence[float], bandwidth: Sequence[float], **fixed: Any) -> "NetworkGrid":
         """Return every pair of the latencies (seconds) and bandwidths (bit/s), with the other fields fixed."""
-        for field, values, right in (("latency", latency, _nonnegative), ("bandwidth", bandwidth, _positive)):
+        for axis, values, right in (("latency", latency, _nonnegative), ("bandwidth", bandwidth, _positive)):
             check(
                 np.ndim(values) == 1 and len(values) > 0 and right(values),
-                field,
+                axis,
                 values,
                 "a list of numbers, one or more, each in range",
             )

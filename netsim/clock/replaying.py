@@ -99,7 +99,7 @@ def _workers(engine: str, count: int) -> Iterator[Callable[..., Iterable[np.ndar
     if engine == "simpy" or count == 1:
         yield map
         return
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # numba lets one of them compile, and the others wait
         try:
             yield pool.map
         except BaseException:

@@ -192,18 +192,14 @@ def fabric(
 
     Parameters
     ----------
-    clock
-        At whose instants things happen.
-    network
-        Whose ``sharing`` says what.
-    nodes
-        How many there are.
+    clock, network, nodes
+        SimPy's clock, the network, whose ``sharing`` is the rule, and the number of nodes.
     deliver
         Called with (receiver, tag, time) as soon as it is known when a message is delivered.
     go_on
-        Called when all that happens at an instant has.
+        Called at the end of each instant.
     count
-        (nodes,) zeros: how many messages each has posted.
+        (nodes,) zeros, which count each node's messages.
     """
     rule = fabric_of(network.sharing)
     ports, reach, post_at = rule.make(network, links(network, nodes), list), rule.reach, rule.post

@@ -3,9 +3,11 @@
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from netsim.clock.fabrics import FABRICS
 
 
 class EngineName(StrEnum):
@@ -16,12 +18,10 @@ class EngineName(StrEnum):
     compiled = "compiled"
 
 
-class SharingName(StrEnum):
-    """What messages under way at the same time do to each other."""
-
-    fifo = "fifo"
-    none = "none"
-
+if TYPE_CHECKING:
+    SharingName = str
+else:
+    SharingName = StrEnum("SharingName", {name: name for name in FABRICS})
 
 Source = Annotated[str, typer.Argument(metavar="PRESET|FILE.toml", help="A preset's name, or a configuration file.")]
 Data = Annotated[Path | None, typer.Option(help="Folder of the data files, instead of the file's.", metavar="PATH")]

@@ -26,7 +26,7 @@ def command(
     ],
     latency: options.Latency,
     bandwidth: options.Bandwidth,
-    sharing: options.Sharing = options.SharingName.fifo,
+    sharing: options.Sharing = "fifo",
     data: options.Data = None,
     download: options.Download = False,
     out_folder: Annotated[

@@ -43,7 +43,7 @@ def command(
         int | None,
         typer.Option(help="Default: the published run's, with its number of workers.", min=1, show_default=False),
     ] = None,
-    sharing: options.Sharing = options.SharingName.fifo,
+    sharing: options.Sharing = "fifo",
     as_json: options.Json = False,
 ) -> None:
     """How long an epoch of every method takes, from shapes, compute time, latency and bandwidth alone."""
@@ -56,7 +56,7 @@ def command(
         seconds(latency, "--latency"),
         bits_per_second(bandwidth, "--bandwidth"),
         compute=seconds(compute, "--compute"),
-        sharing=sharing.value,
+        sharing=str(sharing),
     )
     why = "as asked"
     if steps_per_epoch is None and run is not None and run.topology.n == graph.n:

@@ -3,19 +3,24 @@
 A file trains (:class:`TrainingFile`) or gossips without gradients (:class:`GossipFile`); what both say is in :class:`File`.
 """
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from netsim.clock.compute import Exponential, LogNormal, Uniform
+from netsim.clock.fabrics import FABRICS
+from netsim.clock.network import Network
 from netsim.errors import NetsimError, hint
+from netsim.files import units
 from netsim.files.calls import call
 from netsim.files.units import bits_per_second, seconds
 
 OPTIMAL = "optimal"  # in place of a step size: the topology's optimal gossip rate
+_Sharing: Any = Literal.__getitem__(tuple(FABRICS))
 _COMPUTE = {"lognormal": LogNormal, "exponential": Exponential, "uniform": Uniform}
 
 
@@ -119,8 +124,8 @@ class TrainingSection(Section):
     evaluate_every: int | None = Field(None, description="steps between evaluations; an epoch if left out")
 
 
-class NetworkSection(Section):
-    """[network]: when it happens. Times such as "20 ms", bandwidths such as "10 Mbit/s"."""
+class _Grid(Section):
+    """What [network] sweeps."""
 
     latency: Annotated[tuple, BeforeValidator(axis(seconds))] = Field(
         description="the grid: { from, to, points } (evenly in the logarithm), a list, or one value"
@@ -130,19 +135,33 @@ class NetworkSection(Section):
         0.0, description="time of one gradient; a list: one per worker; or { kind = lognormal | exponential | uniform }"
     )
     sharing: Annotated[
-        list[Literal["fifo", "none"]], BeforeValidator(lambda v: [v] if isinstance(v, str) else v), Field(min_length=1)
+        list[_Sharing], BeforeValidator(lambda v: [v] if isinstance(v, str) else v), Field(min_length=1)
     ] = Field(["fifo", "none"], description="messages queue at ports (fifo), or share nothing (none); each is swept")
-    duplex: str = Field("full", description="full, or half: one port for both ways")
-    overhead: Annotated[float, BeforeValidator(_quantity(seconds))] = Field(
-        0.0, description="time that a message holds its port before its first bit leaves"
-    )
-    handshakes: int = Field(0, description="one-way control messages before the data")
-    framing: float = Field(1.0, description="bits on the wire per bit of message")
-    egress: Annotated[Any, BeforeValidator(_one_or_each(bits_per_second))] = Field(None, description="port speed out")
-    ingress: Annotated[Any, BeforeValidator(_one_or_each(bits_per_second))] = Field(None, description="port speed in")
-    codec: Annotated[Any, BeforeValidator(_one_or_each(seconds))] = Field(
-        None, description="time per number to encode and to decode: one value, or a list of two"
-    )
+
+
+def _fields_of_network() -> dict[str, Any]:
+    """Return the other fields of [network], as :class:`netsim.Network` declares them."""
+    found: dict[str, Any] = {}
+    for one in dataclasses.fields(Network):
+        if one.metadata:
+            parse = getattr(units, one.metadata["quantity"] or "", None)
+            kind: Any = type(one.default)
+            if parse is not None:
+                reader = _one_or_each(parse) if one.metadata["each"] else _quantity(parse)
+                kind = (
+                    Annotated[Any, BeforeValidator(reader)]
+                    if one.metadata["each"]
+                    else Annotated[float, BeforeValidator(reader)]
+                )
+            found[one.name] = kind, Field(one.default, description=one.metadata["description"])
+    return found
+
+
+_Declared: Any = create_model("_Declared", __base__=_Grid, **_fields_of_network())
+
+
+class NetworkSection(_Declared):
+    """[network]: when it happens. Times such as "20 ms", bandwidths such as "10 Mbit/s"."""
 
 
 class ConditionSection(Section):

@@ -118,12 +118,8 @@ def memory(
     ----------
     algorithm
         How the workers communicate. What a worker holds of its state is declared by its ``holders`` (:class:`netsim.algorithms.protocol.Algorithm`).
-    tensors
-        Ordered {name: shape} of one model.
-    topology
-        Who talks to whom.
-    dtype
-        Of the models, ``"float32"`` or ``"float64"``.
+    tensors, topology, dtype
+        Ordered {name: shape} of one model; who talks to whom; ``"float32"`` or ``"float64"``.
     update
         (models, gradient, velocity, namespace) -> (update, new velocity): what is made of a gradient before the algorithm has it.
     task
@@ -145,31 +141,17 @@ def memory(
     space, recorder = ShapeSpace(copying=not in_blocks), Recorder(topology)
     comm: Any = Communicator(topology, tensors, 0, space, dtype, recorder)  # type: ignore[arg-type]
     comm = _InBlocks(comm) if in_blocks else comm
-    shape = (topology.n, parameters(tensors))
-    buffer, x = space.empty(shape, dtype=dtype), space.empty(shape, dtype=dtype)
+    buffer = space.empty((topology.n, parameters(tensors)), dtype=dtype)
     stays = space.empty(task.lasting, dtype="uint8")
-    activations = task.lasting if task.activations is None else task.activations
-    velocity = computed = None
+    passing = max(0, task.activations - stays.nbytes) if task.activations is not None else 0
 
-    def gradient(x: Any) -> Any:
-        nonlocal computed
+    def computed(x: Any, velocity: Any) -> tuple[Any, Any]:
         recorder.record_gradient()
-        space.empty(max(0, activations - stays.nbytes), dtype="uint8")  # and gone again
-        finished, computed = update(x, buffer, velocity, space)
-        return finished
+        space.empty(passing, dtype="uint8")  # and gone again
+        return update(x, buffer, velocity, space)
 
     try:
-        state = algorithm.init(x, comm)
-        del x
-        for _ in range(STEPS):
-            space.peak = space.live
-            after = algorithm.step(state, gradient, 0.1, comm)
-            recorder.end_round()
-            space.isfinite(after.x).all()  # as train asks
-            _evaluate(after.x, space, task.evaluation)
-            state, velocity = after, computed
-            del after
-            computed = None
+        state, velocity = _after_steps(algorithm, space, recorder, comm, buffer, computed, task.evaluation)
         by_copies, by_sums = _deployed(algorithm, state, topology)
     except NetsimError:
         raise
@@ -177,20 +159,38 @@ def memory(
         raise NetsimError(f"{algorithm!r} cannot be run on shapes: {type(error).__name__}: {error}") from error
     models, momentum = _held(state.x), _held(velocity)
     replicas = _held(state, velocity, buffer) - _held(state.x, velocity, buffer)
-    working = space.peak - models - buffer.nbytes - momentum - replicas - (task.activations or 0)
-    return Memory(
-        algorithm,
-        models,
-        buffer.nbytes,
-        momentum,
-        replicas,
-        task.activations,
-        task.data,
-        working,
-        by_copies,
-        by_sums,
-        models // topology.n,
-    )
+    lasting = (models, buffer.nbytes, momentum, replicas)
+    working = space.peak - sum(lasting) - (task.activations or 0)
+    return Memory(algorithm, *lasting, task.activations, task.data, working, by_copies, by_sums, models // topology.n)
+
+
+def _after_steps(
+    algorithm: Algorithm,
+    space: ShapeSpace,
+    recorder: Recorder,
+    comm: Any,
+    like: ShapeArray,
+    computed: Callable[[Any, Any], tuple[Any, Any]],
+    evaluation: int,
+) -> tuple[Any, Any]:
+    """Return the state and the momentum after some steps; ``space.peak`` is then the most that the last one took."""
+    state, velocity, after_it = algorithm.init(space.empty(like.shape, dtype=like.dtype), comm), None, None
+
+    def gradient(x: Any) -> Any:
+        nonlocal after_it
+        finished, after_it = computed(x, velocity)
+        return finished
+
+    for _ in range(STEPS):
+        space.peak = space.live
+        after = algorithm.step(state, gradient, 0.1, comm)
+        recorder.end_round()
+        space.isfinite(after.x).all()  # as train asks
+        _evaluate(after.x, space, evaluation)
+        state, velocity = after, after_it
+        del after
+        after_it = None
+    return state, velocity
 
 
 def memory_of(experiment: Experiment) -> Memory:

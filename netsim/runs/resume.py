@@ -117,6 +117,28 @@ def resume(
     tree = read_newest(checkpoints.folder, xp, remark)
     if tree is None:
         return None
+    _check_origin(tree, experiment, xp, checkpoints, remark)
+    history, recorder, comm = loggers
+    history.rows, history.recorded = tree["rows"], tree["recorded"]
+    recorder.load_state_dict(tree["trace"])
+    at: TrainState = tree["train_state"]
+    if not _same_form(at.state, first):
+        raise NetsimError(
+            f"{checkpoints.folder}: the checkpoint's state of {experiment.name} has another form than today's; "
+            "resume with the code that wrote it, or begin anew without resuming"
+        )
+    comm.statistics.load_state_dict(at.statistics)
+    return at
+
+
+def _check_origin(
+    tree: dict[str, Any],
+    experiment: Experiment,
+    xp: ModuleType,
+    checkpoints: Checkpoints,
+    remark: Callable[[str], None],
+) -> None:
+    """Refuse the checkpoint of another experiment; remark on one of another machine or other libraries."""
     for what, now in _identity(experiment).items():
         was = tree["experiment"].get(what)
         if was != now:
@@ -129,17 +151,6 @@ def resume(
             remark(
                 f"note: resumed with {what} {now} from a checkpoint with {tree['machine'].get(what)}: not bit-identical to an uninterrupted run"
             )
-    history, recorder, comm = loggers
-    history.rows, history.recorded = tree["rows"], tree["recorded"]
-    recorder.load_state_dict(tree["trace"])
-    at: TrainState = tree["train_state"]
-    if not _same_form(at.state, first):
-        raise NetsimError(
-            f"{checkpoints.folder}: the checkpoint's state of {experiment.name} has another form than today's; "
-            "resume with the code that wrote it, or begin anew without resuming"
-        )
-    comm.statistics.load_state_dict(at.statistics)
-    return at
 
 
 def _same_form(one: Any, other: Any) -> bool:

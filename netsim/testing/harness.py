@@ -166,10 +166,8 @@ def play(
         (n, P) on the host: where the workers start. Equal rows are a training's start; others, gossip's.
     gradient
         (models, round) -> updates.
-    on_message
-        The communicator's observer.
-    through
-        What the algorithm sees of the communicator, such as :class:`Mute`.
+    on_message, through
+        The communicator's observer, and what the algorithm sees of the communicator, such as :class:`Mute`.
     first_round
         Number of the first round, on which the random draws depend.
     watch
