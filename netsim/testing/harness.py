@@ -175,11 +175,10 @@ def play(
     """
     recorder = Recorder(graph)
     recorder.program_of.extend([0] * first_round)
-    same_start = bool((x == x[:1]).all())
-    comm = through(Communicator(graph, tensors, seed, xp, dtype, recorder, same_start, on_message))
+    comm = through(Communicator(graph, tensors, seed, xp, dtype, recorder, bool((x == x[:1]).all()), on_message))
     calls: list[int] = []
 
-    def once(models: Array) -> Array:
+    def counting(models: Array) -> Array:
         calls[-1] += 1
         recorder.record_gradient()
         update = gradient(models, len(calls) - 1)
@@ -194,7 +193,7 @@ def play(
         for _ in range(rounds):
             calls.append(0)
             watch("before", states[-1])
-            states.append(algorithm.step(states[-1], once, lr, comm))
+            states.append(algorithm.step(states[-1], counting, lr, comm))
             watch("after", states[-1])
             kinds.append([operation.kind for operation in recorder.operations])
             recorder.end_round()
