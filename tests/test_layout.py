@@ -177,3 +177,13 @@ def test_tests_of_equal_bits_are_marked():
                 says = "bit for bit" in f"{node.name.replace('_', ' ')} {ast.get_docstring(node)}"
                 marked = any(ast.unparse(mark) == "pytest.mark.bitwise" for mark in node.decorator_list)
                 assert marked or not says, f"{path}: {node.name}"
+
+
+def test_functions_can_be_read_at_one_sitting():
+    long = {
+        f"{module}.{node.name}": node.end_lineno - node.lineno + 1
+        for module, path in SOURCES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno - node.lineno + 1 >= 60
+    }
+    assert not long

@@ -39,10 +39,8 @@ def lstm(
     ----------
     x
         (w, T, B, D): w workers, T times, B sequences each.
-    weight_ih, weight_hh
-        (w, 4h, D) and (w, 4h, h).
-    bias_ih, bias_hh
-        (w, 4h) each.
+    weight_ih, weight_hh, bias_ih, bias_hh
+        (w, 4h, D), (w, 4h, h), and (w, 4h) each.
     state
         h and c before the first time, (w, B, h) each; left unchanged.
     scratch
@@ -60,8 +58,7 @@ def lstm(
     xp = array_namespace(x)
     if not isinstance(x, np.ndarray):
         return lstm_steps.forward(x, weight_ih, weight_hh, bias_ih, bias_hh, state)
-    w, T, B, D = x.shape
-    h = weight_hh.shape[2]
+    (w, T, B, D), h = x.shape, weight_hh.shape[2]
     half, shift = _logistic(xp, h, x.dtype)
     into = xp.multiply(weight_ih, half[:, None]).swapaxes(1, 2)
     again = xp.ascontiguousarray(weight_hh.swapaxes(1, 2)) * half
@@ -69,7 +66,7 @@ def lstm(
     empty = (scratch or Scratch()).empty
     gates = empty(xp, (w, T, B, 4 * h), x.dtype)
     xp.matmul(x.reshape(w, T * B, D), into, out=gates.reshape(w, T * B, 4 * h))
-    ys, cells = empty(xp, (w, T + 1, B, h), x.dtype), empty(xp, (w, T + 1, B, h), x.dtype)
+    ys, cells = (empty(xp, (w, T + 1, B, h), x.dtype) for _ in state)
     ys[:, 0], cells[:, 0] = state
     squashed = empty(xp, (w, T, B, h), x.dtype)
     product, part = xp.empty((w, B, 4 * h), dtype=x.dtype), xp.empty((w, B, h), dtype=x.dtype)
@@ -143,8 +140,16 @@ def lstm_back(
         dg *= xp.multiply(dc, i, out=part)
         dc *= f
         xp.matmul(d, weight_hh, out=dh)
-    flat = dgates.reshape(w, T * B, 4 * h)
-    rows = flat.swapaxes(1, 2)
+    dx, flat = empty(xp, x.shape, x.dtype), dgates.reshape(w, T * B, 4 * h)
+    dweights = _weights_back(xp, flat, x, ys, out)
+    xp.matmul(flat, weight_ih, out=dx.reshape(w, T * B, D))
+    return dx, *dweights, (dh, dc)
+
+
+def _weights_back(xp: Any, dgates: Array, x: Array, ys: Array, out: tuple | None) -> tuple[Array, Array, Array, Array]:
+    """Return the derivatives of the weights and biases, given those of the gates, (w, T * B, 4h)."""
+    w, T, B, D = x.shape
+    h, rows = ys.shape[-1], dgates.swapaxes(1, 2)
     if out is None:
         out = tuple(xp.empty((w, 4 * h, *rest), dtype=x.dtype) for rest in ((D,), (h,), (), ()))
     dweight_ih, dweight_hh, dbias_ih, dbias_hh = out
@@ -152,9 +157,7 @@ def lstm_back(
     xp.matmul(rows, ys[:, :-1].reshape(w, T * B, h), out=dweight_hh)
     xp.matmul(rows, xp.ones((T * B, 1), dtype=x.dtype), out=dbias_ih[:, :, None])
     dbias_hh[...] = dbias_ih
-    dx = empty(xp, x.shape, x.dtype)
-    xp.matmul(flat, weight_ih, out=dx.reshape(w, T * B, D))
-    return dx, dweight_ih, dweight_hh, dbias_ih, dbias_hh, (dh, dc)
+    return dweight_ih, dweight_hh, dbias_ih, dbias_hh
 
 
 def _logistic(xp: Any, h: int, dtype: Any) -> State:

@@ -45,11 +45,8 @@ def batch_norm(
 
     Returns
     -------
-    y : (w, B, H, W, C)
-    mean, variance : (w, C)
-        Of the batch; the variance is the biased one, by which y was divided.
-    kept
-        For :func:`batch_norm_back`.
+    y, mean, variance, kept
+        (w, B, H, W, C); (w, C) each, of the batch, the variance the biased one by which y was divided; and what :func:`batch_norm_back` needs.
 
     Raises
     ------

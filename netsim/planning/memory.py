@@ -130,8 +130,7 @@ def memory(
     Returns
     -------
     Memory
-        What library functions take inside, but for the copies that matrix products make elsewhere than on a CPU, and what an allocator keeps for
-        later, is not in it.
+        Without what library functions take inside, but for products' copies elsewhere than on a CPU, and without what an allocator keeps for later.
 
     Raises
     ------
