@@ -129,9 +129,7 @@ class PowerGossip:
             side = at.spread(right)
             at_low, at_high = at.products(x, q, side, others=s == 0)  # X_i q and X_j q, or Xᵀ q
             heard_by_low, heard_by_high = comm.exchange(at_low, at_high, at.numbers(right, others=s == 0))
-            v, difference = at.split(
-                heard_by_low - heard_by_high
-            )  # v = D q: what an end heard and its own, larger minus smaller
+            v, difference = at.split(heard_by_low - heard_by_high)  # v = D q: at an end, its own and what it heard
             if self.apply == "each" or s == self.iterations - 1:
                 at.add_products(x, self.gamma, v, q, side)  # X_i += γ w_ij v qᵀ, X_j -= γ w_ij v qᵀ
             if s == 0:
