@@ -1,4 +1,4 @@
-"""Class docstrings of the algorithms and the models: what is passed in is under Parameters, what is read from an object under Attributes."""
+"""Class docstrings: what a caller passes in is under Parameters, what is read from an object under Attributes."""
 
 import ast
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CLASSES = [
     pytest.param(node, id=f"{path.relative_to(ROOT)}:{node.name}")
-    for folder in ("algorithms", "models")
+    for folder in ("algorithms", "models", "netsim")
     for path in sorted((ROOT / folder).rglob("*.py"))
     for node in ast.walk(ast.parse(path.read_text()))
     if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
@@ -29,14 +29,27 @@ def has_fields(node):
     return bool(fields or any(len(one.args.args + one.args.kwonlyargs) > 1 for one in makers))
 
 
+# dataclasses that functions of netsim return, which users read and do not make
+RETURNED = set(
+    "EpochTime Finding Key Memory Method NetworkGrid Report Ring RingRun Row Run Setup Table Timeline Timelines Topology Trace Trial".split()
+)
+
+
 @pytest.mark.parametrize("node", CLASSES)
 def test_a_class_has_parameters_or_attributes_and_never_both(node):
-    """Dataclasses are made by users: Parameters. NamedTuples and protocols are handed out: Attributes. Others choose one."""
-    bases, found = [ast.unparse(base) for base in node.bases], sections(node)
-    if any("dataclass" in ast.unparse(one) for one in node.decorator_list):
+    """A dataclass that users make: Parameters. One that is returned, a NamedTuple, a protocol: Attributes. Others have one of the two.
+
+    The sections of a configuration file describe each field beside it (pydantic), and have neither.
+    """
+    bases, found = {ast.unparse(base) for base in node.bases}, sections(node)
+    if bases & {"BaseModel", "Section", "File"}:
+        wanted = [[]]
+    elif node.name in RETURNED:
+        wanted = [["Attributes"]]
+    elif any("dataclass" in ast.unparse(one) for one in node.decorator_list):
         wanted = [["Parameters"]]
-    elif {"NamedTuple", "Protocol"} & set(bases):
+    elif {"NamedTuple", "Protocol"} & bases:
         wanted = [["Attributes"]]
     else:
-        wanted = [["Parameters"], ["Attributes"]]
-    assert found in (wanted if has_fields(node) else [[]])
+        wanted = [["Parameters"], ["Attributes"], *([] if has_fields(node) else [[]])]
+    assert found in (wanted if has_fields(node) or wanted[1:] else [[]])

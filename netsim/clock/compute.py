@@ -23,7 +23,17 @@ class ComputeModel(Protocol):
 
 @dataclass(frozen=True)
 class LogNormal:
-    """Log-normal gradient times: ``mean`` seconds, coefficient of variation ``cv``."""
+    """Log-normal gradient times.
+
+    Parameters
+    ----------
+    mean
+        Seconds, of every worker or one number a worker.
+    cv
+        Coefficient of variation, at least 0.
+    seed
+        Of the draws.
+    """
 
     mean: float | Sequence[float]
     cv: float
@@ -44,7 +54,15 @@ class LogNormal:
 
 @dataclass(frozen=True)
 class Exponential:
-    """Exponential gradient times with ``mean`` seconds."""
+    """Exponential gradient times.
+
+    Parameters
+    ----------
+    mean
+        Seconds, of every worker or one number a worker.
+    seed
+        Of the draws.
+    """
 
     mean: float | Sequence[float]
     seed: int = 0
@@ -59,7 +77,15 @@ class Exponential:
 
 @dataclass(frozen=True)
 class Uniform:
-    """Gradient times spread evenly over ``low`` to ``high`` seconds."""
+    """Uniform gradient times.
+
+    Parameters
+    ----------
+    low, high
+        Seconds.
+    seed
+        Of the draws.
+    """
 
     low: float
     high: float

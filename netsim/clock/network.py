@@ -36,7 +36,7 @@ def declared(default: Any, description: str, quantity: str = "", each: bool = Fa
 class Network:
     """One point of a sweep.
 
-    Attributes
+    Parameters
     ----------
     latency
         Seconds until a bit that leaves i reaches j (alpha): a number, or (n, n) per link.
@@ -153,7 +153,15 @@ class Network:
 
 @dataclass(frozen=True, eq=False)
 class NetworkGrid:
-    """The networks of a latency x bandwidth plane, latency first. Made by :meth:`Network.grid`; a sequence of networks."""
+    """The networks of a latency x bandwidth grid, latency first: a sequence, made by :meth:`Network.grid`.
+
+    Attributes
+    ----------
+    latency, bandwidth
+        Seconds and bit/s along the two axes.
+    template
+        The network whose other fields they all have.
+    """
 
     latency: tuple[float, ...]
     bandwidth: tuple[float, ...]

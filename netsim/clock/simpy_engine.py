@@ -69,7 +69,13 @@ def run(lowered: Lowered, network: Network, seconds: np.ndarray, together: bool 
 
 
 class Mail:
-    """What was delivered to each node and not yet asked for, and what each node waits for."""
+    """The messages delivered to each node and not yet received, and what each node waits for.
+
+    Parameters
+    ----------
+    nodes
+        Number of nodes.
+    """
 
     def __init__(self, nodes: int) -> None:
         self.nodes: list[Generator[None, None, None]] = []

@@ -12,7 +12,13 @@ from netsim.device import to_host
 
 
 class Recorder:
-    """Collects the rounds of a trace."""
+    """Collects the rounds of a trace.
+
+    Parameters
+    ----------
+    topology
+        Of the workers.
+    """
 
     def __init__(self, topology: Topology) -> None:
         self.topology = topology

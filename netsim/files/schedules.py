@@ -28,7 +28,7 @@ def _short_repr(schedule: Any) -> str:
 class Constant:
     """The same rate at every step.
 
-    Attributes
+    Parameters
     ----------
     lr
         The rate, at least 0.
@@ -55,7 +55,7 @@ class Constant:
 class StepDecay:
     """``peak``, multiplied by ``factor`` at every milestone reached.
 
-    Attributes
+    Parameters
     ----------
     peak
         The rate before the first milestone, at least 0.
@@ -96,7 +96,7 @@ class StepDecay:
 class Cosine:
     """Half a cosine from ``peak`` at step ``start`` down to ``floor`` at step ``steps``, constant before and after.
 
-    Attributes
+    Parameters
     ----------
     peak
         The highest rate, at least 0.
@@ -137,7 +137,7 @@ class Cosine:
 class InverseSqrt:
     """The diminishing rate ``peak / sqrt(1 + step / scale)``.
 
-    Attributes
+    Parameters
     ----------
     peak
         The rate at step 0, at least 0.
@@ -171,7 +171,7 @@ class Corollary:
     There a follows from the Lipschitz constant L of the gradient, b is sigma / sqrt(n) and c is zeta**(2/3), for the
     standard deviation sigma of the stochastic gradients and zeta of the gradients between workers.
 
-    Attributes
+    Parameters
     ----------
     a, b, c
         The three constants, at least 0 and not all 0.
@@ -210,7 +210,7 @@ class WarmUp:
 
     ``then`` counts its steps from the start of the run, so milestones mean the same with and without a warm-up.
 
-    Attributes
+    Parameters
     ----------
     start
         The rate at step 0, at least 0.

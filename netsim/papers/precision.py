@@ -49,7 +49,15 @@ METHODS: Mapping[str, Callable[[int], Any]] = {
 
 
 class Cell(NamedTuple):
-    """One run of the grid; ``bits`` 0 is D-PSGD, the reference, whatever the method."""
+    """One run of the grid.
+
+    Attributes
+    ----------
+    workers, rate, seed
+        Of the run.
+    bits, method
+        The compressor's bits and a key of ``METHODS``; 0 bits is the reference, D-PSGD.
+    """
 
     workers: int
     rate: float

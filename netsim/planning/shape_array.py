@@ -218,12 +218,9 @@ class ShapeSpace:
         Matrix products copy what CuPy copies: operands of three or more dimensions that do not lie in the order of their indices, and results whose
         place does not. False: nothing, and ``asarray`` no array of the host either, as NumPy.
 
-    Attributes
-    ----------
-    live, peak
-        Bytes of the arrays that are alive, and the most there were at a time since ``peak`` was last set.
-    copied
-        Bytes that came from the host.
+    Notes
+    -----
+    ``live`` is the bytes of the arrays that are alive, ``peak`` their maximum since it was last set, ``copied`` the bytes copied from the host.
     """
 
     __name__ = "netsim.planning.shape_array"

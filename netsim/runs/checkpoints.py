@@ -27,7 +27,7 @@ KEPT = 2  # checkpoints: the last, and the one before it in case the last is dam
 class Checkpoints:
     """Where and how often a training writes checkpoints.
 
-    Attributes
+    Parameters
     ----------
     folder
         Of this training alone; made if it is not there. The last two checkpoints are kept.

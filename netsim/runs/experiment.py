@@ -37,7 +37,7 @@ class Task(Protocol):
 class Experiment:
     """One training run.
 
-    Attributes
+    Parameters
     ----------
     task
         What is learned: a :class:`Task`; with ``bind(n, seed, xp, dtype)`` it is bound to the workers and the device first.

@@ -34,7 +34,7 @@ GENEROSITY = 2.5  # the budget, in what full precision at its best rate sends un
 class Gossip:
     """The task of gossip alone: nothing is learned, so the gradient is zero; the loss is the squared distance from the average of the starts.
 
-    Attributes
+    Parameters
     ----------
     tensors
         Ordered {name: shape} of what each worker holds.
@@ -192,7 +192,7 @@ def finish(going: Generator[tuple[int, float], None, Run], said: Callable[[int],
 class Problem:
     """From where, over what and how far to gossip.
 
-    Attributes
+    Parameters
     ----------
     x0
         (n, …): what each worker holds at the start.

@@ -211,7 +211,13 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class GuardArray:
-    """An array on a device that is not there: wraps an ndarray and shows it only to ``get``."""
+    """An array on an emulated device: wraps an ndarray, which only ``get`` returns.
+
+    Parameters
+    ----------
+    array
+        Its numbers.
+    """
 
     __slots__ = ("_array",)
     __array_ufunc__ = None  # ndarray + GuardArray asks us, and we refuse
@@ -363,7 +369,17 @@ for _name in _words("neg pos abs invert"):
 
 
 class Namespace:
-    """The module-like object that stands for CuPy; ``used`` collects the names that were asked for."""
+    """The module-like object that stands for CuPy; ``used`` collects the names that were asked for.
+
+    Parameters
+    ----------
+    name
+        Its ``__name__``.
+    module
+        NumPy, or a module of it.
+    prefix
+        Of the names of a submodule, such as "linalg.".
+    """
 
     ndarray = GuardArray
 

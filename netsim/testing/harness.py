@@ -73,9 +73,12 @@ class Pull:
 
 
 class Mute:
-    """A communicator by which nobody learns anything: all messages are blank.
+    """A communicator that delivers zeros in place of every message.
 
-    It stands in front of another, which records what is said all the same.
+    Parameters
+    ----------
+    comm
+        The communicator that it wraps, which records the true messages.
     """
 
     def __init__(self, comm: Communicator) -> None:

@@ -22,7 +22,13 @@ CLASSES, FEATURES, IMAGES = 10, 784, 1280
 
 
 class SimulatedTime(float):
-    """Simulated seconds, infinite where the loss was not reached; its ``repr`` says whose, so that a failed assertion tells both numbers."""
+    """Simulated seconds, infinite where the loss was not reached.
+
+    Attributes
+    ----------
+    said
+        Its ``repr``, which names the algorithm, so that a failed assertion shows both sides.
+    """
 
     said: str
 
@@ -86,7 +92,17 @@ class RingRun:
 
 @dataclass(frozen=True, eq=False)
 class Ring:
-    """Workers that train one task on one network; made by :func:`simulated_ring`."""
+    """Workers that train one task on one network; made by :func:`simulated_ring`.
+
+    Attributes
+    ----------
+    task, topology, network
+        What they train, and on which graph and network.
+    lr, steps, seed
+        As in :class:`netsim.Experiment`.
+    every
+        Steps between evaluations.
+    """
 
     task: Any
     topology: Topology
