@@ -31,7 +31,26 @@ def has_fields(node):
 
 # dataclasses that functions of netsim return, which users read and do not make
 RETURNED = set(
-    "EpochTime Finding Key Memory Method NetworkGrid Report Ring RingRun Row Run Setup Table Timeline Timelines Topology Trace Trial".split()
+    [
+        "EpochTime",
+        "Finding",
+        "Key",
+        "Memory",
+        "Method",
+        "NetworkGrid",
+        "Report",
+        "Ring",
+        "RingRun",
+        "Row",
+        "Run",
+        "Setup",
+        "Table",
+        "Timeline",
+        "Timelines",
+        "Topology",
+        "Trace",
+        "Trial",
+    ]
 )
 
 

@@ -1,1 +1,1 @@
-"""What can be said in a file: the keys, presets, quantities with units, learning-rate schedules."""
+"""Configuration files: fields, presets, quantities with units, learning-rate schedules."""

@@ -1,6 +1,6 @@
-"""Configuration: a TOML file, or a preset of that form, becomes a :class:`netsim.runs.setup.Setup`.
+"""Configuration: a TOML file or a preset is loaded as a :class:`netsim.runs.setup.Setup`.
 
-:func:`load` is all that a notebook needs; :mod:`netsim.files.schema` documents every key.
+Notebooks need only :func:`load`; :mod:`netsim.files.schema` documents every field.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ def load(
     source
         Name of a preset, such as ``"tang2018"`` or ``"powergossip-consensus"``, or path of a file.
     data
-        Folder of the data files, instead of the file's. Starts of gossip alone whose data are nowhere are left out.
+        Folder of the data files, instead of the file's. Starts of gossip whose data are missing are left out.
     steps
         Of a training, instead of the file's.
     device
@@ -53,12 +53,12 @@ def load(
     download
         Allow a download of MNIST or CIFAR-10.
     kind
-        "training" or "gossip": refuse a file of the other kind. None: either.
+        "training" or "gossip": raise for a file of the other kind. None: either.
 
     Raises
     ------
     NetsimError
-        One line with the file, the key, what is wrong with it and what would be right.
+        One line with the file, the field, what is wrong with it and what would be right.
     """
     found = read(source)
     own = kind_of(found.table, kind)
@@ -88,7 +88,7 @@ def load(
 
 
 def kind_of(table: dict[str, Any], otherwise: str | None = None) -> str:
-    """Return "gossip" for the keys of a file of gossip alone, "training" for those of one that trains; or else what the caller expects."""
+    """Return "gossip" or "training" by the fields of a file; where they do not tell, what the caller expects."""
     if "gossip" in table:
         return "gossip"
     return "training" if {"task", "training", "network"} & set(table) else otherwise or "training"
@@ -97,7 +97,7 @@ def kind_of(table: dict[str, Any], otherwise: str | None = None) -> str:
 def _gossip(
     file: GossipFile, graph: Topology, found: Source, data: str | Path | None, device: str | None
 ) -> dict[str, Any]:
-    """Return what only a file of gossip alone asks for, as fields of a Setup."""
+    """Return the fields of a Setup that only a gossip file has."""
     settings = file.gossip.model_dump(exclude={"until"}) | ({} if device is None else {"device": device})
     _check_device(settings["device"], "gossip")
     methods = tuple(method(file, i, graph, found.folders) for i in range(len(file.algorithm)))
@@ -115,8 +115,8 @@ def _training(
     options: dict[str, Any],
     download: bool,
 ) -> dict[str, Any]:
-    """Return what only a file that trains asks for, as fields of a Setup."""
-    changed = {key: value for key, value in options.items() if value is not None}
+    """Return the fields of a Setup that only a training file has."""
+    changed = {field: value for field, value in options.items() if value is not None}
     settings = file.training.model_dump() | changed
     _check_device(settings["device"], "training")
     grids, conditions = networks(file.network, file.condition, graph.n)
@@ -125,7 +125,7 @@ def _training(
     check_shards(task, graph.n)
     experiments = tuple(_experiment(task, made, graph, {**settings, "lr": lr}) for made, lr in chosen)
     named = zip(labels(experiments), experiments, strict=True)
-    words = [f"{key} = {value}" for key, value in changed.items()]
+    words = [f"{field} = {value}" for field, value in changed.items()]
     if data is not None:
         words.append(f"data = {getattr(getattr(task, 'data', None), 'name', data)}")
     return {
@@ -140,14 +140,14 @@ def _training(
 
 def _algorithm(entry: dict[str, Any], number: int, common_lr: Any, folders: Sequence[Path]) -> tuple[Any, Any]:
     """Return the (algorithm, learning rate or schedule) of an entry of [[algorithm]]."""
-    key, values = f"algorithm[{number}]", dict(entry)
-    lr_key = f"{key}.lr" if "lr" in values else "training.lr"
+    field, values = f"algorithm[{number}]", dict(entry)
+    lr_field = f"{field}.lr" if "lr" in values else "training.lr"
     lr = values.pop("lr", common_lr)
     if not isinstance(lr, int | float) or isinstance(lr, bool):
-        lr = schedule_from_config(lr, lr_key)
+        lr = schedule_from_config(lr, lr_field)
     elif not 0 < lr < np.inf:
-        raise NetsimError(f"{lr_key} = {lr}: must be a number above 0")
-    return algorithm(values, key, folders), lr
+        raise NetsimError(f"{lr_field} = {lr}: must be a number above 0")
+    return algorithm(values, field, folders), lr
 
 
 def _experiment(task: Any, chosen: Any, graph: Topology, settings: dict[str, Any]) -> Experiment:

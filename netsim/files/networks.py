@@ -1,4 +1,4 @@
-"""[topology], [network] and [[condition]] of a configuration file: who talks to whom, and when it happens."""
+"""[topology], [network] and [[condition]] of a configuration file."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ def topology(table: dict[str, Any], folder: Path) -> topologies.Topology:
     Raises
     ------
     NetsimError
-        There is no such topology, or its keys are refused.
+        There is no such topology, or its fields are refused.
     """
     values = dict(table)
     kind = values.pop("kind", None)
@@ -43,7 +43,7 @@ def topology(table: dict[str, Any], folder: Path) -> topologies.Topology:
 def networks(
     section: NetworkSection, conditions: Sequence[ConditionSection], n: int
 ) -> tuple[dict[str, NetworkGrid], tuple[Condition, ...]]:
-    """Return the grids of networks by ``sharing``, and the networks with a name: the conditions, or else the grid's corners.
+    """Return the grids of networks by ``sharing``, and the named networks: the conditions, or else the grid's corners.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def networks(
     Raises
     ------
     NetsimError
-        A name occurs twice, or the network is refused or does not fit.
+        A name occurs twice, or the network is invalid or does not fit.
     """
     named = [Condition(c.name, c.latency, c.bandwidth, c.source) for c in conditions]
     names = [condition.name for condition in named]
@@ -79,7 +79,7 @@ def networks(
 
 
 def _check(template: Network, n: int) -> None:
-    """Find out before the training, not after it, whether the network fits n workers."""
+    """Raise, before any training, if the network does not fit n workers."""
     try:
         links(template, n)
         compute_seconds(template.compute, 1, n)
@@ -94,7 +94,7 @@ def _joined(axis: tuple[float, ...], values: list[float]) -> list[float]:
 
 
 def _corners(latency: list[float], bandwidth: list[float]) -> tuple[Condition, ...]:
-    corners = {  # where two coincide, the later name stays
+    corners = {  # where two coincide, the later name is kept
         (latency[-1], bandwidth[0]): "both",
         (latency[0], bandwidth[0]): "low bandwidth",
         (latency[-1], bandwidth[-1]): "high latency",

@@ -18,7 +18,7 @@ Schedule = Callable[[int], float]
 
 def _short_repr(schedule: Any) -> str:
     """Return the class and its fields in order, up to the last that is not its default."""
-    parts = [(field, getattr(schedule, field.name)) for field in fields(schedule)]
+    parts = [(one, getattr(schedule, one.name)) for one in fields(schedule)]
     while parts and parts[-1][0].default == parts[-1][1]:
         parts.pop()
     return f"{type(schedule).__name__}({', '.join(f'{value!r}' for _, value in parts)})"
@@ -62,7 +62,7 @@ class StepDecay:
     milestones
         Steps, ascending; the rate changes at step = milestone.
     factor
-        What each milestone multiplies the rate by, above 0.
+        Factor applied to the rate at each milestone, above 0.
 
     Raises
     ------
@@ -206,7 +206,7 @@ class Corollary:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """A straight line from ``start`` at step 0 to what ``then`` says at step ``steps``; from there on, ``then``.
+    """Linear warm-up from ``start`` at step 0 to the rate of ``then`` at step ``steps``; from there on, ``then``.
 
     ``then`` counts its steps from the start of the run, so milestones mean the same with and without a warm-up.
 
@@ -254,21 +254,21 @@ KINDS: Mapping[str, type] = {
 }
 
 
-def as_schedule(lr: Any, key: str = "lr") -> Schedule:
+def as_schedule(lr: Any, field: str = "lr") -> Schedule:
     """Return a schedule as it is, and a number as a constant.
 
     Raises
     ------
     NetsimError
-        It is neither; the line starts with ``key``.
+        It is neither; the line starts with ``field``.
     """
     if callable(lr):
         return lr
-    _number(key, lr)
+    _number(field, lr)
     return Constant(float(lr))
 
 
-def schedule_from_config(config: Any, key: str = "lr") -> Schedule:
+def schedule_from_config(config: Any, field: str = "lr") -> Schedule:
     """Return the schedule that a configuration file describes.
 
     Parameters
@@ -276,48 +276,48 @@ def schedule_from_config(config: Any, key: str = "lr") -> Schedule:
     config
         A number, or a table: ``kind`` (constant, step, warm-up, cosine, inverse-sqrt, corollary) and the fields of that
         kind's class; ``then`` of a warm-up is a number or a table again.
-    key
+    field
         What errors call it.
 
     Raises
     ------
     NetsimError
-        An unknown kind, an unknown or missing key, or a value out of range; the line names the key.
+        An unknown kind, an unknown or missing field, or a value out of range; the line names the field.
     """
     if not isinstance(config, Mapping):
-        return as_schedule(config, key)
+        return as_schedule(config, field)
     values = dict(config)
     kind = values.pop("kind", None)
     if not isinstance(kind, str) or kind not in KINDS:
-        found = f"{key}: no kind" if kind is None else f"{key}.kind = {kind!r}: unknown schedule"
+        found = f"{field}: no kind" if kind is None else f"{field}.kind = {kind!r}: unknown schedule"
         raise NetsimError(f"{found}; write one of {', '.join(KINDS)}")
-    known = {field.name: field for field in fields(KINDS[kind])}
+    known = {one.name: one for one in fields(KINDS[kind])}
     for name in values:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}"
-            raise NetsimError(f'{key}.{name}: unknown key of kind "{kind}"; {hint}')
-    missing = [name for name, field in known.items() if name not in values and field.default is MISSING]
+            raise NetsimError(f'{field}.{name}: unknown key of kind "{kind}"; {hint}')
+    missing = [name for name, one in known.items() if name not in values and one.default is MISSING]
     if missing:
-        raise NetsimError(f'{key}: kind "{kind}" also needs {", ".join(missing)}')
+        raise NetsimError(f'{field}: kind "{kind}" also needs {", ".join(missing)}')
     if "then" in values:
-        values["then"] = schedule_from_config(values["then"], f"{key}.then")
+        values["then"] = schedule_from_config(values["then"], f"{field}.then")
     try:
         return KINDS[kind](**values)
     except NetsimError as error:
-        raise NetsimError(f"{key}.{error}") from None
+        raise NetsimError(f"{field}.{error}") from None
 
 
-def _number(key: str, value: Any, above: float | None = None) -> None:
+def _number(field: str, value: Any, above: float | None = None) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise NetsimError(f"{key} = {value!r}: write a finite number")
+        raise NetsimError(f"{field} = {value!r}: write a finite number")
     if above is not None and not value > above:
-        raise NetsimError(f"{key} = {value!r}: must be above {above}")
+        raise NetsimError(f"{field} = {value!r}: must be above {above}")
     if value < 0:
-        raise NetsimError(f"{key} = {value!r}: must not be negative")
+        raise NetsimError(f"{field} = {value!r}: must not be negative")
 
 
-def _steps(key: str, value: Any) -> int:
+def _steps(field: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise NetsimError(f"{key} = {value!r}: write a whole number of steps, at least 0")
+        raise NetsimError(f"{field} = {value!r}: write a whole number of steps, at least 0")
     return value

@@ -1,4 +1,4 @@
-"""Where configuration files come from: presets, paths, and files built on other files."""
+"""Reading configuration files: presets, paths, and files with a base."""
 
 import json
 import tomllib
@@ -19,13 +19,13 @@ class Source(NamedTuple):
     Attributes
     ----------
     path
-        Where it lies; paths of data are relative to its folder.
+        Its path; paths of data are relative to its folder.
     text
-        Its text, or that of the whole where it has a base.
+        Its text; with a base, the text of the merged file.
     table
-        Its keys.
+        Its fields.
     folders
-        Where modules of the user's are looked for: beside it, beside its bases, and in the current folder.
+        Folders searched for users' modules: its own, those of its bases, and the current one.
     """
 
     path: Path
@@ -42,7 +42,7 @@ def presets() -> dict[str, str]:
 def read(source: str | Path) -> Source:
     """Read a preset or a TOML file.
 
-    A file with ``base = "tang2018"``, or the path of another file, relative to it, has from there all that it leaves out
+    A file with ``base = "tang2018"``, or the path of another file, relative to it, takes from there every field that it does not set
     (:func:`built_on`).
 
     Raises
@@ -72,18 +72,18 @@ def read(source: str | Path) -> Source:
 
 
 def built_on(base: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a file's keys over those of its base.
+    """Return the fields of a base, overridden by a file's own.
 
-    Tables are merged key by key, but one that says what it is (``kind``, ``model`` or ``name``) replaces the base's, for
-    the keys of another kind would not fit it. Anything else, lists such as ``[[algorithm]]`` included, replaces the base's.
+    Tables are merged field by field, but one that says what it is (``kind``, ``model`` or ``name``) replaces the base's, for
+    the fields of another kind would not fit it. Anything else, lists such as ``[[algorithm]]`` included, replaces the base's.
     """
     merged = dict(base)
-    for key, value in table.items():
-        old = base.get(key)
+    for field, value in table.items():
+        old = base.get(field)
         whole = (
             not (isinstance(old, Mapping) and isinstance(value, Mapping)) or {"kind", "model", "name"} & value.keys()
         )
-        merged[key] = value if whole else built_on(old, value)  # type: ignore[arg-type]
+        merged[field] = value if whole else built_on(old, value)  # type: ignore[arg-type]
     return merged
 
 

@@ -1,4 +1,4 @@
-"""[[start]] and [[algorithm]] of a file of gossip alone: from what the workers start, and how they come together."""
+"""[[start]] and [[algorithm]] of a gossip file: the initial vectors, and the methods."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -19,37 +19,37 @@ from netsim.runs.setup import Method
 def problems(
     file: GossipFile, topology: Topology, settings: dict[str, Any], folder: Path, data: str | Path | None
 ) -> tuple[dict[str, Problem], dict[str, str]]:
-    """Return the starts that can be had, and why the others cannot.
+    """Return the starts whose data are there, and why the others are left out.
 
     Parameters
     ----------
     file
-        Whose [[start]] are meant.
+        With its [[start]] sections.
     topology
-        Who talks to whom.
+        Of the workers.
     settings
         target, seed, dtype and device.
     folder
         Of the file: paths are relative to it.
     data
-        Folder of the faces, instead of the file's; where there is neither, starts of faces are left out.
+        Folder of the faces, instead of the file's; without either, starts of faces are left out.
 
     Raises
     ------
     NetsimError
-        One line with the key, what is wrong, and what would be right.
+        One line with the field, what is wrong, and what would be right.
     """
     found: dict[str, Problem] = {}
     left_out: dict[str, str] = {}
     for i, section in enumerate(file.start, 1):
-        key = f"start[{i}]"
+        field = f"start[{i}]"
         if section.name in found or section.name in left_out:
-            raise NetsimError(f'{key}.name = "{section.name}": occurs twice; give each start a name of its own')
+            raise NetsimError(f'{field}.name = "{section.name}": occurs twice; give each start a name of its own')
         wrong, needed = ("shape", None) if section.kind == "faces" else ("path", "shape")
         if getattr(section, wrong) is not None:
-            raise NetsimError(f'{key}.{wrong}: not a key of kind = "{section.kind}"; leave it out')
+            raise NetsimError(f'{field}.{wrong}: not a key of kind = "{section.kind}"; leave it out')
         if needed and section.shape is None:
-            raise NetsimError(f"{key}.shape: missing; write the shape of what each worker holds, such as [100, 100]")
+            raise NetsimError(f"{field}.shape: missing; write the shape of what each worker holds, such as [100, 100]")
         if section.kind == "normal":
             x0 = standard_normal(topology.n, section.shape or (), settings["seed"])
         elif data is None and section.path is None:
@@ -59,19 +59,19 @@ def problems(
             )
             continue
         else:
-            x0 = _faces(topology.n, folder / Path(section.path or "").expanduser(), data, f"{key}.path")
+            x0 = _faces(topology.n, folder / Path(section.path or "").expanduser(), data, f"{field}.path")
         found[section.name] = Problem(x0, topology, budget=section.budget, **settings)
     if not found:
         raise NetsimError(f"start: nothing to gossip on: {' '.join(left_out.values())}")
     return found, left_out
 
 
-def _faces(n: int, path: Path, data: str | Path | None, key: str) -> np.ndarray:
+def _faces(n: int, path: Path, data: str | Path | None, field: str) -> np.ndarray:
     """Return (n, 64, 64): the first faces of the shuffle that the published script makes."""
     try:
         faces = olivetti(path if data is None else data)
     except ValueError as error:
-        raise NetsimError(f"{key if data is None else '--data'}: {error}") from None
+        raise NetsimError(f"{field if data is None else '--data'}: {error}") from None
     if n > len(faces):
         raise NetsimError(f"topology.n = {n}: more workers than the {len(faces)} faces")
     return faces[np.random.RandomState(0).permutation(len(faces))[:n]]
@@ -85,44 +85,44 @@ def method(file: GossipFile, i: int, topology: Topology, folders: Sequence[Path]
     file, i
         Which entry, from 0.
     topology
-        Whose optimal gossip rate may be asked for.
+        For its optimal gossip rate.
     folders
-        Where modules of the user's are looked for.
+        Folders searched for users' modules.
 
     Raises
     ------
     NetsimError
-        One line with the key, what is wrong, and what would be right.
+        One line with the field, what is wrong, and what would be right.
     """
-    key, section = f"algorithm[{i + 1}]", file.algorithm[i]
+    field, section = f"algorithm[{i + 1}]", file.algorithm[i]
     names = [start.name for start in file.start]
     for what in ("starts", "best", "published"):
         for unknown in [name for name in getattr(section, what) or () if name not in names]:
-            raise NetsimError(f'{key}.{what}: no start is called "{unknown}"; {hint(unknown, names)}')
+            raise NetsimError(f'{field}.{what}: no start is called "{unknown}"; {hint(unknown, names)}')
     gammas = (topology.optimal_gossip_rate,) if section.gamma == OPTIMAL else section.gamma
     values = {
         **(section.model_extra or {}),
         **({} if gammas is None else {"gamma": gammas[0]}),
         **({} if section.theta is None else {"theta": section.theta[0]}),
     }
-    made = algorithm(values, key, folders)
+    made = algorithm(values, field, folders)
     if gammas is None and has_step_size(made):
         gammas = (made.gamma,)
     for start, found in section.best.items():
         for unknown in [name for name in found if not hasattr(made, name)]:
-            raise NetsimError(f"{key}.best.{start}.{unknown}: not a field of {type(made).__name__}; leave it out")
+            raise NetsimError(f"{field}.best.{start}.{unknown}: not a field of {type(made).__name__}; leave it out")
     label = section.label or _label(made)
     starts = tuple(section.starts or names)
     for other in file.algorithm[:i]:
         if other.label == section.label and section.label and set(starts) & set(other.starts or names):
             raise NetsimError(
-                f'{key}.label = "{label}": occurs twice from one start; give each method a label of its own'
+                f'{field}.label = "{label}": occurs twice from one start; give each method a label of its own'
             )
     return Method(label, made, gammas, section.theta, starts, section.best, section.published)
 
 
 def _label(made: Any) -> str:
-    """Return the class and what it is given, without what is searched: ``ChocoSGD(Sign())``."""
+    """Return the class and its fixed hyperparameters, without the searched ones: ``ChocoSGD(Sign())``."""
     values = [
         (one.name, getattr(made, one.name)) for one in dataclasses.fields(made) if one.name not in ("gamma", "theta")
     ]

@@ -1,4 +1,4 @@
-"""[task] of a configuration file: the data that it names, and the model that learns them."""
+"""[task] of a configuration file: the data set and the model."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +39,7 @@ def make_task(
     Parameters
     ----------
     section
-        The section; the keys that it does not know are the fields of the model's task.
+        The section; the fields that it does not know are the fields of the model's task.
     folder
         Of the configuration file: the section's path is relative to it.
     data
@@ -47,12 +47,12 @@ def make_task(
     download
         Allow a download.
     folders
-        Where modules of the user's are looked for.
+        Folders searched for users' modules.
 
     Raises
     ------
     NetsimError
-        One line with the key, what is wrong, and what would be right.
+        One line with the field, what is wrong, and what would be right.
     """
     if ":" in section.model:
         return _users_task(section, folder, data, download, folders)
@@ -69,7 +69,7 @@ def make_task(
 def _users_task(
     section: TaskSection, folder: Path, data: str | Path | None, download: bool, folders: Sequence[Path]
 ) -> Any:
-    """Return a task of the user's: it is given the data that the section names if it has a parameter ``data``, else all keys are its own."""
+    """Return a user's task; it gets the data set of the section if it has a parameter ``data``, else all fields are its own."""
     said = section.model_dump(exclude={"model"}, exclude_unset=True)
     try:
         found = user_object(section.model, folders)
@@ -85,12 +85,12 @@ def _users_task(
 
 
 def check_shards(task: Any, n: int) -> None:
-    """Find out before the training, not after it, whether the data are enough for n workers.
+    """Raise, before any training, if there are too few data for n workers.
 
     Raises
     ------
     NetsimError
-        They are not.
+        There are too few.
     """
     if not hasattr(getattr(task, "data", None), "train_y") or not hasattr(task, "batch"):
         return
@@ -105,7 +105,7 @@ def check_shards(task: Any, n: int) -> None:
 
 def _load(section: TaskSection, folder: Path, data: str | Path | None, download: bool) -> Any:
     path = data if data is not None else section.path and folder / Path(section.path).expanduser()
-    key = "--data" if data is not None else "task.path" if path else "task.data"
+    field = "--data" if data is not None else "task.path" if path else "task.data"
     download = section.download or download
     of_text = section.model_dump(include={"vocabulary", "lower", "tokens"}, exclude_none=True)
     try:
@@ -117,10 +117,10 @@ def _load(section: TaskSection, folder: Path, data: str | Path | None, download:
             if section.test is not None:
                 raise NetsimError(f'task.test: not a key of data = "{TEXT}"; leave it out')
             return wikitext2(path, train=section.train, download=download, **of_text)
-        for key in of_text:
-            raise NetsimError(f'task.{key}: not a key of data = "{section.data}"; leave it out')
+        for field in of_text:
+            raise NetsimError(f'task.{field}: not a key of data = "{section.data}"; leave it out')
         return datasets.load(section.data, path, section.train, download, section.test)
     except ValueError as error:
         said = str(error)
         own = said.startswith(("train = ", "test = ", "vocabulary = ", "tokens = "))
-        raise NetsimError(said if said.startswith("task.") else f"task.{said}" if own else f"{key}: {said}") from None
+        raise NetsimError(said if said.startswith("task.") else f"task.{said}" if own else f"{field}: {said}") from None

@@ -1,4 +1,4 @@
-"""Quantities as people write them, in configuration files and on the command line, and as they read them in tables.
+"""Quantities with units: parsed from configuration files and the command line, and formatted for tables.
 
 Inside netsim times are seconds and bandwidths bit/s, both plain floats. Prefixes are powers of 1000; B is a byte, bit
 and b a bit.
@@ -32,28 +32,30 @@ _RATES = {
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*(\S.*?)?\s*", re.DOTALL)
 
 
-def seconds(value: Any, key: str = "time") -> float:
+def seconds(value: Any, field: str = "time") -> float:
     """Return a time in seconds: ``"0.13 ms"`` -> 0.00013; numbers, and strings without a unit, are seconds already.
 
     Parameters
     ----------
     value
         A number or a string with one of the units ns, us (µs), ms, s, min, h.
-    key
-        What the error calls it: the key of the configuration file, or the option.
+    field
+        What the error calls it: the field of the configuration file, or the option.
 
     Raises
     ------
     NetsimError
         It is no finite nonnegative time.
     """
-    result = _parse(value, key, _TIMES, "ms")
+    result = _parse(value, field, _TIMES, "ms")
     if not 0.0 <= result < math.inf:
-        raise NetsimError(f'{key} = {_shown(value)}: a time must be finite and not negative; write for example "20 ms"')
+        raise NetsimError(
+            f'{field} = {_shown(value)}: a time must be finite and not negative; write for example "20 ms"'
+        )
     return result
 
 
-def bits_per_second(value: Any, key: str = "bandwidth") -> float:
+def bits_per_second(value: Any, field: str = "bandwidth") -> float:
     """Return a bandwidth in bit/s: ``"1.4 Gbit/s"`` -> 1.4e9; numbers, and strings without a unit, are bit/s already.
 
     Parameters
@@ -61,17 +63,17 @@ def bits_per_second(value: Any, key: str = "bandwidth") -> float:
     value
         A number (infinity too) or a string with one of the units bit/s, b/s, bps, B/s (a byte: 8 bits), after k, M, G,
         T or nothing.
-    key
-        What the error calls it: the key of the configuration file, or the option.
+    field
+        What the error calls it: the field of the configuration file, or the option.
 
     Raises
     ------
     NetsimError
         It is no positive bandwidth.
     """
-    result = _parse(value, key, _RATES, "Mbit/s")
+    result = _parse(value, field, _RATES, "Mbit/s")
     if not result > 0.0:
-        raise NetsimError(f'{key} = {_shown(value)}: a bandwidth must be positive; write for example "10 Mbit/s"')
+        raise NetsimError(f'{field} = {_shown(value)}: a bandwidth must be positive; write for example "10 Mbit/s"')
     return result
 
 
@@ -91,19 +93,19 @@ def format_bytes(value: float) -> str:
     return _format(value, _decimal("B"), "B")
 
 
-def _parse(value: Any, key: str, units: Mapping[str, str], example: str) -> float:
+def _parse(value: Any, field: str, units: Mapping[str, str], example: str) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, str):
-        raise NetsimError(f'{key} = {value!r}: write a number or for example "10 {example}"')
+        raise NetsimError(f'{field} = {value!r}: write a number or for example "10 {example}"')
     match = _NUMBER.fullmatch(value)
     if match is None:
-        raise NetsimError(f'{key} = {_shown(value)}: not a number with a unit; write for example "10 {example}"')
+        raise NetsimError(f'{field} = {_shown(value)}: not a number with a unit; write for example "10 {example}"')
     number, unit = match.groups()
     if unit is None:
         return float(number)
     if unit not in units:
-        raise NetsimError(f'{key} = {_shown(value)}: unknown unit "{unit}"; write for example "{number} {example}"')
+        raise NetsimError(f'{field} = {_shown(value)}: unknown unit "{unit}"; write for example "{number} {example}"')
     return float(Decimal(number) * Decimal(units[unit]))
 
 

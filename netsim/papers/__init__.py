@@ -1,4 +1,4 @@
-"""What the papers claim: a file each, with the studies behind the notebooks, which return an xarray.Dataset, and verdicts on results."""
+"""The papers' claims, one file per paper: verdicts on results, and the studies behind the notebooks, which return an xarray.Dataset."""
 
 from netsim.papers.fit import Slope, log_log_slope
 from netsim.papers.powergossip import contraction, difference_spectrum, independent_rates, rank_against_iterations

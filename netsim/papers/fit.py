@@ -1,4 +1,4 @@
-"""Power laws: the slope of a line through logarithms, and how sure it is."""
+"""Power laws: the slope of a line through logarithms, and its standard error."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ class Slope(NamedTuple):
     slope
         The exponent.
     error
-        Its standard error; NaN where there is nothing to tell it from.
+        Its standard error; NaN where it cannot be estimated.
     """
 
     slope: float

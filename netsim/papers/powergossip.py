@@ -1,4 +1,4 @@
-"""PowerGossip and edge-wise gossip (Vogels et al. 2020): how consensus contracts, rank against iterations, and the spectrum of differences."""
+"""PowerGossip and edge-wise gossip (Vogels et al. 2020): the contraction of consensus, rank against iterations, and the spectrum of differences."""
 
 from collections.abc import Mapping, Sequence
 
@@ -26,7 +26,7 @@ def contraction(
 ) -> xr.Dataset:
     """Measure how fast gossip contracts on rings: edge-wise random masks and projections against tuned CHOCO-SGD.
 
-    The start is the slowest mode of the mixing matrix, with a little of all others.
+    Runs start from the slowest mode of the mixing matrix, plus small multiples of all others.
 
     The claims: E||x - x̄||² falls by 1 - δρ a round or faster, ρ = 1 - max(|λ₂|, |λₙ|)², for edge-wise gossip (Theorem I of Vogels et al. 2020),
     which has nothing to tune; CHOCO's theory (Koloskova et al. 2019) says 1 - c δρ², with ρ the spectral gap and a constant c. Both send the same
@@ -87,7 +87,7 @@ def independent_rates(graph: Topology, delta: float, rounds: int = 2000) -> tupl
     Parameters
     ----------
     graph
-        Who gossips, with which weights.
+        The workers and their weights.
     delta
         Share of the numbers that is sent.
     rounds
@@ -104,7 +104,7 @@ def independent_rates(graph: Topology, delta: float, rounds: int = 2000) -> tupl
         left = laplacian @ moment
         moment = moment - delta * (left + left.T) + delta**2 * left @ laplacian
         moment += delta * (1 - delta) * (np.diag(across.sum(axis=1)) - across)
-        moment -= moment.mean()  # rounding must not creep into the average, which stays for ever
+        moment -= moment.mean()  # rounding errors in the average would never decay
         before, ratio = ratio, float(np.trace(moment))
         first = ratio if np.isnan(before) else first
         moment /= ratio
@@ -120,7 +120,7 @@ def _mode(graph: Topology) -> np.ndarray:
 
 
 def _slowest(graph: Topology, size: int, seed: int) -> np.ndarray:
-    """Return (n, size) random multiples of the slowest mode, and a little of all others, so that what is unstable grows."""
+    """Return (n, size) random multiples of the slowest mode, plus small multiples of all others, so that unstable modes grow."""
     random = generator(seed, "contraction")
     slow = np.sqrt(graph.n) * _mode(graph)[:, None] * random.standard_normal(size)
     return slow + 0.1 * random.standard_normal((graph.n, size))
@@ -129,7 +129,7 @@ def _slowest(graph: Topology, size: int, seed: int) -> np.ndarray:
 def _rates(
     algorithm: Algorithm, starts: Sequence[np.ndarray], graph: Topology, rounds: int, seeds: Sequence[int]
 ) -> list[float]:
-    """Return the rate of each start, its draws from the seed beside it."""
+    """Return the rate of each start, with the random draws of its seed."""
     return [_rate(start, algorithm, graph, rounds, seed) for start, seed in zip(starts, seeds, strict=True)]
 
 
@@ -150,12 +150,12 @@ def rank_against_iterations(
     size: int = 64,
     n: int = 8,
 ) -> xr.Dataset:
-    """Run PowerGossip alone with rank r and s iterations a round, r s the same, so that all say equally much a round.
+    """Run PowerGossip without gradients, with rank r and s iterations per round; r s is the same in all runs, and so are the bytes per round.
 
     Parameters
     ----------
     product
-        r s; all factorisations are run.
+        r s; every factorisation is run.
     matrices
         {name: (seeds, n, size, size) starts}; None: "noise", standard normal, and "low rank", whose singular values fall as 1/k².
     rounds, seeds, size, n
@@ -198,14 +198,14 @@ def difference_spectrum(
     lr: float = 0.1,
     tensor: str = "weight2",
 ) -> xr.Dataset:
-    """Train a multilayer perceptron on the digits with D-PSGD and look at the singular values of neighbours' differences X_j - X_i of one matrix.
+    """Train a multilayer perceptron on the digits with D-PSGD; return the singular values of neighbours' differences X_j - X_i of one matrix.
 
-    The claim: the differences are nearly of low rank, so a few vectors of each tell most of it (Vogels et al. 2020, section 1).
+    The claim: the differences have nearly low rank, so that a few vectors approximate them (Vogels et al. 2020, section 1).
 
     Parameters
     ----------
     steps
-        After which to look.
+        Steps at which the differences are taken.
     partitions
         Of :mod:`netsim.models.data.partition`.
     seeds, n, hidden, lr

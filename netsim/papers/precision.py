@@ -1,6 +1,6 @@
-"""What becomes of decentralized methods with few bits: one grid of runs, fixed before the first of them was looked at, and a quadratic.
+"""Decentralized methods with few bits: a grid of runs, fixed before the first result was seen, and a quadratic.
 
-The sources disagree about low precision, so the grid is run and shown whole: 8 and 16 workers on a ring, 2, 4 and 8 bits, five methods, two learning
+The sources disagree about low precision, so the whole grid is run and shown: 8 and 16 workers on a ring, 2, 4 and 8 bits, five methods, two learning
 rates, five seeds, 300 runs, and D-PSGD in full precision for each ring, rate and seed. All compressed methods have the same compressor, the unbiased
 ``StochasticQuantizer`` with one scale a tensor, so that only the method differs. The task is a multilayer perceptron with hidden layers of 64 and
 32 on the digits, 16 images a worker and step, 250 steps.
@@ -36,7 +36,7 @@ from netsim.runs.tuning import Progress, silent
 
 WORKERS, BITS, RATES, SEEDS = (8, 16), (2, 4, 8), (0.1, 0.4), (0, 1, 2, 3, 4)
 HIDDEN, BATCH, STEPS = (64, 32), 16, 250
-FACTOR, MARGIN = 1.25, 0.01  # of the reference's last loss, and beside it
+FACTOR, MARGIN = 1.25, 0.01  # relative to the reference's last loss, and absolute
 OUTCOMES = ("follows", "slow", "diverged")
 
 METHODS: Mapping[str, Callable[[int], Any]] = {
@@ -69,7 +69,7 @@ class Cell(NamedTuple):
 def consensus_step(bits: int) -> float:
     """Return DeepSqueeze's gamma by a rule: (2**bits - 1)/40, at most 1.
 
-    The distance between two levels is 2/(2**bits - 1) of the scale, so gamma is where what one round's rounding moves a model by is at most a
+    The distance between two levels is 2/(2**bits - 1) of the scale, so with this gamma the rounding of one round moves a model by at most a
     twentieth of the scale: 0.075 for 2 bits, 0.375 for 4, 1 for 8.
     """
     return min(1.0, (2**bits - 1) / 40)
@@ -81,7 +81,7 @@ def _task() -> MLP:
 
 
 def experiment(cell: Cell, steps: int = STEPS) -> Experiment:
-    """Return the run of a cell."""
+    """Return the experiment of a cell."""
     algorithm = METHODS[cell.method](cell.bits) if cell.bits else DPSGD()
     ring = topology.ring(cell.workers)
     return Experiment(
@@ -98,12 +98,12 @@ def grid(
     executor: Executor | None = None,
     progress: Progress = silent,
 ) -> xr.Dataset:
-    """Run the grid, or a slice of it, with the references it needs.
+    """Run the grid, or a slice of it, with its reference runs.
 
     Parameters
     ----------
     workers, bits, rates, seeds
-        What of each; all methods are always run.
+        Values of each axis; all methods are always run.
     steps
         Of each run.
     executor, progress
@@ -155,12 +155,12 @@ def _consensus(run: Run) -> float:
 
 
 def outcomes(ds: xr.Dataset) -> xr.DataArray:
-    """Return what became of every run, as a word of ``OUTCOMES``, by the criterion that was fixed beforehand.
+    """Return the outcome of every run, one of ``OUTCOMES``, by the criterion that was fixed beforehand.
 
     Parameters
     ----------
     ds
-        Of :func:`grid`; only ``loss``, ``diverged_at``, ``reference_loss`` and ``initial_loss`` are looked at.
+        Of :func:`grid`; only ``loss``, ``diverged_at``, ``reference_loss`` and ``initial_loss`` are read.
     """
     bound = FACTOR * ds["reference_loss"] + MARGIN
     diverged = (ds["diverged_at"] >= 0) | ~(ds["loss"] <= ds["initial_loss"])
@@ -168,8 +168,8 @@ def outcomes(ds: xr.Dataset) -> xr.DataArray:
     return words.transpose(*ds["loss"].dims)
 
 
-def counted(ds: xr.Dataset) -> xr.DataArray:
-    """Return how many seeds of each cell had which outcome, over ``outcome`` beside the dimensions of the grid without ``seed``."""
+def outcome_counts(ds: xr.Dataset) -> xr.DataArray:
+    """Return the number of seeds of each cell with each outcome, over ``outcome`` beside the dimensions of the grid without ``seed``."""
     one = [(ds["outcome"] == word).sum("seed") for word in OUTCOMES]
     return xr.concat(one, "outcome").assign_coords(outcome=list(OUTCOMES))
 
@@ -183,8 +183,8 @@ def quadratic(steps: int = 2000, executor: Executor | None = None) -> dict[str, 
     Returns
     -------
     dict
-        ``"constant rate"`` and ``"diminishing rate"``: the runs, whose histories hold ``excess``, the loss of the average model above the least
-        there is, and ``each_excess``, that of every worker's model.
+        ``"constant rate"`` and ``"diminishing rate"``: the runs, whose histories hold ``excess``, the loss of the average model above the
+        minimum, and ``each_excess``, that of every worker's model.
     """
     task, ring = LeastSquares.random(8, 50, seed=0, same_hessian=False, spread=0.1), topology.ring(8)
     methods: list[Any] = [

@@ -1,4 +1,4 @@
-"""The figures of few bits: the outcomes of the grid, and the error floor on a quadratic."""
+"""Figures of low precision: the outcomes of the grid, and the error floor on a quadratic."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from netsim.papers.precision import OUTCOMES, counted
+from netsim.papers.precision import OUTCOMES, outcome_counts
 from netsim.plots.methods import label, style
 from netsim.plots.panels import plain_line
 from netsim.plots.style import PAGE, SMALL, Plot, frame, place_legend, plain_log
@@ -27,7 +27,7 @@ def outcome_map(ds: xr.Dataset) -> Figure:
     ds
         Of :func:`netsim.papers.precision.grid`.
     """
-    counts, seeds = counted(ds), ds.sizes["seed"]
+    counts, seeds = outcome_counts(ds), ds.sizes["seed"]
     rings, rates, bits, methods = (ds[dim].values for dim in ("workers", "rate", "bits", "algorithm"))
     figure = Plot(figsize=(PAGE, 1.1 + 0.27 * len(methods)), layout="constrained")
     axes = figure.subplots(1, len(rings) * len(rates), squeeze=False, sharey=True)[0]
@@ -49,7 +49,7 @@ def outcome_map(ds: xr.Dataset) -> Figure:
 
 
 def _draw_cell(ax: Axes, column: int, row: int, counts: dict[str, int], seeds: int) -> None:
-    """Fill a cell by its outcomes from left to right, with how many seeds had each."""
+    """Fill a cell by its outcomes from left to right, with the number of seeds of each."""
     left = column + 0.06
     for word, count in counts.items():
         if count:
@@ -61,7 +61,7 @@ def _draw_cell(ax: Axes, column: int, row: int, counts: dict[str, int], seeds: i
 
 
 def floors(runs: Mapping[str, Sequence[Run]], quantity: str = "excess") -> Figure:
-    """Draw how far the models are above the least loss, against steps: a panel for each kind of learning rate.
+    """Draw the loss above the minimum against steps, one panel for each kind of learning rate.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the methods of Vogels, Karimireddy, Jaggi 2020 send per epoch: their Tables 1 and 2, held against dry runs.
+"""Bytes per epoch of the methods of Vogels, Karimireddy, Jaggi 2020: their Tables 1 and 2 compared with dry runs.
 
 One convention for both tables: a worker's total over both neighbours of the ring, in powers of 1024 (their "MB" is MiB, their "GB" GiB), for all
 steps of an epoch, the last one partial. CHOCO's top 1 % is taken in each tensor, with 64 bits an index, as the authors' code sends it (PyTorch's
@@ -29,13 +29,13 @@ class Row:
     Attributes
     ----------
     label
-        What the paper calls it.
+        Its name in the paper.
     algorithm
         The method, as it was run.
     sent, unit
-        The published total; None: the table has none.
+        The published total and its unit; None: not published.
     rounds
-        After how many rounds it sends the same again.
+        Period, in rounds, of what it sends.
     """
 
     label: str
@@ -52,15 +52,15 @@ class Table:
     Attributes
     ----------
     title
-        What it shows.
+        Its title.
     tensors
         Ordered {name: shape} of the model.
     topology
         The ring.
     steps_per_epoch, steps
-        How many steps an epoch has, and why.
+        Number of steps in an epoch, and the reason for it.
     rows
-        Its methods; the one called "D-PSGD" is what the factors refer to.
+        Its methods; factors are relative to the one called "D-PSGD".
     """
 
     title: str

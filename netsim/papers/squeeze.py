@@ -1,6 +1,6 @@
-"""What DoubleSqueeze and DeepSqueeze claim, each as a number, a criterion fixed beforehand, and where it holds.
+"""Verdicts on the claims of DoubleSqueeze and DeepSqueeze: a number, a criterion fixed beforehand, and the networks where it holds.
 
-The slides say "same curve", "less time", "holds"; what these words are taken to mean stands in ``criterion`` and is ours: a method *follows* another
+The slides say "same curve", "less time", "holds"; our reading of these words is the ``criterion``: a method *follows* another
 if its last loss is at most 0.01 above the other's and it needs at most 1.25 times as many steps to the target.
 """
 
@@ -14,11 +14,11 @@ from netsim.plots.methods import labels
 from netsim.runs.descriptions import experiment_of
 from netsim.runs.training import Run
 
-STEPS, LOSS = 1.25, 0.01  # times the other's steps; above the other's last loss
+STEPS, LOSS = 1.25, 0.01  # ratio of the steps; difference of the last losses
 
 
 def follows(ds: xr.Dataset, method: Any, reference: Any) -> list[Verdict]:
-    """Return whether a method does per iteration what another does: its steps to the target, and its last loss.
+    """Judge whether a method converges per iteration like another, by its steps to the target and its last loss.
 
     Parameters
     ----------
@@ -45,14 +45,14 @@ def follows(ds: xr.Dataset, method: Any, reference: Any) -> list[Verdict]:
 
 
 def traffic(ds: xr.Dataset, method: Any, reference: Any, factor: float) -> Verdict:
-    """Return whether a worker sends so many times fewer bits than with another method, within 1 %.
+    """Judge whether a worker sends fewer bits than with another method by a factor, within 1 %.
 
     Parameters
     ----------
     ds, method, reference
         As for :func:`follows`; both must have run for equally many steps.
     factor
-        The claimed one.
+        The claimed factor.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def traffic(ds: xr.Dataset, method: Any, reference: Any, factor: float) -> Verdi
 
 
 def faster(ds: xr.Dataset, method: Any, rival: Any, condition: str, what: str = "time_to_target") -> Verdict:
-    """Return whether a method is faster than another on a named network, and over which bandwidths at its latency.
+    """Judge whether a method is faster than another on a named network, and over which bandwidths at its latency.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""The claims of Tang et al. 2018, each as a number, a criterion fixed beforehand, and where it holds.
+"""Verdicts on the claims of Tang et al. 2018: a number, a criterion fixed beforehand, and the networks where it holds.
 
-The letters are those of the list in the notebook ``tang2018``. The paper says "alike", "about", "much"; what these words are taken to mean stands in
-``criterion`` and is ours. The studies of its theory are in :mod:`netsim.papers.tang2018_theory`.
+The letters are those of the list in the notebook ``tang2018``. The paper says "alike", "about", "much"; our reading of these words is the
+``criterion``. The studies of its theory are in :mod:`netsim.papers.tang2018_theory`.
 """
 
 from typing import Any
@@ -63,9 +63,9 @@ def timed_verdicts(ds: xr.Dataset) -> list[Verdict]:
 
 
 def crossing_bandwidth(ds: xr.Dataset, first: Any, second: Any, latency: float) -> float:
-    """Return the bandwidth (bit/s) at which two methods' epochs take equally long at the grid's latency next to this; NaN where they do not cross.
+    """Return the bandwidth (bit/s) at which two methods' epoch times are equal, at the grid's nearest latency; NaN where they do not cross.
 
-    Between the grid's bandwidths the logarithm of the ratio is taken to be straight over the logarithm of the bandwidth.
+    Between the grid's bandwidths the logarithm of the ratio is interpolated linearly in the logarithm of the bandwidth.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def crossing_bandwidth(ds: xr.Dataset, first: Any, second: Any, latency: float) 
 
 
 def convergence_verdicts(ds: xr.Dataset) -> list[Verdict]:
-    """Judge the claims of the preset ``tang2018`` in which no network matters: (a), steps to the target and last loss, and (g), bits sent."""
+    """Judge the claims that do not depend on the network: (a), steps to the target and last loss, and (g), bits sent."""
     full = ds.sel(experiment=_experiment(ds, FULL))
     rows = []
     for method, said in ((DPSGD, "D-PSGD"), (DCD, "DCD"), (ECD, "ECD")):

@@ -1,4 +1,4 @@
-"""Studies of the theory of Tang et al. 2018: linear speed-up (Corollaries 2 and 4), the error of ECD's estimates, unlike data."""
+"""Studies of the theory of Tang et al. 2018: linear speed-up (Corollaries 2 and 4), the error of ECD's estimates, heterogeneous data."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -43,12 +43,12 @@ _ALONE = Topology("one worker", 1, np.ones((1, 1)), np.zeros((0, 2), dtype=np.in
 def noisy_least_squares(
     n: int, seed: int, dimension: int = 16, samples: int = 2048, batch: int = 4, noise: float = 1.0
 ) -> LeastSquares:
-    """Draw a problem for n workers whose data come from one distribution, whatever n: y = a · x* + noise, a standard normal, ||x*|| = 1.
+    """Draw a problem for n workers whose data come from one distribution, independent of n: y = a · x* + noise, a standard normal, ||x*|| = 1.
 
     Parameters
     ----------
     n
-        Number of workers, each with samples of its own.
+        Number of workers; each has its own samples.
     seed
         Of the draw.
     dimension, samples, batch
@@ -63,7 +63,7 @@ def noisy_least_squares(
 
 
 def learning_rate(n: int, target: float, noise: float, dimension: int = 16, batch: int = 4) -> float:
-    """Return the rate at which SGD on the average of n gradients settles at half of the target: 2 n batch target / (dimension noise²).
+    """Return the rate at which SGD on the average of n gradients converges to half of the target: 2 n batch target / (dimension noise²).
 
     It is the corollaries' rate: sqrt(n/T)/σ, with the T at which σ/sqrt(nT) is the target, is n target / σ².
     """
@@ -174,13 +174,13 @@ def estimate_error(
     Returns
     -------
     xarray.Dataset
-        Over (scale, index, seed, t), t = 2 … steps + 1: ``error``, the mean over the workers of ||x̃_t - x_t||², and ``noise``, that of
+        Over (scale, index, seed, t), t = 2 … steps + 1: ``error``, the mean over the workers of ||x̃_t - x_t||², and ``compression_error``, that of
         ||C(z_t) - z_t||²; over (scale, index, seed): ``clipped``, how many numbers were. Attribute ``sigma2``: the σ̃² of the fixed range, twice
         the most that rounding at random to steps of 2 reach/255 can add, a quarter of a squared step for each of the numbers.
     """
     compressors = {"fixed": StochasticQuantizer(8, scale=(-reach, reach)), "max|z|": StochasticQuantizer(8)}
     shape = (len(compressors), len(INDICES), len(seeds), steps)
-    error, noise, clipped = np.empty(shape), np.empty(shape), np.empty(shape[:3])
+    error, compression_error, clipped = np.empty(shape), np.empty(shape), np.empty(shape[:3])
     graph = topology.ring(n)
     for s, seed in enumerate(seeds):
         task = noisy_least_squares(n, seed, dimension)
@@ -193,12 +193,12 @@ def estimate_error(
                 for k, (before, after) in enumerate(pairwise(states)):
                     half = (before.t + (index == "equations")) / 2
                     z = (1 - half) * before.x + half * after.x
-                    noise[c, i, s, k] = _mean_square(after.posted.value - z)
+                    compression_error[c, i, s, k] = _mean_square(after.posted.value - z)
                     error[c, i, s, k] = _mean_square(algorithm.estimate(after, after.posted.value) - after.x)
                 clipped[c, i, s] = float(np.sum(comm.statistics.clipped))
     over = ("scale", "index", "seed", "t")
     return xr.Dataset(
-        {"error": (over, error), "noise": (over, noise), "clipped": (over[:3], clipped)},
+        {"error": (over, error), "compression_error": (over, compression_error), "clipped": (over[:3], clipped)},
         {"scale": list(compressors), "index": list(INDICES), "seed": list(seeds), "t": np.arange(2, steps + 2)},
         {"sigma2": 2 * dimension * (2 * reach / 255) ** 2 / 4, "workers": n, "dimension": dimension, "lr": lr},
     )
@@ -232,7 +232,7 @@ def data_heterogeneity(
     steps: int = 100,
     n: int = 10,
 ) -> xr.Dataset:
-    """Train softmax regression on the digits with DCD-PSGD and ECD-PSGD, from data that are alike everywhere to one class a worker.
+    """Train softmax regression on the digits with DCD-PSGD and ECD-PSGD, on partitions from iid to one class per worker.
 
     The claim: DCD-PSGD is better when the data differ much between the workers (Tang et al. 2018).
 
@@ -251,7 +251,7 @@ def data_heterogeneity(
     -------
     xarray.Dataset
         Over (partition, algorithm, bits, seed): ``loss``, the training loss of the average model after the last step, infinite where the run
-        diverged; over (partition, algorithm, bits): ``lr``. The methods are DCD-PSGD, ECD-PSGD and, for comparison, D-PSGD, which knows no bits.
+        diverged; over (partition, algorithm, bits): ``lr``. The methods are DCD-PSGD, ECD-PSGD and, for comparison, D-PSGD, which has no bits.
     """
     methods: Mapping[str, Any] = {"D-PSGD": _full_precision, "DCD-PSGD": DCDPSGD, "ECD-PSGD": ECDPSGD}
     loss = np.empty((len(partitions), len(methods), len(bits), len(seeds)))

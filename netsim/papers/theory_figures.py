@@ -1,4 +1,4 @@
-"""The figures of the studies."""
+"""Figures of the theory studies."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from netsim.papers.tang2018_theory import METHODS, estimate_error_theory
 from netsim.plots.methods import style
 from netsim.plots.style import MUTED, PAGE, SMALL, Plot, frame, place_legend, plain_log
 
-_LOOKS = {name: style(method) for name, method in METHODS.items()}
+_STYLES = {name: style(method) for name, method in METHODS.items()}
 _INDEX: dict[str, tuple[str, Any]] = {"equations": ("#2f80c0", "-"), "listing": ("#b5123b", "--")}
 _GOSSIP = (("#1a1a1a", "o"), ("#2f80c0", "s"), ("#7b3294", "D"), ("#f28e2b", "^"))
 _OPEN: dict[str, Any] = {"markersize": 4, "linewidth": 0, "markerfacecolor": "none"}  # markers alone
@@ -28,7 +28,7 @@ def speedup(ds: xr.Dataset) -> Figure:
         mean = ds[name].mean("seed", skipna=False)
         ax.plot(ds.workers, float(ds.steps[0, 0].mean()) / ds.workers, color=MUTED, linewidth=0.8, linestyle=":")
         for k, algorithm in enumerate(ds.algorithm.values):
-            side_by_side = ds.workers * 1.05 ** (k - 1.5)  # for they coincide
+            side_by_side = ds.workers * 1.05 ** (k - 1.5)  # because they coincide
             ax.plot(side_by_side, mean.sel(algorithm=algorithm), **_marked(algorithm))
         _workers(ax, ds.workers.values)
         plain_log(ax, "y")
@@ -72,7 +72,7 @@ def estimates(ds: xr.Dataset) -> Figure:
 
 
 def heterogeneity(ds: xr.Dataset) -> Figure:
-    """Draw the loss after the last step against how unlike the data are, one panel for each number of bits; bars: smallest and largest seed."""
+    """Draw the last loss against the heterogeneity of the data, one panel for each number of bits; bars: smallest and largest seed."""
     figure, axes = _panels(ds.sizes["bits"], share=True)
     names, at = [str(name) for name in ds.algorithm.values], np.arange(ds.sizes["partition"])
     for number, (ax, bits) in enumerate(zip(axes, ds.bits.values, strict=True)):
@@ -116,7 +116,7 @@ def contraction(ds: xr.Dataset) -> Figure:
 
 
 def ranks(ds: xr.Dataset) -> Figure:
-    """Draw the consensus error against what was sent, for all pairs of rank and iterations that say equally much; one panel for each start."""
+    """Draw the consensus error against what was sent, for all pairs of rank and iterations with equal traffic; one panel for each start."""
     figure, axes = _panels(ds.sizes["start"], share=True)
     product, error = ds.attrs["product"], ds.relative_error.mean("seed")
     pairs = list(zip(ds["rank"].values, _SHADES, strict=False))
@@ -165,9 +165,9 @@ def _panels(count: int, share: bool = False) -> tuple[Plot, list[Axes]]:
 
 
 def _marked(name: str) -> dict[str, Any]:
-    """Return matplotlib's words for the line of a method of :func:`netsim.papers.steps_to_target`."""
-    look = _LOOKS[name]
-    return {"color": look.colour, "marker": look.marker, "markersize": 4, "linewidth": 0.8}
+    """Return the keyword arguments of matplotlib for the line of a method of :func:`netsim.papers.steps_to_target`."""
+    own = _STYLES[name]
+    return {"color": own.colour, "marker": own.marker, "markersize": 4, "linewidth": 0.8}
 
 
 def _key(label: str, **line: Any) -> Line2D:

@@ -1,4 +1,4 @@
-"""What the papers claim, held against results: each claim as a number, a criterion fixed beforehand, and where it holds."""
+"""Verdicts on the papers' claims from results: a number, a criterion fixed beforehand, and the networks where it holds."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,22 +11,22 @@ from netsim.files.units import format_bandwidth, format_seconds
 
 
 class Verdict(NamedTuple):
-    """One number that a paper's claim comes down to.
+    """A paper's claim as one number and a criterion.
 
     Attributes
     ----------
     letter
-        Which claim.
+        Letter of the claim.
     ratio
-        What is divided by what.
+        What the number is the ratio of.
     value
         The ratio.
     criterion
-        When the claim is said to hold.
+        The condition under which the claim holds, as text.
     holds
-        Whether it does, here.
+        Whether it holds in these results.
     where
-        For which range of networks it does, "" where no network matters.
+        Range of networks on which it holds, as text; "" where it does not depend on the network.
     """
 
     letter: str
@@ -49,9 +49,9 @@ def verdict_at(
     values
         The ratio over ``latency`` and ``bandwidth``.
     at
-        Latency (s) and bandwidth (bit/s) of the network; the grid's point next to it is taken.
+        Latency (s) and bandwidth (bit/s) of the network; the grid's nearest point is taken.
     test
-        Whether the criterion is met, of a number and of arrays.
+        Function that returns whether a number, or each entry of an array, meets the criterion.
     along
         "latency" or "bandwidth".
     """
@@ -67,7 +67,7 @@ def named_network(ds: xr.Dataset, name: str) -> dict[str, float]:
     Raises
     ------
     NetsimError
-        There is none of that name.
+        There is no network of that name.
     """
     if name not in ds["condition"].values:
         raise NetsimError(f"no network named {name!r} in these results: run the preset tang2018")
@@ -76,7 +76,7 @@ def named_network(ds: xr.Dataset, name: str) -> dict[str, float]:
 
 
 def _ranges(axis: np.ndarray, holds: np.ndarray, along: str) -> str:
-    """Return the stretches of an axis on which something holds, in words."""
+    """Return the ranges of an axis on which a condition holds, as text."""
     form = format_seconds if along == "latency" else format_bandwidth
     if holds.all():
         return f"every {along} from {form(axis[0])} to {form(axis[-1])}"

@@ -1,12 +1,11 @@
-"""The figures: one file each, from a results Dataset to a matplotlib Figure; by the numbers of Tang et al. 2018, the winner map, and others.
+"""Figures, one file each, from a results Dataset to a matplotlib Figure: those of Tang et al. 2018 by their numbers, the winner map, and others.
 
-Every function takes what :func:`netsim.sweep` or :func:`netsim.runs.results.load` returns. A panel can be drawn into an Axes of yours with
-``ax``; otherwise it gets a figure of its own, with its legend. All return the Figure, which a notebook shows. Where a Dataset holds several ways of
+Every function takes what :func:`netsim.sweep` or :func:`netsim.runs.results.load` returns. A panel is drawn into the caller's Axes ``ax``, or
+into a new figure with its legend. All return the Figure, which a notebook shows. Where a Dataset holds several ways of
 sharing ports, ``sharing`` chooses ("fifo" if not given).
 
-The line says the precision (solid: 32 bits, dashed: 16 to 8, dotted: fewer, sparsely below 4), colour and marker say the method, in every figure. The
-legend says whose messages travel while a gradient is computed ("overlaps") and whose wait for it ("after the gradient"). A run that diverged ends in
-a cross.
+In every figure the line style shows the precision (solid: 32 bits, dashed: 16 to 8, dotted: fewer, sparsely below 4), colour and marker the method.
+The legend tells whether messages overlap with the gradient ("overlaps") or follow it ("after the gradient"). A diverged run ends in a cross.
 """
 
 from netsim.plots.bits import figure4

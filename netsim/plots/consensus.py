@@ -1,4 +1,4 @@
-"""Figures of gossip alone: error against what was sent, and what the consensus step size does to it."""
+"""Figures of gossip without gradients: error against bytes sent, and the effect of the consensus step size."""
 
 from typing import Any
 
@@ -32,14 +32,14 @@ def figure1(ds: xr.Dataset) -> Plot:
     starts = [str(start) for start in ds["start"].values]
     figure = Plot(figsize=(PAGE, 3.9), layout="constrained")
     panels = figure.subplots(1, max(2, len(starts)), squeeze=False)[0]
-    looks = _looks(ds)
+    line_styles = _line_styles(ds)
     for ax, letter, start in zip(panels, "abcdefgh", starts, strict=False):
-        for method, look in looks.items():
+        for method, line_style in line_styles.items():
             sent, error = curve(ds, start, method)
             if not len(sent):
                 continue
             initial = float(ds["error"].sel(start=start, experiment=method)[0])
-            ax.plot(sent, error * initial, lw=1.3, **_line(look))
+            ax.plot(sent, error * initial, lw=1.3, **_line(line_style))
             at = _first(error <= ds.attrs["target"])
             if at is not None:
                 ax.plot(
@@ -48,8 +48,8 @@ def figure1(ds: xr.Dataset) -> Plot:
                     ms=5,
                     mec="white",
                     mew=0.6,
-                    marker=look["marker"],
-                    color=look["color"],
+                    marker=line_style["marker"],
+                    color=line_style["color"],
                 )
         goal = ds.attrs["target"] * float(ds["error"].sel(start=start)[:, 0].max())
         ax.axhline(goal, color=MUTED, lw=0.7, zorder=0)
@@ -66,19 +66,19 @@ def figure1(ds: xr.Dataset) -> Plot:
         ax.set_axis_off()
         ax.text(0.5, 0.5, _missing(ds), ha="center", va="center", fontsize=SMALL, color=MUTED, wrap=True)
     title = f"{ds.attrs['topology']}, no gradients; MB = 10^6 bytes to all neighbours; a marker: the target is reached"
-    place_legend(figure, [_handle(m, look) for m, look in looks.items()], title, 3)
+    place_legend(figure, [_handle(m, line_style) for m, line_style in line_styles.items()], title, 3)
     return figure
 
 
 def sensitivity(ds: xr.Dataset, title: str = "") -> Plot:
-    """Draw what a worker sends to the target, and the error that remains, against the consensus step size.
+    """Draw the MB that a worker sends to reach the target, and the final error, against the consensus step size.
 
     Parameters
     ----------
     ds
         Of :func:`netsim.runs.pipeline.sensitivity`.
     title
-        From which start.
+        Name of the start.
 
     Raises
     ------
@@ -89,16 +89,16 @@ def sensitivity(ds: xr.Dataset, title: str = "") -> Plot:
     figure = Plot(figsize=(PAGE, 3.7), layout="constrained")
     left, right = figure.subplots(1, 2)
     gammas, target = ds["gamma"].values, ds.attrs["target"]
-    looks = _looks(ds)
-    for method, look in looks.items():
+    line_styles = _line_styles(ds)
+    for method, line_style in line_styles.items():
         one = ds.sel(experiment=method)
         sent = one["megabytes_to_target"].values
         shown = np.where(np.isfinite(sent), sent, np.nan)
-        left.plot(gammas, shown, lw=1.2, ms=4, mec="white", mew=0.4, **look)
+        left.plot(gammas, shown, lw=1.2, ms=4, mec="white", mew=0.4, **line_style)
         error, ran = np.minimum(one["relative_error"].values, 10.0), np.isfinite(one["relative_error"].values)
-        right.plot(gammas[ran], error[ran], lw=1.2, ms=4, mec="white", mew=0.4, **look)
+        right.plot(gammas[ran], error[ran], lw=1.2, ms=4, mec="white", mew=0.4, **line_style)
         bad = one["diverged"].values
-        right.plot(gammas[bad], error[bad], ls="", marker="x", ms=6, mew=1.2, color=look["color"])
+        right.plot(gammas[bad], error[bad], ls="", marker="x", ms=6, mew=1.2, color=line_style["color"])
     for ax in (left, right):
         ax.axvline(ds.attrs["optimal_gossip_rate"], color=MUTED, lw=0.8, ls=":", zorder=0)
         ax.set_xscale("log")
@@ -119,7 +119,7 @@ def sensitivity(ds: xr.Dataset, title: str = "") -> Plot:
         f"{title + ', ' if title else ''}{ds.attrs['topology']}, at most {ds.attrs['budget']:.3g} MB a worker; "
         f"dotted: the topology's optimal gossip rate, {ds.attrs['optimal_gossip_rate']:.3f}"
     )
-    place_legend(figure, [_handle(m, look) for m, look in looks.items()], words, 3)
+    place_legend(figure, [_handle(m, line_style) for m, line_style in line_styles.items()], words, 3)
     return figure
 
 
@@ -128,24 +128,24 @@ def _check(ds: xr.Dataset, needed: str, command: str) -> None:
         raise NetsimError(f"these results have no {needed}: they are not of {command}")
 
 
-def _looks(ds: xr.Dataset) -> dict[str, dict[str, Any]]:
+def _line_styles(ds: xr.Dataset) -> dict[str, dict[str, Any]]:
     """Return colour, marker and line of each method: the family's colour, and a line of its own within the family."""
-    looks: dict[str, dict[str, Any]] = {}
+    line_styles: dict[str, dict[str, Any]] = {}
     seen: list[str] = []
     for method, description in descriptions(ds).items():
         one, kind = style(description), description["family"]
         nth = seen.count(kind)
         seen.append(kind)
-        looks[method] = {"color": one.colour, "marker": one.marker, "ls": _LINES[nth % len(_LINES)]}
-    return looks
+        line_styles[method] = {"color": one.colour, "marker": one.marker, "ls": _LINES[nth % len(_LINES)]}
+    return line_styles
 
 
-def _line(look: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in look.items() if key != "marker"}
+def _line(line_style: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in line_style.items() if key != "marker"}
 
 
-def _handle(method: str, look: dict[str, Any]) -> Line2D:
-    return Line2D([], [], lw=1.3, ms=5, mec="white", mew=0.6, label=method, **look)
+def _handle(method: str, line_style: dict[str, Any]) -> Line2D:
+    return Line2D([], [], lw=1.3, ms=5, mec="white", mew=0.6, label=method, **line_style)
 
 
 def _first(where: np.ndarray) -> int | None:

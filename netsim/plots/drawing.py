@@ -1,4 +1,4 @@
-"""The figures of results, whatever wrote them, drawn and saved."""
+"""Drawing and saving the figures of any results."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from netsim.runs.results import kind_of
 
 
 def figures(ds: xr.Dataset) -> dict[str, Figure]:
-    """Return {name: figure} of results: of a sweep, of gossip alone, or of a search of step sizes."""
+    """Return {name: figure} of results: of a sweep, of gossip without gradients, or of a search of step sizes."""
     kind = kind_of(ds)
     if kind == "consensus":
         return {"consensus": consensus.figure1(ds)}

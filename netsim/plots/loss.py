@@ -84,7 +84,7 @@ def draw_loss(ax: Axes, ds: xr.Dataset, x: xr.DataArray, xlabel: str, title: str
     """Draw loss against x (experiment, step), with the target; where a run diverged, a cross."""
     losses = ds["loss"]
     highest = _DIVERGED * float(losses.isel(step=0).max())
-    shown = losses.clip(max=highest)  # a last value out of all bounds would leave the others no room
+    shown = losses.clip(max=highest)  # a huge last value would set the axis limits
     draw_curves(ax, ds, x, shown)
     if "diverged_at" in ds:
         for name in ds["experiment"].values[ds["diverged_at"].values >= 0]:
@@ -101,14 +101,14 @@ def _draw_cross(ax: Axes, x: np.ndarray, loss: np.ndarray) -> None:
     """Mark the last finite point of a run that diverged."""
     known = np.flatnonzero(np.isfinite(loss) & np.isfinite(x))
     if len(known):
-        look: dict[str, Any] = {
+        cross: dict[str, Any] = {
             "color": "black",
             "markersize": 8,
             "markeredgewidth": 1.8,
             "zorder": 4,
             "clip_on": False,
         }
-        ax.plot(x[known[-1]], loss[known[-1]], "x", **look)
+        ax.plot(x[known[-1]], loss[known[-1]], "x", **cross)
 
 
 def _draw_target(ax: Axes, target: float) -> None:

@@ -1,4 +1,4 @@
-"""What a method is called in legends, and its colour, marker and line: by its description, so that they are the same in every figure."""
+"""Labels of methods in legends, and their colours, markers and line styles, from their descriptions: the same in every figure."""
 
 import zlib
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ _OTHERS = (("#8c564b", "v"), ("#17becf", "P"), ("#bcbd22", "<"), ("#e377c2", ">"
 _KNOWN = {
     "PowerGossip": ("#b5123b", "P"),
     "Moniqua": ("#e377c2", ">"),
-}  # without words of their own, but in our figures
+}  # hyperparameters that labels leave out
 _BY_EXCHANGES = (
     "#b5123b",
     "#e4687f",
@@ -41,7 +41,7 @@ _BY_EXCHANGES = (
 
 
 class Style(NamedTuple):
-    """How one method is drawn in every figure.
+    """The style of one method in every figure.
 
     Attributes
     ----------
@@ -62,26 +62,26 @@ class Style(NamedTuple):
 
 
 class _Words(NamedTuple):
-    """How a method of one of our families is said."""
+    """The parts of the label of a method of one of our families."""
 
     family: str  # a key of _FAMILIES
     bits: int | None
-    words: tuple[str, ...]  # what the label says after the family's name
+    words: tuple[str, ...]  # what follows the family's name in the label
 
     @property
     def variant(self) -> bool:
-        """Whether there is anything but the family and how it compresses."""
+        """Whether there is more than the family and the compressor."""
         return len(self.words) > 1
 
 
 def label(method: Any) -> str:
-    """Return what a legend calls a method: ``DCDPSGD(StochasticQuantizer(8))`` -> ``"DCD-PSGD, 8 bits"``.
+    """Return a method's label in legends: ``DCDPSGD(StochasticQuantizer(8))`` -> ``"DCD-PSGD, 8 bits"``.
 
     Parameters
     ----------
     method
-        An algorithm, or its description (:func:`netsim.algorithms.describe`). One outside this project is called what its ``repr`` says. A string
-        comes back as it is.
+        An algorithm, or its description (:func:`netsim.algorithms.describe`). The label of one outside this project is its
+        ``repr``. A string is returned as it is.
     """
     if isinstance(method, str):
         return method
@@ -104,7 +104,7 @@ def labels(ds: xr.Dataset) -> dict[str, str]:
 
 
 def legend_label(ds: xr.Dataset, name: str) -> str:
-    """Return the label of an experiment, with what overlaps and whether it diverged: ``"D-PSGD, 32 bits (overlaps)"``."""
+    """Return the label of an experiment, with overlap and divergence: ``"D-PSGD, 32 bits (overlaps)"``."""
     one = ds.sel(experiment=name)
     words = labels(ds)[name]
     if "overlap" in ds:
@@ -114,7 +114,7 @@ def legend_label(ds: xr.Dataset, name: str) -> str:
 
 
 def style(method: Any) -> Style:
-    """Return how a method is drawn.
+    """Return the style of a method.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def style(method: Any) -> Style:
     if known is None:
         return _other_style(said)
     _, full, compressed, marker = _FAMILIES[known.family]
-    shift = 2 * list(_FAMILIES).index(known.family)  # dashes of lines that coincide fall into each other's gaps
+    shift = 2 * list(_FAMILIES).index(known.family)  # dashes of coinciding lines fill each other's gaps
     colour = full if known.bits == FULL_PRECISION else compressed
     few, fewest = (known.bits is not None and known.bits < limit for limit in (8, 4))
     if few:
@@ -174,7 +174,7 @@ def _described(method: Any) -> Mapping[str, Any]:
 
 
 def _words(said: Mapping[str, Any]) -> _Words | None:
-    """Return the words of a method of ours; None where it is of another family, or of a user's class."""
+    """Return the label's parts of a method of ours; None for another family or a user's class."""
     kind = said["family"]
     if kind not in _FAMILIES or "class" in said or "repr" not in said:
         return None
@@ -193,7 +193,7 @@ def _words(said: Mapping[str, Any]) -> _Words | None:
 
 
 def _compression(said: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the words of a compressor's description."""
+    """Return the label of a compressor's description."""
     match said["family"]:
         case _ if "class" in said:
             pass
@@ -213,7 +213,7 @@ def _compression(said: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _settings(said: Mapping[str, Any], *without: str) -> list[str]:
-    """Return words for the hyperparameters that a method states, but for some."""
+    """Return the label of the hyperparameters that a method states, except some."""
     return [_setting(name, said[name]) for name in said["stated"] if name not in without]
 
 

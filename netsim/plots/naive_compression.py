@@ -15,7 +15,7 @@ _COMPARED = {"DPSGD", "NaiveCompressedDPSGD"}
 
 
 def naive(ds: xr.Dataset, ax: Axes | None = None) -> Figure:
-    """Figure 1: naive compression against D-PSGD, under a diminishing rate: loss, and beside it the consensus distance, against epochs.
+    """Figure 1: naive compression against D-PSGD, under a diminishing rate: loss and consensus distance against epochs.
 
     Parameters
     ----------

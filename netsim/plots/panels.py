@@ -1,4 +1,4 @@
-"""What figures are laid out of: panels, each drawn into an Axes, their curves, and the legend that they share."""
+"""Panels, their curves, and the legend that they share."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -55,50 +55,52 @@ def laid_out(
 
 def handles_of(ds: xr.Dataset) -> list[Line2D]:
     """Return the legend: a line for each experiment, in the Dataset's order."""
-    looks = styles(ds)
-    return [Line2D([], [], label=legend_label(ds, name), **_drawn(look, shifted=False)) for name, look in looks.items()]
+    shown = styles(ds)
+    return [
+        Line2D([], [], label=legend_label(ds, name), **_drawn(style, shifted=False)) for name, style in shown.items()
+    ]
 
 
 def draw_curves(ax: Axes, ds: xr.Dataset, x: xr.DataArray, y: xr.DataArray) -> None:
-    """Draw y against x for every experiment, what of it is finite and positive.
+    """Draw y against x for every experiment, where it is finite and positive.
 
     Parameters
     ----------
     ax
         Where.
     ds
-        Results, whose descriptions say how each experiment looks.
+        Results, whose descriptions say how each experiment is drawn.
     x, y
         Over one dimension, or over it and ``experiment``.
     """
-    for at, (name, look) in enumerate(styles(ds).items()):
+    for at, (name, style) in enumerate(styles(ds).items()):
         across, along = (one.sel(experiment=name) if "experiment" in one.dims else one for one in (x, y))
         known = np.isfinite(across.values) & np.isfinite(along.values) & (along.values > 0)
         every = max(1, round(known.sum() / 7))
         markers = (at % every, every)  # those of curves that coincide are at different points
-        ax.plot(across.values[known], along.values[known], markevery=markers, **_drawn(look))
+        ax.plot(across.values[known], along.values[known], markevery=markers, **_drawn(style))
 
 
-def _drawn(look: Style, shifted: bool = True) -> dict[str, Any]:
-    """Return matplotlib's words for how the line of a method looks; its dashes are not shifted in a legend, where they stand alone."""
-    line = look.line if shifted or isinstance(look.line, str) else (0, look.line[1])
+def _drawn(style: Style, shifted: bool = True) -> dict[str, Any]:
+    """Return the matplotlib keywords of a method's line; in a legend its dashes are not shifted."""
+    line = style.line if shifted or isinstance(style.line, str) else (0, style.line[1])
     return {
-        "color": look.colour,
+        "color": style.colour,
         "linestyle": line,
         "linewidth": 1.3,
-        "marker": look.marker,
+        "marker": style.marker,
         "markersize": 4.0,
-        "markerfacecolor": look.face,
-        "markeredgecolor": "black" if look.face == look.colour else look.colour,
-        "markeredgewidth": 0.4 if look.face == look.colour else 1.0,
+        "markerfacecolor": style.face,
+        "markeredgecolor": "black" if style.face == style.colour else style.colour,
+        "markeredgewidth": 0.4 if style.face == style.colour else 1.0,
     }
 
 
-def plain_line(look: Style) -> dict[str, Any]:
-    """Return matplotlib's words for a method's line without markers."""
-    return {"color": look.colour, "linestyle": look.line, "linewidth": 1.3}
+def plain_line(style: Style) -> dict[str, Any]:
+    """Return the keyword arguments of matplotlib for a method's line without markers."""
+    return {"color": style.colour, "linestyle": style.line, "linewidth": 1.3}
 
 
-def marked_line(look: Style) -> dict[str, Any]:
-    """Return matplotlib's words for a method's line with a marker at every third point."""
-    return {**plain_line(look), "marker": look.marker, "markersize": 4, "markerfacecolor": look.face, "markevery": 3}
+def marked_line(style: Style) -> dict[str, Any]:
+    """Return the keyword arguments of matplotlib for a method's line with a marker at every third point."""
+    return {**plain_line(style), "marker": style.marker, "markersize": 4, "markerfacecolor": style.face, "markevery": 3}

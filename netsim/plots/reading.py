@@ -1,4 +1,4 @@
-"""What figures read from results: the part of one sharing, named networks, points of the grid, epochs, and the line of circumstances."""
+"""Reading results for figures: one kind of sharing, named networks, points of the grid, epochs, and the subtitle."""
 
 import numpy as np
 import xarray as xr
@@ -36,7 +36,7 @@ def sharing_of(ds: xr.Dataset) -> str:
 
 
 def circumstances(ds: xr.Dataset, timed: bool = True) -> str:
-    """Return the line that stands on every figure: target, workers and, where it shows times, compute time and how ports are shared."""
+    """Return the subtitle of every figure: target, workers and, where it shows times, compute time and how ports are shared."""
     words = [f"target loss {ds.attrs['target']:.3g}"] if "target" in ds.attrs else []
     if "workers" in ds and len(np.unique(ds["workers"])) == 1:
         words.append(f"{int(ds['workers'].values.flat[0])} workers")
@@ -49,7 +49,7 @@ def circumstances(ds: xr.Dataset, timed: bool = True) -> str:
 
 
 def _in_seconds(compute: str) -> str:
-    """Return a compute time, or the repr of a compute model, as words."""
+    """Return a compute time, or the repr of a compute model, as text."""
     try:
         return format_seconds(float(compute))
     except ValueError:
@@ -71,7 +71,7 @@ def grid_of(ds: xr.Dataset, of: str) -> xr.DataArray:
 
 
 def on_grid(ds: xr.Dataset, of: str, value: float) -> float:
-    """Return the grid's value for what was written, which may be rounded."""
+    """Return the grid's value for a given one, which may be rounded."""
     values = grid_of(ds, of).values
     if value in values:  # an infinite one too
         return value
@@ -83,7 +83,7 @@ def on_grid(ds: xr.Dataset, of: str, value: float) -> float:
 
 
 def times_on(ds: xr.Dataset, condition: str | tuple[float, float]) -> tuple[xr.DataArray, str]:
-    """Return the time of every step on one network, and what the network is called."""
+    """Return the time of every step on one network, and the network's name."""
     if isinstance(condition, str) and "network" in ds.dims:
         _known(condition, _names(ds, "network"), "network")
         return ds["time"].sel(network=condition), condition
@@ -121,12 +121,12 @@ def epochs_of(ds: xr.Dataset) -> xr.DataArray:
 
 
 def epoch_label(ds: xr.Dataset) -> str:
-    """Return what :func:`epochs_of` counts."""
+    """Return the axis label of :func:`epochs_of`."""
     return "epochs" if has_epochs(ds) else "steps"
 
 
 def learning_rates(ds: xr.Dataset) -> str:
-    """Return the learning rates of these runs as words."""
+    """Return the learning rates of these runs as text."""
     rates = {str(rate) for rate in ds["learning_rate"].values} if "learning_rate" in ds else set()
     return f"learning rate {' or '.join(sorted(rates))}" if rates else ""
 

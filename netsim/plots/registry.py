@@ -1,4 +1,4 @@
-"""The list of figures: each says by itself whether results have the data for it. A new one is a file of its own and a line here."""
+"""The list of figures, each with a test of whether results have its data. A new figure is a file and an entry here."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,7 +20,7 @@ class Entry(NamedTuple):
     Attributes
     ----------
     stem
-        Of the file it is written to.
+        Stem of its file name.
     applies
         Whether results have the data for it.
     draw

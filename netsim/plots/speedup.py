@@ -17,16 +17,16 @@ from netsim.runs.descriptions import experiment_of
 
 
 def speedup_against_bandwidth(ds: xr.Dataset, reference: Any, latencies: Sequence[float]) -> Figure:
-    """Draw how many times sooner than with one method the others reach the target, against bandwidth: a panel for each latency.
+    """Draw the speed-up in time to target over a reference method against bandwidth, one panel for each latency.
 
     Parameters
     ----------
     ds
         Of one kind of sharing, over ``latency`` and ``bandwidth``. Methods that do not reach the target are left out.
     reference
-        What all are held against: an algorithm, or the name of an experiment.
+        The reference: an algorithm, or the name of an experiment.
     latencies
-        Seconds; the grid's next to them are taken.
+        Seconds; the grid's nearest ones are taken.
     """
     base, time = experiment_of(ds, reference), ds["time_to_target"]
     shown = [str(name) for name in ds["experiment"].values if np.isfinite(time.sel(experiment=name)).all()]

@@ -1,4 +1,4 @@
-"""How figures look: sizes, the frame around the data, axes, legends, and the files written."""
+"""Style of figures: sizes, frames, axes, legends, and saving."""
 
 import io
 import os
@@ -18,11 +18,11 @@ from netsim.errors import NetsimError
 COLUMN, PAGE = 3.3, 7.0  # inches: one column of a paper, and both
 TEXT, SMALL = 8.0, 7.0  # points
 MUTED = "#555555"
-_SVG = threading.Lock()  # the salt of a file's identifiers can only be set for the whole process
+_SVG = threading.Lock()  # the salt of SVG identifiers can only be set globally
 
 
 class Plot(Figure):
-    """A figure that a notebook shows by itself, without pyplot and its list of open figures."""
+    """A figure that notebooks display, independent of pyplot's list of open figures."""
 
     def _repr_png_(self) -> bytes:
         out = io.BytesIO()
@@ -31,7 +31,7 @@ class Plot(Figure):
 
 
 def frame(ax: Axes, xlabel: str, ylabel: str, title: str = "") -> None:
-    """Label and dress a panel; its words are sized for a column of a paper."""
+    """Label and style a panel, with text sized for a column of a paper."""
     ax.set_xlabel(xlabel, fontsize=TEXT)
     ax.set_ylabel(ylabel, fontsize=TEXT)
     ax.set_title(title, fontsize=TEXT, loc="left")
@@ -54,7 +54,7 @@ def plain_log(ax: Axes, which: str) -> None:
 
 
 def place_legend(figure: Figure, handles: Iterable[Any], title: str, columns: int, ax: Axes | None = None) -> None:
-    """Put the legend below a figure, where it covers nothing; with ``ax``, into that empty panel. Its words are wrapped to fit."""
+    """Put the legend below a figure, where it covers nothing; with ``ax``, into that empty panel. Its text is wrapped to fit."""
     handles = list(handles)
     width = 36 if ax is not None else 54
     for handle in handles:

@@ -18,8 +18,8 @@ from netsim.plots.methods import labels, legend_label, styles
 from netsim.plots.reading import choose, circumstances, sharing_of
 from netsim.plots.style import COLUMN, PAGE, SMALL, Plot, frame, place_legend, plain_log
 
-CLOSE = 0.02  # of the winner's time: a runner-up as near as this is hatched
-_EQUAL = 1e-9  # of the time: nearer than this, who is first is rounding
+CLOSE = 0.02  # relative to the shortest time: a runner-up within this is hatched
+_EQUAL = 1e-9  # relative: within this, times are equal to rounding
 _NOBODY = "#f2f2f2"  # not reached: paler than any algorithm
 _FINE = 400  # points that break-even lines are found on, each way
 _RASTER = 40  # points, each way, where a region's name can be
@@ -30,12 +30,12 @@ _MS, _MBIT = 1e3, 1e-6  # seconds and bit/s to the axes' units
 
 
 class Winners(NamedTuple):
-    """Who is first, over (latency, bandwidth).
+    """The fastest experiment, over (latency, bandwidth).
 
     Attributes
     ----------
     first
-        (L, B): number of the experiment with the least time to target, the earlier in the Dataset where times are equal; -1: nobody reaches it.
+        (L, B): number of the experiment with the least time to target, the earlier in the Dataset where times are equal; -1: none reaches it.
     near
         (E, L, B): whether an experiment's time is within 2 % of that; the first one's is.
     """
@@ -45,7 +45,7 @@ class Winners(NamedTuple):
 
 
 def winners(ds: xr.Dataset) -> Winners:
-    """Return who reaches the target first on each network of a Dataset of one sharing.
+    """Return the experiment that reaches the target first on each network of a Dataset of one sharing.
 
     Parameters
     ----------
@@ -67,8 +67,8 @@ def winner_map(ds: xr.Dataset, sharing: str | None = None, ax: Axes | None = Non
     """Draw the latency x bandwidth plane, coloured by the algorithm that reaches the target loss first.
 
     Equal times go to the algorithm that comes first in the Dataset. Where another is within 2 % of the first, the plane is hatched; one that is
-    within 2 % everywhere is named in the legend beside it and hatches nothing. Where nobody reaches the target, "not reached" is a colour of its
-    own. The lines are break-even by the closed forms: on each side another algorithm's is the least. Named conditions are marked.
+    within 2 % everywhere is named in the legend beside it and hatches nothing. Where none reaches the target, "not reached" has its own
+    colour. The lines are break-even by the closed forms: the shortest one changes there. Named conditions are marked.
 
     Parameters
     ----------
@@ -143,11 +143,11 @@ def _laid_out(maps: list[xr.Dataset], columns: int) -> Figure:
 def _draw(ax: Axes, ds: xr.Dataset, twins: np.ndarray, title: str) -> bool:
     """Draw one map; return whether there are break-even lines on it."""
     won = winners(ds)
-    looks = list(styles(ds).values())
+    drawn_styles = list(styles(ds).values())
     x, y = ds["bandwidth"].values * _MBIT, ds["latency"].values * _MS
     edges = _edges(x), _edges(y)
-    colours = ListedColormap([_NOBODY, *(look.colour for look in looks)])
-    ax.pcolormesh(*edges, won.first, cmap=colours, vmin=-1.5, vmax=len(looks) - 0.5, zorder=0)
+    colours = ListedColormap([_NOBODY, *(one.colour for one in drawn_styles)])
+    ax.pcolormesh(*edges, won.first, cmap=colours, vmin=-1.5, vmax=len(drawn_styles) - 0.5, zorder=0)
     _outline(ax, *edges, won.first)
     _hatch(ax, *edges, _contested(won, twins))
     lines = _break_even(ax, ds)
@@ -169,7 +169,7 @@ def _edges(centres: np.ndarray) -> np.ndarray:
 
 
 def _outline(ax: Axes, x: np.ndarray, y: np.ndarray, first: np.ndarray) -> None:
-    """Draw the edges between cells of different winners, for whom the colours are alike in grey."""
+    """Draw the edges between cells of different winners, whose colours may be alike in greyscale."""
     rows, columns = np.nonzero(np.diff(first, axis=1))
     upright = [((x[j + 1], y[i]), (x[j + 1], y[i + 1])) for i, j in zip(rows, columns, strict=True)]
     rows, columns = np.nonzero(np.diff(first, axis=0))
@@ -208,13 +208,13 @@ def _twins(maps: list[xr.Dataset]) -> np.ndarray:
 
 
 def _contested(won: Winners, twins: np.ndarray) -> np.ndarray:
-    """Return (L, B): whether one that is no twin of the first is near it."""
+    """Return (L, B): whether an experiment other than the first and its twins is near it."""
     rivals = won.near & ~twins[won.first].transpose(2, 0, 1)
     return rivals.any(axis=0) & (won.first >= 0)
 
 
 def _break_even(ax: Axes, ds: xr.Dataset) -> bool:
-    """Draw where the least closed form passes from one algorithm to another, if anywhere; equal ones count as the first's, as equal times do."""
+    """Draw the lines where the algorithm with the least closed form changes; equal ones count as the first's, as equal times do."""
     if "closed_form" not in ds or min(ds.sizes["latency"], ds.sizes["bandwidth"]) < 2:
         return False
     latency, bandwidth = ds["latency"].values, ds["bandwidth"].values
@@ -281,7 +281,7 @@ def _terms(latency: np.ndarray, bandwidth: np.ndarray) -> np.ndarray:
 
 
 def _mark_conditions(ax: Axes, ds: xr.Dataset) -> list[Box]:
-    """Mark the named conditions, their words towards the middle; return what they cover."""
+    """Mark the named conditions, with labels towards the middle; return the area that they cover."""
     taken: list[Box] = []
     for number, name in enumerate(ds["condition"].values if "condition" in ds.dims else []):
         point = ds.isel(condition=number)
@@ -308,7 +308,7 @@ def _mark_conditions(ax: Axes, ds: xr.Dataset) -> list[Box]:
 def _name_regions(
     ax: Axes, edges: tuple[np.ndarray, np.ndarray], first: np.ndarray, names: list[str], taken: list[Box]
 ) -> None:
-    """Write every algorithm's name where its region is widest; nowhere if that is too narrow for words."""
+    """Write every algorithm's name where its region is widest; not where that is too narrow."""
     at = (np.arange(_RASTER) + 0.5) / _RASTER
     u, v = (one.ravel() for one in np.meshgrid(at, at))
     across, along = ax.transData.inverted().transform(ax.transAxes.transform(np.stack([u, v], axis=1))).T
@@ -342,16 +342,16 @@ def _words() -> dict[str, Any]:
 
 
 def _handles(maps: list[xr.Dataset], lines: bool) -> list[Any]:
-    """Return the legend: who wins somewhere, and with whom they share it; then what hatches and lines mean."""
+    """Return the legend: every winner, with those that tie with it; then the hatches and lines."""
     won, twins = [winners(one) for one in maps], _twins(maps)
-    called, looks = labels(maps[0]), list(styles(maps[0]).values())
+    called, drawn_styles = labels(maps[0]), list(styles(maps[0]).values())
     names = list(called)
     first = {int(number) for one in won for number in np.unique(one.first)}
     handles: list[Any] = []
     for number in sorted(first - {-1}):
         alike = [called[names[twin]] for twin in np.flatnonzero(twins[number]) if twin != number]
         words = [legend_label(maps[0], names[number]), *(f"and {twin}, within 2 % everywhere" for twin in alike)]
-        handles.append(Patch(facecolor=looks[number].colour, label="\n".join(words)))
+        handles.append(Patch(facecolor=drawn_styles[number].colour, label="\n".join(words)))
     if -1 in first:
         handles.append(Patch(facecolor=_NOBODY, edgecolor="black", linewidth=0.4, label="not reached by any"))
     if any(_contested(one, twins).any() for one in won):

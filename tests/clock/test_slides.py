@@ -104,7 +104,7 @@ def test_d_psgd_is_o_of_alpha_plus_b_beta():
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("n", WORKERS)
 def test_where_nothing_is_shared(method, n):
-    """The textbook's network: a message has the wire for itself, so the server's N B beta is gone too."""
+    """The textbook's network: a message has the link for itself, so the server's N B beta is gone too."""
     seconds = later_round(method, n, Network(1.0, 32 * SIZE, sharing="none"))
     steps = 2 * (n - 1)
     expected = {"parameter server": 2 * (1 + 1), "ring all-reduce": steps * (1 + 1 / n), "D-PSGD": 1 + 1}[method]

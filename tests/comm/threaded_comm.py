@@ -22,7 +22,7 @@ PATIENCE = (
 
 
 @dataclass
-class Wires:
+class Mailboxes:
     """What connects the nodes: one first-in, first-out queue of (tag, bytes) from each to each."""
 
     nodes: int
@@ -61,7 +61,7 @@ class Node:
         The workers whose rows this node may hold: its own and its neighbours'.
     """
 
-    def __init__(self, i, graph, tensors, seed, wires, common_start):
+    def __init__(self, i, graph, tensors, seed, mailboxes, common_start):
         self.i, self.n, self.edges, self.tensors, self.common_start = i, graph.n, graph.edges, tensors, common_start
         self.server = i == graph.n
         self.near = () if self.server else graph.neighbours(i)
@@ -70,7 +70,7 @@ class Node:
         self.round, self.count = 0, 0
         self.own_edges = [e for e, pair in enumerate(graph.edges.tolist()) if i in pair]
         self.weights = self.rows({} if self.server else {i: graph.weights[i]}, graph.n)
-        self._graph, self._seed, self._wires = graph, seed, wires
+        self._graph, self._seed, self._mailboxes = graph, seed, mailboxes
 
     # what this node holds, and what it draws
 
@@ -122,7 +122,7 @@ class Node:
         purpose, tag = purpose or PURPOSES["post"], self.next_tag("post")
         content, own = self._encoded(compress, y[self.i], purpose, self.n)
         for j in self.near:
-            self._wires.send(self.i, j, tag, content)
+            self._mailboxes.send(self.i, j, tag, content)
         return Handle(self.rows({self.i: own}), compress, tag, self._shared(purpose), self.round)
 
     def wait(self, posted):
@@ -130,7 +130,7 @@ class Node:
             return None
         heard = {self.i: posted.value[self.i]}
         for j in self.near:
-            heard[j] = self._decoded(posted.compress, self._wires.receive(j, self.i, posted.tag), posted.shared)
+            heard[j] = self._decoded(posted.compress, self._mailboxes.receive(j, self.i, posted.tag), posted.shared)
         return self.rows(heard)
 
     def send(self, compress, y, purpose=None):
@@ -155,10 +155,10 @@ class Node:
         ends = {e: [int(k) for k in self.edges[e]] for e in self.own_edges}
         for e, (low, high) in ends.items():
             own = (at_low if self.i == low else at_high)[e]
-            self._wires.send(self.i, high if self.i == low else low, (*tag, e), own.tobytes())
+            self._mailboxes.send(self.i, high if self.i == low else low, (*tag, e), own.tobytes())
         for j in self.near:  # in the order in which the other sent them: by edge; one edge joins the two
             (e,) = (e for e, pair in ends.items() if j in pair)
-            said = np.frombuffer(self._wires.receive(j, self.i, (*tag, e)))
+            said = np.frombuffer(self._mailboxes.receive(j, self.i, (*tag, e)))
             own = (at_low if self.i == ends[e][0] else at_high)[e]
             by_low[e], by_high[e] = (said, own) if self.i == ends[e][0] else (own, said)
         return by_low, by_high
@@ -171,8 +171,8 @@ class Node:
         chunks = np.array_split(own, self.n)
         for step in range(2 * (self.n - 1)):
             out = (self.i - step) % self.n
-            self._wires.send(self.i, right, (*tag, step), chunks[out].tobytes())
-            heard = np.frombuffer(self._wires.receive(left, self.i, (*tag, step)))
+            self._mailboxes.send(self.i, right, (*tag, step), chunks[out].tobytes())
+            heard = np.frombuffer(self._mailboxes.receive(left, self.i, (*tag, step)))
             into = (out - 1) % self.n
             chunks[into] = chunks[into] + heard if step < self.n - 1 else heard
         return np.tile(np.concatenate(chunks) / self.n, (self.n, 1))
@@ -183,8 +183,8 @@ class Node:
         content, own = self._encoded(compress, y[self.i], purpose, self.n)
         known = {self.i: own}
         for step in range(1, self.n):
-            self._wires.send(self.i, right, (*tag, step), content)
-            content = self._wires.receive(left, self.i, (*tag, step))
+            self._mailboxes.send(self.i, right, (*tag, step), content)
+            content = self._mailboxes.receive(left, self.i, (*tag, step))
             known[(self.i - step) % self.n] = self._decoded(compress, content, self._shared(purpose))
         return self.rows(known)
 
@@ -194,11 +194,11 @@ class Node:
         purpose, tag = purpose or PURPOSES["push"], self.next_tag("push")
         if not self.server:
             content, own = self._encoded(compress, y[self.i], purpose, self.n)
-            self._wires.send(self.i, self.n, tag, content)
+            self._mailboxes.send(self.i, self.n, tag, content)
             return self.rows({self.i: own})
         shared = self._shared(purpose)
         return self.rows(
-            {j: self._decoded(compress, self._wires.receive(j, self.n, tag), shared) for j in range(self.n)}
+            {j: self._decoded(compress, self._mailboxes.receive(j, self.n, tag), shared) for j in range(self.n)}
         )
 
     def at_server(self, f, *held):
@@ -207,10 +207,10 @@ class Node:
     def pull(self, compress, z, purpose=None):
         purpose, tag = purpose or PURPOSES["pull"], self.next_tag("pull")
         if not self.server:
-            return self._decoded(compress, self._wires.receive(self.n, self.i, tag), self._shared(purpose))[None]
+            return self._decoded(compress, self._mailboxes.receive(self.n, self.i, tag), self._shared(purpose))[None]
         content, value = self._encoded(compress, z[0], purpose, 1)
         for j in range(self.n):
-            self._wires.send(self.n, j, tag, content)
+            self._mailboxes.send(self.n, j, tag, content)
         return value[None]
 
     # the gradient beside
@@ -235,10 +235,10 @@ def run_threaded(algorithm, start, graph, rounds, gradient, lr, tensors, seed=0,
         Whether there is one.
     """
     common = bool((start == start[:1]).all())
-    wires, found, faults = Wires(graph.n + server), np.full((rounds + 1, *start.shape), np.nan), []
+    mailboxes, found, faults = Mailboxes(graph.n + server), np.full((rounds + 1, *start.shape), np.nan), []
 
     def live(i):
-        node = Node(i, graph, tensors, seed, wires, common)
+        node = Node(i, graph, tensors, seed, mailboxes, common)
         known = () if node.server else node.held if common else (i,)
 
         def own_gradient(x):
@@ -260,7 +260,7 @@ def run_threaded(algorithm, start, graph, rounds, gradient, lr, tensors, seed=0,
         except Exception as fault:
             faults.append(fault)
 
-    threads = [threading.Thread(target=guarded, args=(i,), daemon=True) for i in range(wires.nodes)]
+    threads = [threading.Thread(target=guarded, args=(i,), daemon=True) for i in range(mailboxes.nodes)]
     for thread in threads:
         thread.start()
     for thread in threads:

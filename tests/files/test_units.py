@@ -55,10 +55,10 @@ def test_bits_per_second(text, value):
 
 def test_the_line_names_the_key_and_what_would_be_right():
     with pytest.raises(NetsimError) as error:
-        units.bits_per_second("10 mbs", key="bandwidth")
+        units.bits_per_second("10 mbs", field="bandwidth")
     assert str(error.value) == 'bandwidth = "10 mbs": unknown unit "mbs"; write for example "10 Mbit/s"'
     with pytest.raises(NetsimError) as error:
-        units.seconds("20 msec", key="network.latency")
+        units.seconds("20 msec", field="network.latency")
     assert str(error.value) == 'network.latency = "20 msec": unknown unit "msec"; write for example "20 ms"'
 
 

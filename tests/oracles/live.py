@@ -68,7 +68,7 @@ class Fabric:
         previous: simpy.Event,
         letter: simpy.Event,
     ) -> Process:
-        env, alpha, wire = self.env, self.latency[sender][receiver], bits * self.network.framing
+        env, alpha, wire_bits = self.env, self.latency[sender][receiver], bits * self.network.framing
         if self.network.handshakes:
             yield env.timeout(self.network.handshakes * alpha)
         if self.network.handshakes or self.network.duplex == "half":  # else no other message can join at this instant
@@ -76,20 +76,20 @@ class Fabric:
         with self.out_port[sender].request() as port:
             yield port
             yield env.timeout(self.network.overhead)
-            taken_in = env.process(self.take_in(receiver, alpha, wire, order))
-            through_link = env.process(self.cross_link(wire / self.bandwidth[sender][receiver], alpha))
-            yield env.timeout(wire / self.egress[sender])
+            taken_in = env.process(self.take_in(receiver, alpha, wire_bits, order))
+            through_link = env.process(self.cross_link(wire_bits / self.bandwidth[sender][receiver], alpha))
+            yield env.timeout(wire_bits / self.egress[sender])
         last_bit = env.timeout(alpha)
         yield env.all_of([taken_in, through_link, last_bit, previous])
         letter.succeed(content)
 
-    def take_in(self, receiver: int, alpha: float, wire: float, order: tuple) -> Process:
+    def take_in(self, receiver: int, alpha: float, wire_bits: float, order: tuple) -> Process:
         """From the first bit's start until the receiver's port has taken in the last."""
         yield self.env.timeout(alpha)
         yield self.gate(order)
         with self.in_port[receiver].request() as port:
             yield port
-            yield self.env.timeout(wire / self.ingress[receiver])
+            yield self.env.timeout(wire_bits / self.ingress[receiver])
 
     def cross_link(self, link_seconds: float, alpha: float) -> Process:
         yield self.env.timeout(link_seconds)

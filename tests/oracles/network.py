@@ -101,13 +101,13 @@ class Exact:
         return True
 
     def post(self, sender: int, receiver: int, bits: float, tag: Any, now: Fraction) -> None:
-        wire = Fraction(bits) * Fraction(self.network.framing)
-        m = Message(sender, receiver, tag, len(self.messages), wire, now)
+        wire_bits = Fraction(bits) * Fraction(self.network.framing)
+        m = Message(sender, receiver, tag, len(self.messages), wire_bits, now)
         self.messages.append(m)
         alpha, ready = self.alpha(m), now + self.network.handshakes * self.alpha(m)
         if self.network.sharing == "none":
             m.joins, m.first, m.taken_in = ready, ready, ready
-            m.last = ready + Fraction(self.network.overhead) + _seconds(wire, self.bandwidth[sender][receiver])
+            m.last = ready + Fraction(self.network.overhead) + _seconds(wire_bits, self.bandwidth[sender][receiver])
             m.delivered = m.last + alpha
         elif self.network.handshakes == 0 and self.network.duplex == "full":
             self.leave(m, now)

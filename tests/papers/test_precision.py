@@ -67,7 +67,7 @@ def test_the_committed_grid_is_the_whole_one(committed: xr.Dataset) -> None:
     assert dict(committed.sizes) == sizes and committed["loss"].size == 300
     assert committed.attrs["steps"] == precision.STEPS and committed.attrs["batch"] == precision.BATCH
     assert (precision.outcomes(committed) == committed["outcome"]).all()
-    counts = precision.counted(committed)
+    counts = precision.outcome_counts(committed)
     assert (counts.sum("outcome") == 5).all() and int(counts.sum()) == 300
 
 

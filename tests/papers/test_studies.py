@@ -111,7 +111,9 @@ def test_the_estimates_error_follows_from_the_noise_that_was_added():
     ds = estimate_error(steps=25, seeds=range(8), n=4)
     assert not ds.clipped.any()
     for index, offset in (("equations", 0), ("listing", -1)):
-        error, noise = (ds[name].sel(scale="fixed", index=index).mean("seed").values for name in ("error", "noise"))
+        error, noise = (
+            ds[name].sel(scale="fixed", index=index).mean("seed").values for name in ("error", "compression_error")
+        )
         predicted = 0.0
         for t, (seen, added) in enumerate(zip(error, noise, strict=True), 2):
             s = t + offset

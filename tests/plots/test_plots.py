@@ -45,7 +45,7 @@ from netsim.plots.registry import REGISTRY, Entry
 from netsim.plots.style import wrapped
 from netsim.runs.descriptions import as_text, described
 
-winner = import_module("netsim.plots.winner_map")  # netsim.plots.winner_map is the function
+winner_map_module = import_module("netsim.plots.winner_map")  # netsim.plots.winner_map is the function
 
 
 @dataclass(frozen=True)
@@ -339,7 +339,7 @@ def first_by_loop(times: np.ndarray) -> np.ndarray:
 @settings(deadline=None, max_examples=100)
 @given(arrays(np.float64, (3, 2, 4), elements=st.sampled_from([1.0, 1.01, 1.1, 2.0, np.inf, np.nan])))
 def test_the_winner_is_the_first_of_the_least(times: np.ndarray) -> None:
-    won = winner.winners(xr.Dataset({"time_to_target": (("experiment", "latency", "bandwidth"), times)}))
+    won = winner_map_module.winners(xr.Dataset({"time_to_target": (("experiment", "latency", "bandwidth"), times)}))
     np.testing.assert_array_equal(won.first, first_by_loop(times))
     for e, i, j in np.ndindex(*times.shape):
         least = np.nanmin([np.inf, *times[:, i, j]])
@@ -362,7 +362,7 @@ def test_the_map_is_coloured_by_the_winner(sharing: str) -> None:
 
 
 def test_cells_hold_their_networks() -> None:
-    edges = winner._edges(BANDWIDTH)
+    edges = winner_map_module._edges(BANDWIDTH)
     assert np.all((edges[:-1] < BANDWIDTH) & (edges[1:] > BANDWIDTH))
 
 
@@ -373,13 +373,15 @@ def test_a_closed_form_is_exact_between_the_points_of_the_grid() -> None:
         return 20 * np.maximum(COMPUTE, latency[:, None] + 2 * 9.6e6 / bandwidth)
 
     np.testing.assert_allclose(
-        winner._between(hidden(LATENCY, BANDWIDTH), LATENCY, BANDWIDTH, *finer), hidden(*finer), rtol=1e-9
+        winner_map_module._between(hidden(LATENCY, BANDWIDTH), LATENCY, BANDWIDTH, *finer), hidden(*finer), rtol=1e-9
     )
 
 
 def test_another_form_is_interpolated_through_the_points_of_the_grid() -> None:
     values = np.sqrt(LATENCY[:, None] + 1e6 / BANDWIDTH)
-    np.testing.assert_allclose(winner._between(values, LATENCY, BANDWIDTH, LATENCY, BANDWIDTH), values, rtol=1e-12)
+    np.testing.assert_allclose(
+        winner_map_module._between(values, LATENCY, BANDWIDTH, LATENCY, BANDWIDTH), values, rtol=1e-12
+    )
 
 
 def test_break_even_lines_lie_where_closed_forms_are_equal() -> None:
