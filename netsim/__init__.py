@@ -1,7 +1,7 @@
-"""netsim: which way of communicating reaches my target loss first on my network?
+"""netsim: which distributed training method reaches my target loss first on my network?
 
-Train once, time everywhere: :func:`train` computes an algorithm on all workers' models at once and records what was said; :func:`replay` and
-:func:`sweep` put that record through any network.
+Train once, time everywhere: :func:`train` computes an algorithm on all workers' models at once and records the messages as a trace; :func:`replay`
+and :func:`sweep` time that trace on any network.
 """
 
 from importlib import import_module

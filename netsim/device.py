@@ -1,6 +1,6 @@
-"""The one place that knows where arrays live, and where random streams get their keys.
+"""Devices and random streams: the only module that creates arrays on a device, copies them to the host and makes keys.
 
-Everything else computes with the namespace of the arrays it is handed. Random numbers are counter-based: word e of row
+All other modules use the namespace of their arrays. Random numbers are counter-based: word e of row
 r is a hash of (seed, purpose, row, round, draw, e), so they are the same on the CPU and the GPU, one launch serves all
 rows, and nothing has to be stored to resume.
 """
@@ -58,7 +58,7 @@ def device_namespace(device: str | ModuleType = "auto") -> ModuleType:
 
 
 def device_name(xp: ModuleType) -> str:
-    """Return what the device of an array module calls itself, for records."""
+    """Return the name of an array module's device, for the provenance of results."""
     if xp is np:
         return "cpu"
     try:
@@ -94,8 +94,8 @@ class Key:
     def shared(self) -> "Key":
         """Return the one stream, of one row, that belongs to all rows together.
 
-        It depends on the seed, the purpose and the round alone, so everybody knows it before the run: on no data, and
-        not on which rows or how many this key is for. It is none of the rows' own streams.
+        It depends on the seed, the purpose and the round alone, so every worker knows it before the run: not on data, and
+        not on the rows of this key. It differs from every row's own stream.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The one exception for what a user can mend, and what its line says of an unknown name."""
+"""The exception for user errors, and its suggestions for unknown names."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class NetsimError(ValueError):
-    """A mistake in what the user gave: one line that names the file, the key and what would be right.
+    """An error in the user's input: one line that names the file, the field and what is allowed.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ def check(right: bool, field: str, value: Any, allowed: str) -> None:
 
 
 def hint(name: str, known: Iterable[str]) -> str:
-    """Return what to say after an unknown name: the nearest known one, or all of them."""
+    """Return a suggestion for an unknown name: the nearest known one, or all of them."""
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1) or [k for k in known if k.lower() == name.lower()]
     return f'did you mean "{near[0]}"?' if near else f"there is {', '.join(known)}"

@@ -1,1 +1,1 @@
-"""Who talks to whom, and what is said: topologies, collectives, the communicator and its trace."""
+"""Communication: topologies, collectives, the communicator, and the trace of its messages."""

@@ -1,7 +1,7 @@
-"""Collectives as lists of steps: the only place that knows one by name.
+"""Collectives as lists of steps; no other module knows one by name.
 
-A trace keeps what was meant ("all_reduce", so many bits); :func:`steps_of` says by which messages it is done. Messages, bits, both engines, closed
-forms, dry runs and conformance derive from the steps, so that a new collective is one function here and its line in :data:`COLLECTIVES`.
+A trace keeps the operation and its size ("all_reduce", bits); :func:`steps_of` returns the messages that implement it. Messages, bits, both engines,
+closed forms, dry runs and conformance derive from the steps, so that a new collective is one function here and its line in :data:`COLLECTIVES`.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,16 +14,16 @@ NUMBER = 32  # bits of a number in full precision, which no message cuts in two
 
 
 class Step(NamedTuple):
-    """Messages that are sent together; a node goes on when all that come to it in this step are there.
+    """Messages that are sent together; a node continues when it has received all of its messages of the step.
 
     Attributes
     ----------
     to
-        For every node its receivers, in the order of posting.
+        The receivers of every node, in the order of posting.
     item
-        For every node whose size its messages have: its own number, or that of the node whose contribution it passes on.
+        For every node, the node whose data its messages carry, which sets their size: itself, or the one whose contribution it forwards.
     parts
-        A message is one of so many parts of what is sent: of its numbers, where they are many, each in full.
+        Number of equal parts that the data is cut into, between numbers; a message is one of them.
     """
 
     to: tuple[tuple[int, ...], ...]
@@ -32,12 +32,12 @@ class Step(NamedTuple):
 
 
 def gossip(neighbours: Sequence[Sequence[int]]) -> list[Step]:
-    """Return the step in which everybody sends its own to all of its neighbours."""
+    """Return the step in which every worker sends its data to all of its neighbours."""
     return [Step(tuple(map(tuple, neighbours)), tuple(range(len(neighbours))))]
 
 
 def ring_all_reduce(n: int) -> list[Step]:
-    """Return the 2 (n - 1) steps of an all-reduce around a ring: in each, everybody sends one of n parts to its right neighbour.
+    """Return the 2 (n - 1) steps of an all-reduce around a ring: in each, every worker sends one of n parts to its right neighbour.
 
     Source: Patarasuk and Yuan 2009, *Bandwidth optimal all-reduce algorithms for clusters of workstations*.
     """
@@ -47,7 +47,7 @@ def ring_all_reduce(n: int) -> list[Step]:
 def halving_doubling(n: int) -> list[Step]:
     """Return the steps of an all-reduce by recursive halving, then doubling: partners at distance p/2, p/4, … 1 exchange halves, then 1, … p/2.
 
-    p is the largest power of two up to n. The n - p workers from p on first give all they have to one of the others, and get the result at the end.
+    p is the largest power of two up to n. The n - p workers from p on first send their data to one of the others, and receive the result at the end.
 
     Source: Thakur, Rabenseifner, Gropp 2005, *Optimization of collective communication operations in MPICH*, section 4.
     """
@@ -63,17 +63,17 @@ def halving_doubling(n: int) -> list[Step]:
 
 
 def ring_all_gather(n: int) -> list[Step]:
-    """Return the n - 1 steps of an all-gather around a ring: everybody passes on what it got in the step before, its own at first."""
+    """Return the n - 1 steps of an all-gather around a ring: every worker forwards what it received in the step before, at first its own data."""
     return [_to_the_right(n, [(i - step) % n for i in range(n)]) for step in range(n - 1)]
 
 
 def to_server(n: int) -> list[Step]:
-    """Return the step in which every worker sends its own to the server, node n."""
+    """Return the step in which every worker sends its data to the server, node n."""
     return [Step((*(((n,),) * n), ()), (*range(n), 0))]
 
 
 def from_server(n: int) -> list[Step]:
-    """Return the step in which the server, node n, sends one thing, whose size stands first, to every worker."""
+    """Return the step in which the server, node n, sends the same data, whose size is entry 0, to every worker."""
     return [Step((*(((),) * n), tuple(range(n))), (0,) * (n + 1))]
 
 
@@ -91,7 +91,7 @@ ALGORITHMS = tuple(dict.fromkeys(name for ways in COLLECTIVES.values() for name 
 
 @lru_cache(maxsize=256)
 def steps_of(meant: str, n: int, algorithm: str | None = None) -> tuple[Step, ...]:
-    """Return the steps in which n workers do what is meant.
+    """Return the steps that implement an operation of n workers.
 
     Parameters
     ----------
@@ -100,12 +100,12 @@ def steps_of(meant: str, n: int, algorithm: str | None = None) -> tuple[Step, ..
     n
         Number of workers.
     algorithm
-        By which it is done, where there is a choice that has it; None: by the first.
+        Name of the algorithm, where the operation has it; None: the first one.
 
     Raises
     ------
     NetsimError
-        Nothing of this name can be meant.
+        There is no operation of this name.
     """
     if meant not in COLLECTIVES:
         raise NetsimError(f"{meant!r}: no operation of a trace; a collective is one of {', '.join(COLLECTIVES)}")
@@ -114,7 +114,7 @@ def steps_of(meant: str, n: int, algorithm: str | None = None) -> tuple[Step, ..
 
 
 def has_server(meant: str) -> bool:
-    """Return whether a server takes part in a collective, as node n."""
+    """Return whether a server, node n, takes part in a collective."""
     return "server" in COLLECTIVES[meant]
 
 

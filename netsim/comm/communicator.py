@@ -1,4 +1,4 @@
-"""The algorithms' whole view of the other workers. Everything said goes through here, and is recorded for the clock."""
+"""The communicator: an algorithm's only access to the other workers. Every message goes through it and is recorded in the trace."""
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -22,7 +22,7 @@ runs can be repeated."""
 
 
 class Posted(NamedTuple):
-    """Messages on their way to all neighbours.
+    """Messages in flight to all neighbours.
 
     Attributes
     ----------
@@ -31,8 +31,8 @@ class Posted(NamedTuple):
     numbers
         How many numbers the codec handles per message; 0 where nothing is encoded.
     value
-        (n, P): row i is worker i's OWN row as it will be decoded. A worker knows what it sent at once and may use it for its own row; what the
-        neighbours sent it knows only from :meth:`Communicator.wait`.
+        (n, P): row i is worker i's own message as it will be decoded. A worker may use it at once, for its own row only; its neighbours' messages
+        come from :meth:`Communicator.wait`.
     """
 
     round: int
@@ -42,7 +42,7 @@ class Posted(NamedTuple):
 
 
 class Communicator:
-    """What an algorithm sees of the others; one for all workers of a run, whose arrays have a row for each of them.
+    """An algorithm's communicator: one for all workers of a run; its arrays have one row for each worker.
 
     Attributes
     ----------
@@ -51,13 +51,13 @@ class Communicator:
     weights
         (n, n) mixing matrix, on the device, in the dtype of the models.
     edges
-        (E, 2) workers i < j that talk to each other.
+        (E, 2) pairs of neighbours i < j.
     tensors
         Ordered {name: shape} of one model.
     common_start
         Whether all models are equal at the start, as in every training.
     statistics
-        What is counted of the messages.
+        Statistics of the messages.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Communicator:
         self._on_message = on_message
         self._mixing = {1.0: self.weights}
         self._mean_row = xp.full((1, topology.n), 1.0 / topology.n, dtype=dtype)
-        self._drawn: tuple[int, set[str]] = 0, set()  # a round, and what its messages drew for
+        self._drawn: tuple[int, set[str]] = 0, set()  # a round, and the purposes of its messages
 
     def key(self, purpose: str, shared: bool = False) -> Key:
         """Return this round's random stream of every worker.
@@ -88,12 +88,12 @@ class Communicator:
         purpose
             What is drawn; different purposes never share a stream.
         shared
-            One stream for all workers, agreed before the run: it depends on no data and costs nothing.
+            One stream for all workers, agreed on before the run: it does not depend on data, and costs no bits.
         """
         return make_key(self._seed, purpose, self.n, self._recorder.round, shared, self._xp)
 
     def edge_key(self, purpose: str, shared: bool = False) -> Key:
-        """Return this round's random stream of every edge, one row each in the order of ``edges``, known at both its ends; it costs nothing.
+        """Return this round's random stream of every edge, in the order of ``edges``; both ends know it, and it costs no bits.
 
         Parameters
         ----------
@@ -105,27 +105,27 @@ class Communicator:
         return make_key(self._seed, f"edge {purpose}", len(self.edges), self._recorder.round, shared, self._xp)
 
     def meanwhile(self, gradient: Gradient, x: Array) -> Array:
-        """Return gradient(x), whose computing goes on beside all that is said until :meth:`join`."""
+        """Return gradient(x), computed concurrently with the messages until :meth:`join`."""
         with self._recorder.beside():
             return gradient(x)
 
     def join(self) -> None:
-        """Wait until the gradient of :meth:`meanwhile` is computed; in gossip alone there is none."""
+        """Wait until the gradient of :meth:`meanwhile` is computed; without gradients, do nothing."""
         if any(operation.kind == "begin" for operation in self._recorder.operations):
             self._recorder.record(Operation("join"))
 
     def post(self, compress: Compressor, y: Array, purpose: str | None = None) -> Posted:
-        """Send row i of y, (n, P), compressed, to all neighbours of worker i, and go on at once.
+        """Send row i of y, (n, P), compressed, to all neighbours of worker i, without waiting.
 
         Parameters
         ----------
         compress
-            What compresses each row; Identity() for full precision.
+            The compressor of each row; Identity() for full precision.
         y
             (n, P), what is sent.
         purpose
-            Name of the random stream that the compressor draws from, for messages that are not the only ones of their kind in a round; the default
-            is ``PURPOSES["post"]``, and so for the other operations.
+            Name of the random stream that the compressor draws from, needed for a second message of the same kind in a round. The default is
+            ``PURPOSES["post"]``, and likewise for the other operations.
 
         Raises
         ------
@@ -136,7 +136,7 @@ class Communicator:
         return Posted(self._recorder.round, len(self._recorder.operations) - 1, numbers, value)
 
     def wait(self, message: Posted | None) -> Array | None:
-        """Wait until the neighbours' messages of a post are there; return what was decoded, (n, P). None (nothing posted yet): go on."""
+        """Wait for the neighbours' messages of a post and return what was decoded, (n, P). None (nothing posted yet): do not wait."""
         if message is None:
             return None
         self._recorder.record(
@@ -149,7 +149,7 @@ class Communicator:
         return self.wait(self.post(compress, y, purpose or PURPOSES["send"]))
 
     def mix(self, y: Array, gamma: float = 1.0) -> Array:
-        """Return row i: sum over j, i included, of w_ij y_j, for quantities that every neighbour already holds; nothing is sent.
+        """Return row i: sum over j, i included, of w_ij y_j, of quantities that every neighbour already holds; nothing is sent.
 
         With gamma the matrix is I - gamma (I - W).
         """
@@ -165,9 +165,9 @@ class Communicator:
         Parameters
         ----------
         f
-            Computes row by row: of rows heard, (rows, P), and as many rows of each of ``own``, one row each.
+            Works row by row: takes received rows, (rows, P), and as many rows of each of ``own``; returns one row for each.
         heard
-            (n, P), of which every neighbour holds row j, as :meth:`wait` returned it.
+            (n, P), as :meth:`wait` returned it: every neighbour of worker j holds row j.
         own
             (n, P) each, of which worker i gives its own row i.
         """
@@ -175,7 +175,7 @@ class Communicator:
         return weights @ f(heard[there], *(y[here] for y in own))
 
     def tally(self, name: str, count: Callable[[Array, Array], Array], y: Array) -> None:
-        """Let whoever looks on at the simulation count something over the edges; no worker learns of it, and real workers cannot.
+        """Count something over the edges for the simulation's statistics; no worker uses the result, which real workers could not compute.
 
         Parameters
         ----------
@@ -190,23 +190,23 @@ class Communicator:
         self.statistics.add(name, count(y[low], y[high]))
 
     def all_reduce(self, y: Array) -> Array:
-        """Return the mean of the rows of y in every row, (n, P), as an all-reduce in full precision gives it to every worker."""
+        """Return the mean of the rows of y in every row, (n, P), by an all-reduce in full precision."""
         self._recorder.record(Operation("all_reduce"), 32 * y.shape[1])
         return self._xp.broadcast_to(self._mean_row @ y, y.shape)
 
     def all_gather(self, compress: Compressor, y: Array, purpose: str | None = None) -> Array:
-        """Return what everybody decodes of everybody's row of y, (n, P), after a ring all-gather of the compressed rows: n - 1 dependent steps."""
+        """All-gather the compressed rows of y around the ring, n - 1 dependent steps; return what every worker decodes, (n, P)."""
         return self._say("all_gather", compress, y, purpose or PURPOSES["all_gather"])[0]
 
     def push(self, compress: Compressor, y: Array, purpose: str | None = None) -> Array:
         """Send row i of y, (n, P), compressed, from worker i to the server, which waits for all; return what it decoded, (n, P).
 
-        All rows are the server's, for :meth:`at_server`; of a worker only its own row is its own.
+        All rows may be used by the server, in :meth:`at_server`; a worker may use its own row only.
         """
         return self._say("push", compress, y, purpose or PURPOSES["push"])[0]
 
     def at_server(self, f: Callable[..., Array], *held: Array) -> Array:
-        """Return f(*held), computed by the server of what only it holds: what was pushed, (n, P), and its own rows, (1, P)."""
+        """Return f(*held), computed at the server from data that it holds: what was pushed, (n, P), and its own rows, (1, P)."""
         return f(*held)
 
     def pull(self, compress: Compressor, z: Array, purpose: str | None = None) -> Array:
@@ -219,16 +219,14 @@ class Communicator:
         Parameters
         ----------
         at_low, at_high
-            (E, k): what the ends with the smaller and with the larger number send along the edges of ``edges``.
+            (E, k): what the lower and the higher end of each edge of ``edges`` send.
         numbers
-            (E,) integers on the device, known at both ends: how many of the k numbers are sent, the others being zeros that fill up the rows.
-            None: all k.
+            (E,) integers on the device, known at both ends: how many of the k numbers are sent; the others are padding. None: all k.
 
         Returns
         -------
         tuple of arrays
-            What the smaller and what the larger ends heard: (E, k) each. An end knows both messages of its edge: the one that it heard, and its own,
-            which the other end heard.
+            What the lower and the higher ends received: (E, k) each. An end knows both messages of its edge: the one that it received, and its own.
         """
         if self._on_message is not None:
             self._on_message(Exchanged(at_low, at_high, numbers))
@@ -238,7 +236,7 @@ class Communicator:
         return at_high, at_low
 
     def _say(self, kind: str, compress: Compressor, y: Array, purpose: str) -> tuple[Array, int]:
-        """Compress rows, tell the observers and record the operation; return what is decoded, and how many numbers the codec handles a message."""
+        """Compress rows, notify the observers and record the operation; return what is decoded, and the codec's numbers per message."""
         if isinstance(compress, Identity):
             if self._on_message is not None:
                 self._on_message(Sent(kind, purpose, compress, y, compress.compress(y, None, self.tensors)))
@@ -254,7 +252,7 @@ class Communicator:
         return message.value, y.shape[1]
 
     def _claim(self, purpose: str) -> None:
-        """Take a purpose for this round: a second message that drew from the same stream would not be independent of the first."""
+        """Reserve a purpose for this round: two messages that draw from the same stream would not be independent."""
         round, taken = self._drawn
         if round != self._recorder.round:
             self._drawn = round, taken = self._recorder.round, set()
@@ -267,13 +265,13 @@ class Communicator:
 
     @cached_property
     def _ends(self) -> tuple[Array, Array]:
-        """(E,) each: the smaller and the larger end of every edge."""
+        """(E,) each: the lower and the higher end of every edge."""
         edges = self._xp.asarray(self.edges)
         return edges[:, 0], edges[:, 1]
 
     @cached_property
     def _hearing(self) -> tuple[Array, Array, Array]:
-        """Every edge in both directions: who hears, (2E,), whom, (2E,), and (n, 2E) with w_ij at who hears, else 0."""
+        """Every edge in both directions: receivers, (2E,), senders, (2E,), and (n, 2E) with w_ij at the receiver, else 0."""
         xp, (low, high) = self._xp, self._ends
         here, there = xp.concatenate([low, high]), xp.concatenate([high, low])
         return here, there, xp.where(xp.arange(self.n)[:, None] == here, self.weights[here, there], 0)

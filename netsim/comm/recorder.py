@@ -1,4 +1,4 @@
-"""Recording: what the workers of a run computed and said, round by round, until it becomes a trace."""
+"""Recording the computations and messages of a run, round by round, for its trace."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,17 +35,17 @@ class Recorder:
         return len(self.program_of)
 
     def record(self, operation: Operation, bits: Any = None) -> None:
-        """Note an operation; bits is None, an int, or (n,) or, one a message, (D,) integers on the device."""
+        """Record an operation; bits is None, an int, or (n,) or, one a message, (D,) integers on the device."""
         self.operations.append(operation)
         self.sizes.append(bits)
 
     def record_gradient(self) -> None:
-        """Note that every worker computes a gradient, beside what follows or before it."""
+        """Record that every worker computes a gradient, concurrently with what follows or before it."""
         self.record(Operation("begin" if self._beside else "compute"))
 
     @contextmanager
     def beside(self) -> Iterator[None]:
-        """Let the gradient of this block be computed beside what follows, until a "join"."""
+        """Record the gradient of this block as computed concurrently with what follows, until a "join"."""
         self._beside = True
         try:
             yield
@@ -63,7 +63,7 @@ class Recorder:
         self.operations, self.sizes = [], []
 
     def state_dict(self, rounds: int) -> dict[str, Any]:
-        """Return what was recorded of the first rounds, its sizes on the host, for a checkpoint."""
+        """Return the record of the first rounds, sizes on the host, for a checkpoint."""
         tables, left = [], np.bincount(self.program_of[:rounds], minlength=len(self.bits)).tolist()
         for p, count in enumerate(left):
             self.bits[p][:count] = [
@@ -78,7 +78,7 @@ class Recorder:
         }
 
     def load_state_dict(self, recorded: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` returned."""
+        """Continue from what :meth:`state_dict` returned."""
         self.programs = {tuple(Operation(*one) for one in program): p for p, program in enumerate(recorded["programs"])}
         self.program_of = recorded["program_of"].tolist()
         counts = np.bincount(self.program_of, minlength=len(self.programs)).tolist()

@@ -1,4 +1,4 @@
-"""What a run counts of its messages: the error of compression, clipped numbers, and what methods have counted over the edges."""
+"""Statistics of a run's messages: compression error, clipped numbers, and counts over the edges that methods ask for."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,20 +11,20 @@ from netsim.device import Array, to_host
 
 
 class Sent(NamedTuple):
-    """The messages of one operation, one a row, as an observer sees them.
+    """The messages of one operation, one per row, as passed to an observer.
 
     Attributes
     ----------
     kind
         The operation: "post" (a send too), "all_gather", "push" or "pull".
     purpose
-        Which random stream the compressor drew from.
+        Name of the random stream that the compressor drew from.
     compressor
-        What compressed the rows; Identity where they go in full precision.
+        The compressor; Identity for full precision.
     given
-        (rows, P): what was to be sent.
+        (rows, P): what was compressed.
     message
-        The compressor's answer.
+        The compressor's result.
     """
 
     kind: str
@@ -35,12 +35,12 @@ class Sent(NamedTuple):
 
 
 class Exchanged(NamedTuple):
-    """The messages of one exchange along the edges, as an observer sees them.
+    """The messages of one exchange along the edges, as passed to an observer.
 
     Attributes
     ----------
     at_low, at_high
-        (E, k): what the ends with the smaller and with the larger number sent.
+        (E, k): what the lower and the higher ends sent.
     numbers
         (E,) integers, how many of the k numbers are sent and billed; None: all.
     """
@@ -55,18 +55,18 @@ OnMessage = Callable[[Sent | Exchanged], None]
 
 
 class Statistics:
-    """Counts over all compressed messages of a run; an observer of its communicator.
+    """Statistics of all compressed messages of a run; an observer of its communicator.
 
     Attributes
     ----------
     compression_error
         Per kind of operation the largest ||C(z) - z||_F / ||z||_F so far, on the device.
     clipped
-        Numbers that quantizers clipped, over all messages.
+        Count of numbers that quantizers clipped, over all messages.
     compressed_numbers
-        Numbers that were compressed, over all messages.
+        Count of numbers that were compressed, over all messages.
     tallies
-        {name: integer} of what methods have counted over the edges (:meth:`netsim.comm.communicator.Communicator.tally`).
+        {name: integer}: counts over the edges that methods ask for (:meth:`netsim.comm.communicator.Communicator.tally`).
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Statistics:
         error = message.value - y
         size = xp.vdot(y, y)
         ratio = xp.where(size > 0, xp.sqrt(xp.vdot(error, error) / xp.where(size > 0, size, 1)), 0)
-        ratio = xp.where(xp.isfinite(ratio), ratio, 0)  # what has diverged says nothing about the compressor
+        ratio = xp.where(xp.isfinite(ratio), ratio, 0)  # diverged models say nothing about the compressor
         before = self.compression_error.get(kind)
         self.compression_error[kind] = ratio if before is None else xp.maximum(before, ratio)
         self.clipped = self.clipped + message.clipped
@@ -97,7 +97,7 @@ class Statistics:
         return {kind: float(to_host(ratio)) for kind, ratio in self.compression_error.items()}
 
     def attributes(self) -> dict[str, Any]:
-        """Return what was counted, as attributes of a run's dataset: the tallies, ``compression_error`` and ``clipped``, where there are any."""
+        """Return the statistics as attributes of a run's dataset: the tallies, ``compression_error`` and ``clipped``; empty ones are left out."""
         found: dict[str, Any] = {name: int(to_host(count)) for name, count in self.tallies.items()}
         if self.compressed_numbers:
             found["compression_error"] = max(self.errors().values())
@@ -105,7 +105,7 @@ class Statistics:
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was counted so far, for a checkpoint; it stays as it is while counting goes on."""
+        """Return a copy of the statistics so far, for a checkpoint."""
         return {
             "compression_error": dict(self.compression_error),
             "clipped": self.clipped,
@@ -113,7 +113,7 @@ class Statistics:
             "tallies": dict(self.tallies),
         }
 
-    def load_state_dict(self, counted: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` returned."""
-        self.compression_error, self.tallies = dict(counted["compression_error"]), dict(counted["tallies"])
-        self.clipped, self.compressed_numbers = counted["clipped"], counted["compressed_numbers"]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what :meth:`state_dict` returned."""
+        self.compression_error, self.tallies = dict(state["compression_error"]), dict(state["tallies"])
+        self.clipped, self.compressed_numbers = state["clipped"], state["compressed_numbers"]

@@ -1,4 +1,4 @@
-"""Who talks to whom, and with which weights: graphs as functions that return plain data.
+"""Topologies: which workers are neighbours, and their mixing weights. Functions that return plain data.
 
 Every constructor takes ``weights``, the rule that turns a graph into a symmetric matrix W whose rows sum to 1:
 
@@ -33,7 +33,7 @@ class Topology:
     Attributes
     ----------
     name
-        What tables and legends call it, such as ``"ring(8)"``.
+        Name in tables and legends, such as ``"ring(8)"``.
     n
         Number of workers.
     weights
@@ -81,7 +81,7 @@ class Topology:
 
 
 def ring(n: int, weights: str = "metropolis") -> Topology:
-    """Return the cycle of n >= 2 workers; worker i talks to i - 1 and i + 1 (of two workers: one edge).
+    """Return the cycle of n >= 2 workers; the neighbours of worker i are i - 1 and i + 1 (of two workers: one edge).
 
     Raises
     ------
@@ -121,7 +121,7 @@ def hypercube(dim: int, weights: str = "metropolis") -> Topology:
 
 
 def exponential(n: int, weights: str = "metropolis") -> Topology:
-    """Return the undirected exponential graph: i talks to i + 2**k and i - 2**k (mod n) for all 2**k < n; n >= 2.
+    """Return the undirected exponential graph: the neighbours of i are i + 2**k and i - 2**k (mod n) for all 2**k < n; n >= 2.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def exponential(n: int, weights: str = "metropolis") -> Topology:
 
 
 def complete(n: int, weights: str = "metropolis") -> Topology:
-    """Return the graph in which all n >= 2 workers talk to all others.
+    """Return the complete graph of n >= 2 workers.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def complete(n: int, weights: str = "metropolis") -> Topology:
 
 
 def star(n: int, weights: str = "metropolis") -> Topology:
-    """Return the star of n >= 2 workers: worker 0 talks to all others, and they to worker 0 alone.
+    """Return the star of n >= 2 workers: worker 0 is the neighbour of all others, and their only one.
 
     Raises
     ------
@@ -199,12 +199,12 @@ def from_networkx(graph: nx.Graph, weights: str = "metropolis", name: str | None
     weights
         ``"metropolis"``, ``"uniform"``, ``"max_degree"`` or ``"optimal"``.
     name
-        What to call it; by default the graph's own name, or ``"graph(n)"``.
+        Name of the topology; by default the graph's own, or ``"graph(n)"``.
 
     Raises
     ------
     NetsimError
-        The graph is none of this (the line says where), or the weights are unknown or do not fit it.
+        The graph does not meet these conditions (the message says where), or the weights are unknown or do not fit it.
     """
     if not isinstance(graph, nx.Graph) or graph.is_directed() or graph.is_multigraph():
         kind = type(graph).__name__
@@ -218,7 +218,7 @@ def from_networkx(graph: nx.Graph, weights: str = "metropolis", name: str | None
 
 
 def from_weights(matrix: Any, name: str | None = None) -> Topology:
-    """Return the topology of a mixing matrix of your own, checked.
+    """Return the topology of a user's own mixing matrix, which is checked.
 
     Parameters
     ----------
@@ -226,12 +226,12 @@ def from_weights(matrix: Any, name: str | None = None) -> Topology:
         (n, n) numbers, n >= 2: symmetric, nonnegative, rows sum to 1 (both within 1e-12), rho < 1. Entries that are
         not 0 off the diagonal are the edges.
     name
-        What to call it; by default ``"weights(n)"``.
+        Name of the topology; by default ``"weights(n)"``.
 
     Raises
     ------
     NetsimError
-        A property fails; the line says which and where.
+        A property fails; the message says which and where.
     """
     try:
         weights = np.array(matrix, dtype=np.float64)
@@ -274,7 +274,7 @@ def _build(graph: nx.Graph, name: str, rule: str) -> Topology:
 
 
 def _edge_weight(adjacency: np.ndarray, name: str, rule: str, nodes: Sequence[Any]) -> float | np.ndarray:
-    """Return what each edge weighs: one number, or (n, n)."""
+    """Return the weight of the edges: one number, or (n, n)."""
     degree = adjacency.sum(axis=1)
     if rule == "optimal":
         spectrum = np.linalg.eigvalsh(np.diag(degree) - adjacency)

@@ -1,8 +1,8 @@
-"""A trace: what the workers computed and said, without times.
+"""A trace: the computations and messages of the workers, without times.
 
 A trace of ``train`` is a list of rounds; the rounds share a few *programs* (lists of operations that every worker goes through), and only the
-sizes of the messages differ from round to round. It keeps what was meant, such as an all-reduce of so many bits; by which messages that is done the
-network decides when the trace is timed (:mod:`netsim.comm.collectives`). A trace written by hand is one list of instructions a worker.
+sizes of the messages differ from round to round. It keeps the operation, such as an all-reduce of b bits; the network chooses the messages that
+implement it when the trace is timed (:mod:`netsim.comm.collectives`). A trace written by hand is one list of instructions a worker.
 """
 
 from collections import defaultdict
@@ -24,18 +24,18 @@ ALONE = frozenset({"compute", "begin", "until", "join", "wait"})  # operations i
 
 
 class Operation(NamedTuple):
-    """What every worker does in a round, all of them alike.
+    """One operation of a round, the same at every worker.
 
     Attributes
     ----------
     kind
-        "compute": one gradient. "begin": one gradient beside what follows. "until": until a share of that gradient is computed. "join": until all of
-        it is. "post": one message to every neighbour. "wait": until the neighbours' messages of a post are there. Else what is meant by several
-        steps of messages, a key of :data:`netsim.comm.collectives.COLLECTIVES`, whose end is waited for.
+        "compute": one gradient. "begin": one gradient, concurrent with what follows. "until": wait until a share of that gradient is computed.
+        "join": until all of it is. "post": one message to every neighbour. "wait": until the neighbours' messages of a post are delivered. Any other
+        is a blocking collective, an entry of :data:`netsim.comm.collectives.COLLECTIVES`.
     numbers
         How many numbers the codec handles per message; 0 where nothing is encoded.
     rounds_ago, position
-        For "wait": the post it waits for, as a number of rounds back and an index into that round's program.
+        For "wait": its post, as a number of rounds back and an index into that round's program.
     fraction
         For "until": the share of the gradient's seconds.
     """
@@ -48,7 +48,7 @@ class Operation(NamedTuple):
 
     @property
     def collective(self) -> bool:
-        """Whether it is done by steps of messages that depend on each other."""
+        """Whether it is a collective of dependent steps."""
         return self.kind in COLLECTIVES
 
 
@@ -57,14 +57,14 @@ Program = tuple[Operation, ...]
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """What was computed and said.
+    """The computations and messages of a run.
 
     Attributes
     ----------
     n
         Number of workers.
     neighbours
-        For every worker its neighbours in the order in which it posts to them.
+        The neighbours of every worker, in the order in which it posts to them.
     programs
         The different programs of the rounds.
     program_of
@@ -95,14 +95,14 @@ class Trace:
         return self.n + any(one.collective and has_server(one.kind) for program in self.programs for one in program)
 
     def steps(self, operation: Operation, collective: str | None = None) -> tuple[Step, ...]:
-        """Return the steps in which all nodes send what is sent in an operation; none where nothing is.
+        """Return the steps of an operation; none where nothing is sent.
 
         Parameters
         ----------
         operation
             Of one of the programs.
         collective
-            Algorithm of collectives (:attr:`netsim.Network.collective`); None: the first of each kind.
+            Algorithm of the collectives (:attr:`netsim.Network.collective`); None: the first of each kind.
 
         Raises
         ------
@@ -113,7 +113,7 @@ class Trace:
             return ()
         own = operation.kind == "post"
         found = tuple(gossip(self.neighbours)) if own else steps_of(operation.kind, self.n, collective)
-        if len(found[0].to) < self.nodes:  # a server that takes no part in it
+        if len(found[0].to) < self.nodes:  # a server takes no part in it
             return tuple(Step((*step.to, ()), (*step.item, 0), step.parts) for step in found)
         return found
 
@@ -128,7 +128,7 @@ class Trace:
 
     @property
     def messages(self) -> int:
-        """Number of messages of all rounds, collectives done by the first algorithm of each kind; of a trace by hand, of its sends."""
+        """Number of messages of all rounds, with the first algorithm of each collective; of a trace written by hand, of its sends."""
         if self.by_hand is not None:
             return sum(one[0] == "send" for program in self.by_hand for one in program)
         per_program = [
@@ -138,7 +138,7 @@ class Trace:
 
     @property
     def fingerprint(self) -> tuple:
-        """Equal for traces that say the same: those cost the same on every network."""
+        """Equal for equal traces, which take the same time on every network."""
         sizes = tuple((column.shape, column.tobytes()) for columns in self.bits for column in columns)
         return self.n, self.neighbours, self.programs, self.program_of.tobytes(), sizes, self.by_hand
 
@@ -178,7 +178,7 @@ class Trace:
 
     @classmethod
     def from_programs(cls, programs: Sequence[Sequence[Instruction]]) -> "Trace":
-        """Make a trace from one list of instructions a worker.
+        """Make a trace from a list of instructions for each worker.
 
         Parameters
         ----------

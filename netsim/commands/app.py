@@ -1,6 +1,6 @@
 """The command line: the registry of its commands, and ``main``.
 
-Results go to stdout, progress and mistakes to stderr. A mistake of the user is one line and exit code 2; Ctrl-C is exit code 130.
+Results go to stdout, progress and errors to stderr. A user error is one line and exit code 2; Ctrl-C is exit code 130.
 """
 
 import signal
@@ -32,7 +32,7 @@ COMMANDS = {
 
 
 class _Commands(TyperGroup):
-    """The commands by name and help; the one that is called is imported."""
+    """The commands by name and help; only the one that is called is imported."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -83,7 +83,7 @@ def main(arguments: list[str] | None = None) -> None:
         _say(f"netsim: {error if getattr(error, 'lines', False) else ' '.join(str(error).split())}")
         code = 2
     except Exception as error:
-        if not hasattr(error, "format_message"):  # typer's own, of an option or a command
+        if not hasattr(error, "format_message"):  # a typer error, about an option or a command
             raise
         _say(f"netsim: {' '.join(error.format_message().split())} (see netsim --help)")
         code = 2

@@ -1,4 +1,4 @@
-"""``netsim bytes``: what methods send, from shapes alone, beside what was published."""
+"""``netsim bytes``: bytes that methods send, from shapes alone, beside the published figures."""
 
 from typing import Annotated
 

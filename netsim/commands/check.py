@@ -1,4 +1,4 @@
-"""``netsim check module:Name``: the battery of ``netsim.testing`` from the command line."""
+"""``netsim check module:Name``: the checks of ``netsim.testing`` on the command line."""
 
 import inspect
 import json

@@ -1,4 +1,4 @@
-"""``netsim consensus``: gossip alone, error against what was sent."""
+"""``netsim consensus``: gossip without gradients, error against bytes sent."""
 
 import shlex
 from pathlib import Path
@@ -99,6 +99,6 @@ def _table(ds: xr.Dataset) -> Table:
 
 
 def _budgets(ds: xr.Dataset) -> str:
-    """Return how far the runs went, in words."""
+    """Return the stopping rules of the runs, as text."""
     budgets = ", ".join(f"{name} {float(ds['budget'].sel(start=name)):.3g} MB" for name in ds["start"].values)
     return f"a worker may send at most: {budgets}; where the target was not reached, the relative error at the end is shown"

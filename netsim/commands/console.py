@@ -1,4 +1,4 @@
-"""The streams of the command line: results on stdout; progress, and what is said beside them, on stderr."""
+"""The streams of the command line: results on stdout, progress and remarks on stderr."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ LOG_EVERY, LOG_SELDOM = (
 
 
 class Stopped(Exception):
-    """Raised inside the threads that train, once the user has stopped the command."""
+    """Raised inside the training threads once the user has stopped the command."""
 
 
 def out() -> Console:
@@ -43,16 +43,16 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def training(jobs: int, samples: Mapping[str, int] | None = None) -> Iterator[tuple[Executor, Show]]:
-    """Offer threads that train, BLAS pinned to one thread each, and the callback that shows how far they are.
+    """Yield training threads, with BLAS pinned to one thread each, and a progress callback.
 
-    Whatever ends the block early stops the threads after the step that they are at, and waits until they have written their checkpoints.
+    If the block ends early, the threads stop after their current step, and their checkpoints are written before it returns.
 
     Parameters
     ----------
     jobs
         Number of threads.
     samples
-        By the name that the callback is told: samples a step, where they shall be shown.
+        Samples per step by the name passed to the callback, where they are shown.
     """
     stop = threading.Event()
     with threadpool_limits(1), ThreadPoolExecutor(jobs) as pool, _display(samples or {}) as show:
@@ -118,7 +118,7 @@ def _logger(samples: Mapping[str, int]) -> Show:
 
 
 def _rate(done: int, begun: tuple[float, int]) -> float:
-    """Return what was done a second since (time, done): a training that goes on did not do all of it here."""
+    """Return the steps per second since (time, done): a resumed training did not do all of its steps here."""
     seconds = time.monotonic() - begun[0]
     return (done - begun[1]) / seconds if seconds > 0 else 0.0
 

@@ -1,4 +1,4 @@
-"""``netsim plan``: how much memory a run needs, before it."""
+"""``netsim plan``: the memory that a run will need."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -56,22 +56,22 @@ def command(
 
 @dataclass(frozen=True)
 class _Planned:
-    """What ``netsim plan`` tells.
+    """The results of ``netsim plan``.
 
     Attributes
     ----------
     trains
-        Whether a file says what is trained; otherwise shapes are all that is known.
+        Whether there is a file with a training; otherwise only shapes are known.
     tensors, topology, dtype, xp
         The model, the workers, and the device's array module.
     found
         Memory by method.
     together
-        How many train at a time.
+        Number of concurrent trainings.
     at_once
-        How many workers' activations are computed at once; None: as the task says.
+        Number of workers whose activations are computed at once; None: the task's own.
     available, needed
-        Bytes; available is None where nobody knows.
+        Bytes; available is None where it is unknown.
     """
 
     trains: bool
@@ -162,7 +162,7 @@ def _show(planned: _Planned, source: str) -> None:
 
 
 def _remarks(planned: _Planned) -> list[str]:
-    """Return what must be known to read the table of memory."""
+    """Return the remarks on the memory table."""
     lines = []
     if not planned.trains:
         lines.append("shapes are no task: what its activations and its data set take comes on top")

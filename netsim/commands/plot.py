@@ -1,4 +1,4 @@
-"""``netsim plot``: the figures of a file of results again."""
+"""``netsim plot``: draw the figures of a results file again."""
 
 from pathlib import Path
 from typing import Annotated

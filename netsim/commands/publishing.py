@@ -1,4 +1,4 @@
-"""Folders of results that appear whole or not at all."""
+"""Writing a folder of results atomically."""
 
 import os
 import tempfile
@@ -11,7 +11,7 @@ from netsim.runs.results import flush
 
 
 def check_folder(path: Path) -> None:
-    """Refuse, before any work, an output folder that cannot be written.
+    """Raise, before any work, if an output folder cannot be written.
 
     Raises
     ------
@@ -28,8 +28,8 @@ def check_folder(path: Path) -> None:
 def publish(folder: Path, write: Callable[[Path], Any]) -> None:
     """Have ``write`` fill a temporary folder beside ``folder``, flush it to the disk, then rename its contents into ``folder``.
 
-    Files and subfolders of the same names are replaced, at the end; everything else in ``folder`` stays. results.nc comes last, so that what lies
-    beside a new one is new.
+    Files and subfolders of the same names are replaced at the end; everything else in ``folder`` stays. results.nc is renamed last, so that
+    everything beside a new one is new.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent, ignore_cleanup_errors=True) as aside:

@@ -54,7 +54,7 @@ def command(
 
 
 def _publish(ds: xr.Dataset, folder: Path) -> None:
-    """Write results and figures, and remove the checkpoints; whatever is wrong with a figure, the results are not lost with it."""
+    """Write results and figures, and remove the checkpoints; an error in a figure does not lose the results."""
     failed: list[Exception] = []
 
     def write(fresh: Path) -> None:
@@ -72,7 +72,7 @@ def _publish(ds: xr.Dataset, folder: Path) -> None:
 
 
 def show(ds: xr.Dataset, console: Console) -> None:
-    """Print a sweep: the table of its first kind of sharing, and everything that must be known to read it."""
+    """Print a sweep: the table of its first kind of sharing, and the remarks on it."""
     sharing = str(ds["sharing"].values[0])
     rows = [row for row in results.table(ds) if row["sharing"] == sharing]
     console.print(f"[bold]{ds.attrs['title']}[/bold]\n{_setting(ds)}; sharing = {sharing}")
@@ -107,7 +107,7 @@ def show(ds: xr.Dataset, console: Console) -> None:
 
 def _setting(ds: xr.Dataset) -> str:
     compute = ds.attrs["compute"]
-    with suppress(ValueError):  # a compute model says what it is
+    with suppress(ValueError):  # a compute model has a repr
         compute = format_seconds(float(compute))
     per_epoch = int(ds["steps_per_epoch"][0])
     epoch = f"an epoch is {per_epoch} steps" if per_epoch else "no epochs: per 1,000 steps"

@@ -1,4 +1,4 @@
-"""``netsim tune``: learning rates by training, or consensus step sizes by gossip alone."""
+"""``netsim tune``: learning rates by training, or consensus step sizes by gossip without gradients."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -57,7 +57,7 @@ def command(
     """Find each method's learning rate, or consensus step size, on one log grid.
 
     Learning rates are found by training; the grid is extended where the best is at an edge. Step sizes (--gamma, and presets of netsim consensus) are
-    found by the shortest gossip that decides.
+    found by running gossip until the best one is decided.
     """
     asked = {"--algorithm": algorithm, "--data": data, "--steps": steps, "--device": device, "--out": out_folder}
     given = [str(word) for option, value in asked.items() if value is not None for word in (option, value)]
@@ -114,7 +114,7 @@ def _best(trials: Sequence[Trial]) -> Trial | None:
 
 
 def _trained(trial: Trial) -> dict[str, Any]:
-    """Return a trial of a learning rate as JSON has it."""
+    """Return a trial of a learning rate as plain data for JSON."""
     return {
         "lr": trial.values["lr"],
         "steps_to_target": trial.rounds if trial.outcome == "reached" else None,
@@ -187,7 +187,7 @@ def _as_json(problem: Problem, methods: Mapping[str, list[Trial]]) -> dict[str, 
 
 
 def _raced(trial: Trial) -> dict[str, Any]:
-    """Return a trial of a step size as JSON has it."""
+    """Return a trial of a step size as plain data for JSON."""
     return {
         "gamma": trial.values["gamma"],
         "theta": trial.values.get("theta"),
@@ -242,7 +242,7 @@ def _race_cell(trial: Trial) -> str:
 
 
 def _in_words(trials: Sequence[Trial]) -> str:
-    """Return what is best, as a configuration file writes it, and how far it came."""
+    """Return the best values, as written in a configuration file, and their result."""
     winner = best(trials)
     values = ", ".join(f"{name} = {value!r}" for name, value in winner.values.items())
     how = f"target not reached, relative error {winner.error:.2g}"

@@ -1,1 +1,1 @@
-"""Before a run: what it sends, how long it takes, how much memory it needs."""
+"""Predictions before a run: bytes, times and memory."""

@@ -1,4 +1,4 @@
-"""Memory that a device has available: on a CPU what Linux calls available, or less where a container has a limit."""
+"""Available memory of a device; on a CPU Linux's figure, or less inside a container with a limit."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +10,14 @@ ROOT = Path("/")
 
 
 def available_bytes(xp: ModuleType, root: Path = ROOT) -> int | None:
-    """Return the memory that a device has available, in bytes; None where nobody says.
+    """Return the memory that a device has available, in bytes; None where it is unknown.
 
     Parameters
     ----------
     xp
         Array module of the device.
     root
-        Of the file system that has ``proc`` and ``sys``.
+        Root of the file system with ``proc`` and ``sys``.
     """
     if xp is not np:
         try:
@@ -30,15 +30,15 @@ def available_bytes(xp: ModuleType, root: Path = ROOT) -> int | None:
 
 
 def machine_available(root: Path = ROOT) -> int | None:
-    """Return what the machine has available, by ``/proc/meminfo``, in bytes; None where it does not say."""
+    """Return the machine's available memory by ``/proc/meminfo``, in bytes; None where it is unknown."""
     return _fields(root / "proc/meminfo").get("MemAvailable:")
 
 
 def container_available(root: Path = ROOT) -> int | None:
-    """Return what control groups, version 2 or 1, leave to this process, in bytes; None: nothing limits it.
+    """Return the memory left by control groups, version 2 or 1, in bytes; None: there is no limit.
 
-    That is the limit less what is in use, for the own group and every one around it; files that are cached and have not been read lately go when
-    memory is short, and are not counted as in use. Inside a container the mounted tree may begin at the container's own group,
+    That is the limit less what is in use, of the process's group and of every parent; inactive cached files can be reclaimed and are not
+    counted as in use. Inside a container the mounted tree may begin at the container's own group,
     whatever its path is called.
     """
     left = []
@@ -57,7 +57,7 @@ def container_available(root: Path = ROOT) -> int | None:
 
 
 def _left(group: Path, limit: str, used: str, cached: str) -> int | None:
-    """Return what one control group leaves; None: it has no limit."""
+    """Return the memory left by one control group; None: it has no limit."""
     most, now = (next(iter(_lines(group / name)), "") for name in (limit, used))
     if not most.isdecimal() or not now.isdecimal():  # "max", or no such file
         return None
@@ -71,7 +71,7 @@ def _fields(path: Path) -> dict[str, int]:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a file of the kernel's; none where there is no such file."""
+    """Yield the lines of a kernel file; none where it does not exist."""
     try:
         yield from path.read_text("utf-8", "surrogateescape").splitlines()
     except OSError:

@@ -1,7 +1,7 @@
-"""Dry runs: an algorithm's own code on shapes alone, which says through the same communicator what it would send.
+"""Dry runs: an algorithm's own code runs on shapes alone; its messages go through the same communicator into a trace.
 
-No formula for bytes stands beside an algorithm. ``init`` and ``step`` run on arrays without numbers (:mod:`netsim.planning.shape_array`), the
-compressors' ``compress`` answers with the bits that it would answer with in training, and the recorder makes a trace of them, which ``replay`` times.
+There is no separate formula for an algorithm's bytes. ``init`` and ``step`` run on arrays without numbers (:mod:`netsim.planning.shape_array`), the
+compressors' ``compress`` returns the same bits as in training, and the recorder makes a trace of them, which ``replay`` can time.
 So a model of 29 million parameters on 16 workers takes as long as a small one.
 """
 
@@ -19,7 +19,7 @@ from netsim.planning.shape_array import ShapeArray, ShapeSpace
 from netsim.planning.shapes import Tensors, parameters
 
 DRAWN_ROUNDS = 32  # of a dry run whose sizes are random
-SETTLED = 16  # rounds after which a method that still changes what it does is taken as it is
+SETTLED = 16  # rounds after which a method that has not become periodic is taken as it is
 
 
 class Sent(NamedTuple):
@@ -28,11 +28,11 @@ class Sent(NamedTuple):
     Attributes
     ----------
     bits
-        Over all its messages: the mean over workers and rounds. Exact, or, where sizes are random, an estimate of the expectation.
+        Sum over its messages, mean over workers and rounds. Exact; where sizes are random, an estimate of the expectation.
     standard_error
         Of that estimate; 0 where no size is random.
     trace
-        What it was read from.
+        The trace of the dry run.
     """
 
     bits: float
@@ -41,14 +41,14 @@ class Sent(NamedTuple):
 
 
 def expected_bits(algorithm: Algorithm, tensors: Tensors, topology: Topology, rounds: int = 2, seed: int = 0) -> Sent:
-    """Return what a worker sends per step, in the mean over workers, rounds, and draws.
+    """Return the expected bits that a worker sends per step, mean over workers and rounds.
 
     Parameters
     ----------
     algorithm, tensors, topology, seed
         As for :func:`dry_run`.
     rounds
-        After how many rounds the method sends the same again: PowerGossip's left and right sides take turns, so 2 serves all of ours. The mean is
+        Period, in rounds, of what the method sends; PowerGossip alternates between left and right, so 2 suffices for all of ours. The mean is
         over the last so many, or, where sizes are random, over ``DRAWN_ROUNDS``; rounds that begin differently, as DCD-PSGD's, come before.
 
     Raises
@@ -65,7 +65,7 @@ def expected_bits(algorithm: Algorithm, tensors: Tensors, topology: Topology, ro
 
 
 def dry_run(algorithm: Algorithm, tensors: Tensors, topology: Topology, rounds: int = 2, seed: int = 0) -> Trace:
-    """Return the trace of a training that did not happen.
+    """Return the trace of a training, from shapes alone.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def dry_run(algorithm: Algorithm, tensors: Tensors, topology: Topology, rounds: 
     tensors
         Ordered {name: shape} of one model.
     topology
-        Who talks to whom.
+        Of the workers.
     rounds
         Number of rounds, at least 1.
     seed
@@ -98,7 +98,7 @@ def dry_run(algorithm: Algorithm, tensors: Tensors, topology: Topology, rounds: 
 def _run(
     algorithm: Algorithm, tensors: Tensors, topology: Topology, rounds: int, seed: int, settle: bool = False
 ) -> tuple[Trace, bool]:
-    """Return the trace, and whether a size was drawn; to settle is to go on until the last two rounds go alike."""
+    """Return the trace, and whether a size was random; with ``settle``, continue until the last two rounds are alike."""
     check(isinstance(rounds, int) and rounds >= 1, "rounds", rounds, "a whole number, at least 1")
     space, recorder = ShapeSpace(seed), Recorder(topology)
     comm = Communicator(topology, tensors, seed, space, "float32", recorder)  # type: ignore[arg-type]

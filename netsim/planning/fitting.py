@@ -1,4 +1,4 @@
-"""Which trainings fit the memory that their device has available, and the refusal of those that cannot."""
+"""Fitting trainings into the available memory of their device, and the error for those that do not fit."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from netsim.planning.available_memory import available_bytes
 from netsim.planning.memory import Memory, memory_of, needed
 from netsim.runs.experiment import Experiment
 
-WIDTH = 140  # of the table in a refusal
+WIDTH = 140  # of the table in the error
 COLUMNS = ("models", "gradient", "optimizer", "replicas", "activations", "data", "working")
 
 
@@ -32,27 +32,27 @@ def fitted(
     rates: int | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> tuple[Experiment, ...]:
-    """Return trainings as they fit the memory that their device has available.
+    """Return trainings, with chunks chosen to fit the available memory of their device.
 
-    Where they do not as they are, off a CPU, and a task leaves its ``chunk`` open, that is set to half of the workers, or to the half of that, down
-    to 1: the first with which they fit.
+    On a GPU, where they do not fit and a task leaves its ``chunk`` None, the chunk is set to a half of the workers, a quarter, … down to 1: the
+    first that fits.
 
     Parameters
     ----------
     experiments
-        What is to be trained, all on one device.
+        Trainings, all on one device.
     jobs
-        How many at a time.
+        Number of concurrent trainings.
     rates
         Of a search: every experiment is trained with so many learning rates, and no models are kept. None: each once, and a CPU keeps the models
         of those that are done.
     say
-        Called with a line that says which chunk was set.
+        Called with a line about the chunk that was set.
 
     Raises
     ------
     CannotFit
-        Together they need more. Where nobody knows what is free, nothing is refused; what is not known of a training is not counted.
+        Together they need more. If the available memory is unknown, nothing is raised; unknown needs are not counted.
     """
     xp = device_namespace(experiments[0].device)
     free = available_bytes(xp)
@@ -73,16 +73,16 @@ def fitted(
 
 
 class Fit(NamedTuple):
-    """Trainings as they fit best.
+    """The result of :func:`as_they_fit`.
 
     Attributes
     ----------
     experiments
         With the chunk that was found.
     found
-        The memory of those of which it is known.
+        The memory of each, where it is known.
     at_once
-        How many workers' activations are computed at once; None: as the tasks say.
+        Number of workers whose activations are computed at once; None: the tasks' own.
     """
 
     experiments: tuple[Experiment, ...]
@@ -103,11 +103,11 @@ def as_they_fit(
     experiments
         All on one device.
     free
-        Bytes available; None: not known, and the experiments stay as they are.
+        Available bytes; None: unknown, and the experiments stay as they are.
     need
-        The bytes that such trainings need together.
+        Function that returns the bytes that trainings need together.
     measure
-        The memory of one; None: not known.
+        Function that returns the memory of one training; None: unknown.
     """
 
     def measured(chosen: Sequence[Experiment], at_once: int | None) -> Fit:
@@ -128,7 +128,7 @@ def _chunk_is_open(task: Any) -> bool:
 
 
 def _in_chunks(experiments: Sequence[Experiment], at_once: int) -> list[Experiment]:
-    """Return experiments whose tasks compute so many workers at once, where these leave it open; one task stays one."""
+    """Return experiments with the chunk of their tasks set, where it is None; a shared task stays shared."""
     tasks = {id(one.task): one.task for one in experiments}
     chunked = {key: replace(task, chunk=at_once) if _chunk_is_open(task) else task for key, task in tasks.items()}
     return [replace(one, task=chunked[id(one.task)]) for one in experiments]
@@ -137,12 +137,12 @@ def _in_chunks(experiments: Sequence[Experiment], at_once: int) -> list[Experime
 def _memory_if_known(experiment: Experiment) -> Memory | None:
     try:
         return memory_of(experiment)
-    except NetsimError:  # not known from shapes; if it is a mistake, training names it
+    except NetsimError:  # unknown from shapes; if it is an error, training reports it
         return None
 
 
 def _refusal(fit: Fit, device: str, free: int, together: int, need: Callable[..., int]) -> str:
-    """Return why trainings cannot fit, the table, and what would help."""
+    """Return the error message: the reason, the table, and remedies."""
     table = io.StringIO()
     Console(file=table, width=WIDTH).print(memory_table(fit.found))
     many = f"{together} trainings at a time need" if together > 1 else "the training needs"
@@ -179,7 +179,7 @@ def _splits(task: Any) -> bool:
 
 
 def memory_table(found: Sequence[Memory], columns: Sequence[str] = COLUMNS) -> Table:
-    """Return the table of what trainings take of a device's memory, a row each."""
+    """Return the table of the trainings' memory, one row each."""
     shown = Table()
     shown.add_column("on the device, all workers", overflow="fold")
     for heading in (*columns, "sum"):
@@ -191,5 +191,5 @@ def memory_table(found: Sequence[Memory], columns: Sequence[str] = COLUMNS) -> T
 
 
 def shown_bytes(size: int | None, unknown: str = "unknown") -> str:
-    """Return a number of bytes as people read it."""
+    """Return a number of bytes as a label."""
     return unknown if size is None else format_bytes(size)

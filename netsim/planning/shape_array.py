@@ -1,18 +1,18 @@
-"""Arrays without numbers: an algorithm that runs on them says what it would send, at any size, at once.
+"""Arrays without data: an algorithm that runs on them records its messages at any model size, quickly.
 
-A :class:`ShapeArray` has a shape and a dtype, and nothing else where it holds floating-point numbers: what they would be takes memory and time, and
-the size of a message seldom depends on them. Integers and truth values, of which sizes are made, are kept and computed by NumPy as long as they are
-few and follow from others that are kept. Three rules stand for the numbers that are not there:
+A :class:`ShapeArray` of floating-point numbers has a shape and a dtype and no values: these would take memory and time, and the size of a message
+seldom depends on them. Integers and truth values, on which sizes depend, are kept and computed by NumPy as long as they are few and follow from
+others that are kept. Three rules replace the missing values:
 
-- a magnitude that code holds against zero (``x > 0``, ``x != 0``) is above it: in training, workers' models differ and gradients are not zero;
+- a magnitude that is compared with zero (``x > 0``, ``x != 0``) is above it: in training, workers' models differ and gradients are not zero;
 - the 32-bit words of a key's stream are uniform, so that ``words <= c`` is true with the probability (c + 1) / 2**32, independently in each place;
-- how many of such truth values are true is drawn from the binomial distribution, which is what counting would give; where some are taken out by their
-  places, each of these is drawn.
+- how many of such truth values are true is drawn from the binomial distribution, which is what counting would give; where some are indexed,
+  each of these is drawn.
 
-Anything else that asks for a number raises: sizes are exact, or not said. A function of NumPy's without a rule here raises too, and names itself.
+Anything else that needs a value raises, so sizes are exact or not given. A NumPy function without a rule here raises too, with its name.
 
-Memory is counted as arrays come and go: ``live`` and ``peak`` of the namespace are the bytes that the same code takes on a device, but for what
-library functions take inside. A view takes none and keeps what it looks at alive; results are in C order, which decides where ``reshape`` copies.
+Memory is counted as arrays come and go: ``live`` and ``peak`` of the namespace are the bytes that the same code takes on a device, except inside
+library functions. A view takes none and keeps what it looks at alive; results are in C order, which decides where ``reshape`` copies.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -75,13 +75,13 @@ class ShapeArray:
         self.words = words  # of a stream: uniform 32-bit words
         self.probability = probability  # of truth values: of each to be true, independently
         self._values, self._lost, self._strides = values, False, strides
-        self._root: ShapeArray | None = None if root is None else root.base  # whose memory it is; None: its own
+        self._root: ShapeArray | None = None if root is None else root.base  # the owner of the memory; None: this array
 
     def __del__(self) -> None:
         self._space.live -= self._bytes
 
     def _counted(self) -> "ShapeArray":
-        """Count the memory of a new array."""
+        """Add the memory of a new array to the count."""
         self._bytes = self.nbytes
         self._space.live += self._bytes
         self._space.peak = max(self._space.peak, self._space.live)
@@ -89,21 +89,21 @@ class ShapeArray:
 
     @property
     def base(self) -> "ShapeArray":
-        """The array whose memory this is: of a view another one, else itself."""
+        """The owner of the memory: of a view another array, else itself."""
         return self if self._root is None else self._root
 
     @property
     def values(self) -> np.ndarray | None:
-        """What it holds, where that is kept."""
+        """Its values, where they are kept; else None."""
         return None if self.base._lost else self._values
 
     def get(self) -> np.ndarray:
-        """Return what it holds.
+        """Return its values.
 
         Raises
         ------
         NetsimError
-            It depends on numbers that a dry run does not have.
+            They depend on numbers that a dry run does not have.
         """
         if self.values is None:
             raise NetsimError(
@@ -182,7 +182,7 @@ class ShapeArray:
             self._forget()
 
     def _like(self, shape: Shape, strides: Shape | None = None) -> "ShapeArray":
-        """Return some of the same numbers, in another shape: a view where it has strides, else a new array."""
+        """Return the same numbers in another shape: a view if strides are given, else a new array."""
         root = None if strides is None else self
         found = ShapeArray(
             self._space, shape, self.dtype, root=root, words=self.words, probability=self.probability, strides=strides
@@ -193,7 +193,7 @@ class ShapeArray:
         self.base._lost = True
 
     def _become(self, result: "ShapeArray") -> "ShapeArray":
-        """Take over a result, as ``out=`` and the operators in place ask for."""
+        """Take over a result, for ``out=`` and the in-place operators."""
         check_fits(result.shape, self.shape)
         if result.values is None:
             self._forget()
@@ -211,7 +211,7 @@ class ShapeSpace:
     Parameters
     ----------
     seed
-        Of the counts that are drawn.
+        Of the random counts.
     shared
         Arrays of the host that ``asarray`` hands on without a copy, as NumPy does; any other one is copied to the device.
     copying
@@ -244,7 +244,7 @@ class ShapeSpace:
         return function
 
     def _of(self, result: Any, root: ShapeArray | None = None, counted: bool = True) -> ShapeArray:
-        """Return what NumPy computed: integers and truth values that are few are kept."""
+        """Wrap a NumPy result; few integers or truth values are kept."""
         result = np.asarray(result)
         kept = result.dtype.kind in "biu" and result.size <= KEPT
         strides = None if root is None else result.strides
@@ -294,7 +294,7 @@ class ShapeSpace:
         return [ShapeArray(self, one.shape, one.dtype)._counted() for one in apart]
 
     def _make(self, name: str, function: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> ShapeArray:
-        """Make an array: a large one, or one that is not yet written, only in name."""
+        """Make an array; a large or uninitialised one gets no values."""
         if name == "asarray":
             if isinstance(args[0], ShapeArray):
                 return args[0]
@@ -355,7 +355,7 @@ def _method(name: str) -> Callable[..., Any]:
 
 
 def _bare(value: Any) -> Any:
-    """Return a value with what NumPy computes with in place of kept arrays."""
+    """Return a value with kept arrays replaced by their NumPy values."""
     if isinstance(value, ShapeArray):
         return value.values
     return type(value)(map(_bare, value)) if type(value) in (tuple, list) else value

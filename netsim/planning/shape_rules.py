@@ -1,4 +1,4 @@
-"""The shapes and dtypes of what NumPy's functions return, from the shapes and dtypes of what they are given.
+"""Shapes and dtypes of the results of NumPy's functions, from the shapes and dtypes of their arguments.
 
 ``x`` is anything with ``shape``, ``strides`` and ``dtype``. A rule takes the function's name, then its arguments. Where the function returns a view,
 its rule also returns the view's strides, or None where NumPy has to copy.
@@ -40,7 +40,7 @@ def indexed(shape: Shape, key: tuple) -> Shape:
     Raises
     ------
     NetsimError
-        A truth value chooses what is taken: how much that is, no shape can say.
+        The index is an array of truth values: the size of the result depends on its values.
     """
     if all(type(part) is slice for part in key):  # most keys, and this is asked often
         return (*map(_extent, key, shape), *shape[len(key) :])
@@ -69,7 +69,7 @@ def indexed(shape: Shape, key: tuple) -> Shape:
 
 
 def indexed_strides(strides: Shape, shape: Shape, key: tuple) -> Shape | None:
-    """Return the strides of the view x[key]; None where it is a copy, because arrays choose what is taken."""
+    """Return the strides of the view x[key]; None where it is a copy, because it is indexed by arrays."""
     if any(hasattr(part, "dtype") and not isinstance(part, np.generic) for part in key):
         return None
     if all(type(part) is slice and part.step is None for part in key):

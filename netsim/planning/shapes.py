@@ -1,4 +1,4 @@
-"""Shapes of models: all that sizes and times of messages depend on."""
+"""Shapes of models, on which the sizes of messages depend."""
 
 import json
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ def resnet20() -> dict[str, tuple[int, ...]]:
 def lstm650() -> dict[str, tuple[int, ...]]:
     """Return the tensors of the WikiText-2 language model, 28,949,319 parameters: 3 LSTM layers of width 650 and 28,869 words.
 
-    The embedding is tied to the decoder, so that there is one such matrix; the decoder has a bias, each layer two bias vectors, as in PyTorch.
+    The embedding is tied to the decoder: they are one matrix; the decoder has a bias, each layer two bias vectors, as in PyTorch.
     """
     words, width, layers = 28_869, 650, 3
     tensors: dict[str, tuple[int, ...]] = {"embedding.weight": (words, width)}
@@ -64,7 +64,7 @@ def load_shapes(source: str) -> dict[str, tuple[int, ...]]:
     Raises
     ------
     NetsimError
-        There is no such model or file, or it is no such object; the line names the file and the key.
+        There is no such model or file, or it is not such an object; the message names the file and the tensor.
     """
     if source in MODELS:
         return MODELS[source]()

@@ -1,4 +1,4 @@
-"""How long an epoch takes, from shapes, the network and the time of a gradient alone."""
+"""The time of an epoch, from shapes, the network and the time of a gradient."""
 
 from dataclasses import dataclass, replace
 
@@ -31,7 +31,7 @@ from netsim.comm.trace import Trace
 from netsim.planning.dry_run import expected_bits
 from netsim.planning.shapes import Tensors
 
-ROUNDS = 8  # timed; the second half counts, when whatever begins differently is over
+ROUNDS = 8  # timed; only the second half counts, after the first rounds, which may differ
 
 
 def methods(shapes: str = "resnet20") -> tuple[Algorithm, ...]:
@@ -66,17 +66,17 @@ def methods(shapes: str = "resnet20") -> tuple[Algorithm, ...]:
 
 @dataclass(frozen=True)
 class EpochTime:
-    """What one method takes.
+    """The time and traffic of one method.
 
     Attributes
     ----------
     algorithm
         The method.
     bits, standard_error
-        What a worker sends per step, over all its messages: the mean over workers and rounds; where sizes are random, an estimate of the expectation
+        Bits that a worker sends per step, sum over its messages, mean over workers and rounds; where sizes are random, an estimate of the expectation
         with this standard error, else 0.
     seconds
-        Per step, once under way.
+        Seconds per step, after the first rounds.
     communication
         Share of the step in which the slowest worker is not computing its gradient.
     """
@@ -89,7 +89,7 @@ class EpochTime:
 
 
 def epoch_time(algorithm: Algorithm, tensors: Tensors, topology: Topology, network: Network) -> EpochTime:
-    """Return what a method takes per step: its dry run, replayed.
+    """Return the time of a method's step, by replaying its dry run.
 
     Parameters
     ----------
@@ -98,9 +98,9 @@ def epoch_time(algorithm: Algorithm, tensors: Tensors, topology: Topology, netwo
     tensors
         Ordered {name: shape} of one model.
     topology
-        Who talks to whom.
+        Of the workers.
     network
-        Where; ``compute`` is a number, the seconds of a gradient.
+        The network; its ``compute`` is a number, the seconds of a gradient.
     """
     sent = expected_bits(algorithm, tensors, topology)
     ends = replay(prolonged(sent.trace, ROUNDS), network).round_end
@@ -111,7 +111,7 @@ def epoch_time(algorithm: Algorithm, tensors: Tensors, topology: Topology, netwo
 
 
 def prolonged(trace: Trace, rounds: int) -> Trace:
-    """Return a trace of so many rounds: after its own, its last two again and again."""
+    """Return a trace prolonged to a number of rounds by repeating its last two."""
     again = np.arange(trace.rounds)[-2:]
     taken = np.concatenate([np.arange(trace.rounds), np.resize(again, max(0, rounds - trace.rounds))])[:rounds]
     program_of, occurrence = trace.program_of[taken], trace.occurrence[taken]

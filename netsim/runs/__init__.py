@@ -1,1 +1,1 @@
-"""What is trained, timed and kept: experiments, trainings, checkpoints, sweeps, results."""
+"""Experiments, training, checkpoints, sweeps, tuning and results."""

@@ -1,4 +1,4 @@
-"""What papers prove about compressed gossip, to stand beside what was measured."""
+"""Theoretical bounds for compressed gossip, compared with measured errors."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ def theorem1_bound(topology: Topology) -> float:
 
 
 def remark_bound(topology: Topology) -> float:
-    """Return (1 - rho) / (2 sqrt(2) mu): where alpha is at most this, DCD-PSGD keeps up with D-PSGD (Tang et al. 2018, remark after Theorem 3)."""
+    """Return (1 - rho) / (2 sqrt(2) mu): where alpha is at most this, DCD-PSGD has the rate of D-PSGD (Tang et al. 2018, remark after Theorem 3)."""
     return topology.spectral_gap / (2 * np.sqrt(2) * topology.mu)
 
 
@@ -31,7 +31,7 @@ def remarks(topology: Topology, compression_error: float | None) -> tuple[str, .
     topology
         The run's.
     compression_error
-        Largest ||C(z) - z||_F / ||z||_F of what was gossiped: a lower bound of the paper's alpha, which is a supremum. None: nothing was compressed.
+        Largest ||C(z) - z||_F / ||z||_F of the messages: a lower bound of the paper's alpha, which is a supremum. None: nothing was compressed.
     """
     if compression_error is None:
         return ()
@@ -52,6 +52,6 @@ THEORIES: Mapping[str, Callable[[Topology, float | None], tuple[str, ...]]] = {"
 
 
 def held_against_theory(algorithm: Any, topology: Topology, compression_error: float | None) -> tuple[str, ...]:
-    """Return the warnings and notes of the theory that an algorithm declares; none where it declares none."""
+    """Return the warnings and notes of the theory that an algorithm declares, if any."""
     theory = getattr(algorithm, "theory", None)
     return THEORIES[theory](topology, compression_error) if theory else ()

@@ -1,8 +1,7 @@
-"""Checkpoints: where a training stands, on disk, so that a kill at any instant leaves a whole one.
+"""Checkpoints: the state of a training on disk, written so that a kill at any instant leaves a complete one.
 
-A checkpoint is one NumPy archive, written aside, synced and renamed. Its name carries the number of steps done and the SHA-256 of its bytes, so
-damage is noticed before anything is read. It holds arrays, and a tree of numbers, strings, tuples and dictionaries that says where they belong; no
-pickle.
+A checkpoint is one NumPy archive, written to a temporary file, synced and renamed. Its name holds the number of steps and the SHA-256 of its bytes,
+so damage is detected before anything is read. It holds arrays and the tree of numbers, strings, tuples and dictionaries around them; no pickle.
 """
 
 import hashlib
@@ -30,11 +29,11 @@ class Checkpoints:
     Parameters
     ----------
     folder
-        Of this training alone; made if it is not there. The last two checkpoints are kept.
+        Of this training only; created if it does not exist. The last two checkpoints are kept.
     every
         Steps between checkpoints. One is also written at the end, and when the training is interrupted.
     resume
-        True: go on from the newest checkpoint that is whole, where there is one. False: begin anew, and remove what is there.
+        True: continue from the newest complete checkpoint, if any. False: start anew, and remove the checkpoints there.
 
     Raises
     ------
@@ -67,7 +66,7 @@ def write_checkpoint(folder: Path, step: int, tree: Any) -> Path:
     Raises
     ------
     NetsimError
-        The tree holds something else; the line names its type.
+        The tree holds something else; the message names its type.
     """
     folder.mkdir(parents=True, exist_ok=True)
     arrays: list[np.ndarray] = []
@@ -89,16 +88,16 @@ def write_checkpoint(folder: Path, step: int, tree: Any) -> Path:
 
 
 def read_newest(folder: Path, xp: ModuleType, say: Callable[[str], None]) -> Any:
-    """Return the tree of the newest checkpoint that is whole, or None where there is none.
+    """Return the tree of the newest complete checkpoint, or None.
 
     Parameters
     ----------
     folder
         Where :func:`write_checkpoint` wrote.
     xp
-        Array module: what was on a device comes back to this one.
+        Array module of the device on which arrays are restored.
     say
-        Told, in one line, of every checkpoint that is damaged.
+        Called with a line about every damaged checkpoint.
     """
     for path in checkpoints_in(folder):
         if path.stem.rpartition("-")[2] != _digest(path):
@@ -120,13 +119,13 @@ def checkpoints_in(folder: Path) -> list[Path]:
 
 
 def remove_halves(folder: Path) -> None:
-    """Remove what a kill left half written."""
+    """Remove incomplete files that a kill left."""
     for half in folder.glob(".writing-*"):
         half.unlink()
 
 
 def clear(folder: Path) -> None:
-    """Remove the checkpoints of a folder and of the folders in it; and these, if nothing else is in them."""
+    """Remove the checkpoints of a folder and its subfolders, and the folders if they are then empty."""
     if folder.is_dir():
         for inner in folder.iterdir():
             clear(inner)
@@ -138,7 +137,7 @@ def clear(folder: Path) -> None:
 
 
 def remove_empty(folder: Path) -> None:
-    """Remove a folder, and those that hold nothing but it, as far as they are empty and not the current one."""
+    """Remove a folder and its parents, as long as they are empty and not the current folder."""
     for one in (folder, *folder.parents):
         if one.resolve() == Path.cwd() or not one.is_dir() or any(one.iterdir()):
             return
@@ -208,7 +207,7 @@ def _digest(path: Path) -> str:
 
 
 def _sync(folder: Path) -> None:
-    """Let a rename reach the disk; where folders cannot be opened (Windows) the system sees to it."""
+    """Flush a rename to the disk; where folders cannot be opened (Windows) the system does so."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

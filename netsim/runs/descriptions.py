@@ -1,4 +1,4 @@
-"""The descriptions of methods that results keep: plain data beside the names, for legends, figures and verdicts to read."""
+"""Descriptions of methods in results: plain data, read by legends, figures and verdicts."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ Description = dict[str, Any]
 
 
 def as_text(descriptions: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return descriptions as JSON, which is how a Dataset and its file hold them."""
+    """Return descriptions as JSON, the form in which a Dataset and its file hold them."""
     return [json.dumps(one, ensure_ascii=False) for one in descriptions]
 
 
@@ -43,7 +43,7 @@ def descriptions(ds: xr.Dataset) -> dict[str, Description]:
     ----------
     ds
         Of :func:`netsim.sweep`, or of gossip. Where an experiment has several descriptions, one for each start that it gossips from, the first
-        counts. Results without descriptions, made by hand or by an older netsim, know an experiment's name alone.
+        counts. Results without descriptions, made by hand or by an older netsim, have only the experiments' names.
     """
     names = [str(name) for name in np.atleast_1d(ds["experiment"].values)]
     if "description" not in ds:
@@ -67,7 +67,7 @@ def experiment_of(ds: xr.Dataset, method: Any) -> str:
     Raises
     ------
     NetsimError
-        These results hold none.
+        These results have no such experiment.
     """
     names = [str(name) for name in np.atleast_1d(ds["experiment"].values)]
     if isinstance(method, str):

@@ -1,4 +1,4 @@
-"""One training: what is learned, how the workers communicate, and for how long."""
+"""Experiments: the task, the algorithm, the topology and the settings of one training."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from netsim.errors import check
 
 
 class Task(Protocol):
-    """What is learned. models/ holds ours; a user's own needs only these.
+    """A learning task. Ours are in models/; a user's own needs only these.
 
     Attributes
     ----------
@@ -40,11 +40,11 @@ class Experiment:
     Parameters
     ----------
     task
-        What is learned: a :class:`Task`; with ``bind(n, seed, xp, dtype)`` it is bound to the workers and the device first.
+        A :class:`Task`; with ``bind(n, seed, xp, dtype)`` it is bound to the workers and the device first.
     algorithm
-        How the workers communicate.
+        The algorithm, by which the workers communicate.
     topology
-        Who talks to whom.
+        Of the workers.
     steps
         Number of rounds, each with one gradient a worker.
     lr
@@ -62,11 +62,11 @@ class Experiment:
     target
         Training loss to be reached; None: a sweep takes 1.05 times the best of all-reduce.
     evaluate
-        "average": evaluate the average model; its loss is what targets are held against. "each" or "both": every worker's model beside it.
+        "average": evaluate the average model; targets refer to its loss. "each" or "both": every worker's model beside it.
     evaluate_every
         Steps between evaluations; None: an epoch, or a fiftieth of the steps where the task knows no epochs.
     record
-        Steps after which all models are kept, for ``Run.trajectory``.
+        Steps after which all models are stored, for ``Run.trajectory``.
 
     Raises
     ------
@@ -140,7 +140,7 @@ class Experiment:
 
     @property
     def name(self) -> str:
-        """What tables and legends call this experiment: its algorithm, in the words of its ``repr``."""
+        """Name in tables and legends: the ``repr`` of its algorithm."""
         return name_of(self.algorithm)
 
 

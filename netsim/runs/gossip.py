@@ -1,4 +1,4 @@
-"""Gossip alone: how fast an algorithm brings different vectors to their average, and what it says to get there."""
+"""Gossip without gradients: how fast an algorithm brings different vectors to their average, and the bits that it sends."""
 
 import dataclasses
 import math
@@ -27,12 +27,12 @@ Tensors = Mapping[str, tuple[int, ...]]
 
 GAMMA_FROM, GAMMAS = 1e-4, 20  # up to the topology's optimal rate; half as many where theta is searched, too
 THETAS = tuple(np.geomspace(0.1, 10, 10).tolist())
-GENEROSITY = 2.5  # the budget, in what full precision at its best rate sends until it has surely reached the target
+GENEROSITY = 2.5  # the budget, relative to what full precision at its best rate sends to reach the target
 
 
 @dataclass(frozen=True, eq=False)
 class Gossip:
-    """The task of gossip alone: nothing is learned, so the gradient is zero; the loss is the squared distance from the average of the starts.
+    """The task of gossip without gradients: the gradient is zero, the loss is the squared distance from the average of the starts.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Gossip:
     average: np.ndarray = field(repr=False)
 
     def initial(self, seed: int) -> Array:
-        """Return what all would hold in consensus, (P,)."""
+        """Return the consensus, (P,)."""
         return self.average
 
     def gradient(self, x: Array, step: int) -> tuple[Array, Array]:
@@ -81,10 +81,10 @@ def consensus(
     x0
         (n, …): what each worker holds at the start; on the host or on the device.
     algorithm
-        How the workers communicate. DCD-PSGD and ECD-PSGD, which start from a common model in training, first tell their neighbours x0 in full
+        The method. DCD-PSGD and ECD-PSGD, which start from a common model in training, first send x0 to their neighbours in full
         precision; it is billed in the first round.
     topology
-        Who talks to whom.
+        Of the workers.
     rounds
         Number of rounds, at least 1.
     seed
@@ -96,7 +96,7 @@ def consensus(
     evaluate_every
         Rounds between evaluations; the last is always evaluated.
     tensors
-        Ordered {name: shape} of one row of x0, for methods and compressors that look at tensors. None: one tensor of x0's shape, without n.
+        Ordered {name: shape} of one row of x0, for methods and compressors that work by tensor. None: one tensor of x0's shape, without n.
     until
         Stop after the first evaluated round whose relative error is at or below this; what was done until then is what a longer run does. None:
         go through all rounds.
@@ -130,7 +130,7 @@ def gossip(
     tensors: Tensors | None = None,
     until: float | None = None,
 ) -> Generator[tuple[int, float], None, Run]:
-    """Do what :func:`consensus` does, whose arguments these are, one evaluated round at a time.
+    """Run :func:`consensus`, with the same arguments, one evaluated round at a time.
 
     Yields
     ------
@@ -178,7 +178,7 @@ def gossip(
 
 
 def finish(going: Generator[tuple[int, float], None, Run], said: Callable[[int], None] = lambda done: None) -> Run:
-    """Go through all that is left of a :func:`gossip`; ``said`` is called with the rounds done."""
+    """Run a :func:`gossip` to its end; ``said`` is called with the rounds done."""
     while True:
         try:
             done, _ = next(going)
@@ -190,19 +190,19 @@ def finish(going: Generator[tuple[int, float], None, Run], said: Callable[[int],
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """From where, over what and how far to gossip.
+    """A consensus problem: starts, topology, target and budget.
 
     Parameters
     ----------
     x0
         (n, …): what each worker holds at the start.
     topology
-        Who talks to whom.
+        Of the workers.
     target
         Relative error to reach: mean over workers of the squared distance from the average, in units of that of x0.
     budget
-        MB (10^6 bytes) that a worker may send, over all its neighbours; None: 2.5 times what full precision sends until it has surely reached the
-        target at the topology's optimal rate.
+        MB (10^6 bytes) that a worker may send, over all its neighbours; None: 2.5 times what full precision sends to reach the target at the
+        topology's optimal rate.
     seed, dtype, device, tensors
         As for :func:`consensus`.
 
@@ -231,7 +231,7 @@ class Problem:
         check(0 < (self.budget or 0) < math.inf, "budget", self.budget, "above 0 and finite, in MB")
 
     def rounds(self, algorithm: Algorithm) -> int:
-        """Return how many rounds of an algorithm the budget allows, by what it sends in its first; at least 1."""
+        """Return the number of rounds of an algorithm within the budget, by the bits of its first round; at least 1."""
         assert self.budget is not None
         return max(1, int(self.budget / self._one_round(algorithm)))
 
@@ -242,7 +242,7 @@ class Problem:
         return finish(self.start(algorithm, until), said)
 
     def start(self, algorithm: Algorithm, until: float | None = None) -> Any:
-        """Return the gossip of an algorithm, not begun, as :func:`gossip` does."""
+        """Return the generator :func:`gossip` of an algorithm."""
         until = self.target if until is None else until
         return gossip(self.x0, algorithm, self.topology, self.rounds(algorithm), until=until, **self._settings())
 
@@ -304,7 +304,7 @@ def standard_normal(n: int, shape: Sequence[int], seed: int = 0) -> np.ndarray:
 
 
 def _quiet() -> np.errstate:
-    """Return the context of arithmetic in which a divergence is a result, not a warning."""
+    """Return a context in which floating-point overflow of a diverged run raises no warning."""
     return np.errstate(all="ignore")
 
 
@@ -328,7 +328,7 @@ def _task(x0: Array, topology: Topology, tensors: Tensors | None) -> tuple[Gossi
 
 
 def _check_said(algorithm: Algorithm, recorder: Recorder) -> None:
-    """Refuse what does not gossip, by what it said in its first round."""
+    """Raise for an algorithm that does not gossip, by the operations of its first round."""
     said = {operation.kind for operation in recorder.operations if operation.collective}
     if said:
         how = "a server" if any(map(has_server, said)) else "a collective"

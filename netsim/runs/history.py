@@ -1,4 +1,4 @@
-"""The log of a training: what was evaluated, when, and what fixed the run."""
+"""The history of a training: its evaluations and its provenance."""
 
 import platform
 from typing import Any
@@ -13,14 +13,14 @@ from netsim.runs.experiment import Experiment
 
 
 class History:
-    """Collects one row an evaluation.
+    """Collects one row for each evaluation.
 
     Attributes
     ----------
     initial_loss, last_loss
         Loss of the average model before the first step, and at the last evaluation.
     recorded
-        {step: (n, P) models} that the experiment asked to keep.
+        {step: (n, P) models}, for the steps that the experiment records.
     """
 
     def __init__(self, experiment: Experiment, task: Any) -> None:
@@ -59,7 +59,7 @@ class History:
         return row["loss"]
 
     def keep(self, step: int, x: Array) -> None:
-        """Keep the models if the experiment asked for this step."""
+        """Store the models if the experiment records this step."""
         if step in self.experiment.record:
             self.recorded[step] = np.array(to_host(x))
 
@@ -76,14 +76,14 @@ class History:
 
 
 def squares_apart(x: Array, average: Array) -> Array:
-    """Return the sum of the squared distances of models (n, P) from their average, a scalar; it takes the memory of the models once."""
+    """Return the sum of the squared distances of models (n, P) from their average, a scalar; uses one temporary of the models' size."""
     apart = x - average
     apart *= apart
     return apart.sum()
 
 
 def provenance(experiment: Experiment, xp: Any) -> dict[str, Any]:
-    """Return what fixed a run, as attributes of its dataset: settings, device, library versions, BLAS kernel and threads."""
+    """Return the provenance of a run, as attributes of its dataset: settings, device, library versions, BLAS kernel and threads."""
     blas = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
     return {
         "experiment": experiment.name,

@@ -1,4 +1,4 @@
-"""From what a file asks for to one labelled Dataset: trainings timed on many networks, or gossip alone from many starts."""
+"""From a Setup to one labelled Dataset: trainings timed on many networks, or gossip without gradients from many starts."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -32,7 +32,7 @@ def labels(experiments: Sequence[Experiment]) -> list[str]:
 
 
 def samples_per_step(experiments: Sequence[Experiment]) -> dict[str, int]:
-    """Return by label how many samples all workers together read at a step, of the tasks that have a ``batch``."""
+    """Return by label the samples that all workers together read per step, for tasks that have a ``batch``."""
     named = zip(labels(experiments), experiments, strict=True)
     return {name: one.task.batch * one.topology.n for name, one in named if hasattr(one.task, "batch")}
 
@@ -48,7 +48,7 @@ def train_all(
     Parameters
     ----------
     experiments
-        What to train.
+        The trainings.
     executor
         Where; None: one after the other here. With threads, pin BLAS to one thread.
     progress
@@ -85,7 +85,7 @@ def run(
     checkpoints: Checkpoints | None = None,
     found: Trials | None = None,
 ) -> xr.Dataset:
-    """Do what a file asks for: train once and time on all networks, or gossip with every method from every start.
+    """Run a Setup: train once and time on all networks, or gossip with every method from every start.
 
     Parameters
     ----------
@@ -100,14 +100,14 @@ def run(
     checkpoints
         Of trainings, as for :func:`train_all`.
     found
-        Of gossip alone: from :func:`netsim.runs.tuning.search`, whose best step sizes are taken; None: those of the file.
+        Of gossip: the trials of :func:`netsim.runs.tuning.search`, whose best step sizes are taken; None: those of the file.
 
     Returns
     -------
     xarray.Dataset
         Of trainings, what :func:`netsim.runs.sweeping.sweep` returns, with a first dimension ``sharing`` where a network matters, and the named
         networks over ``condition``: ``condition_latency`` (s), ``condition_bandwidth`` (bit/s), ``condition_ours`` (bool), ``condition_source`` (as
-        :class:`netsim.runs.setup.Condition`); attribute ``changed`` (what the command line put in place of the file's).
+        :class:`netsim.runs.setup.Condition`); attribute ``changed`` (what the command line overrode).
 
         Of gossip alone, dims ``start``, ``experiment`` (the methods' labels), ``round``. Over all three: ``error`` (mean over workers of the squared
         distance from the average of the start), ``relative_error`` and ``megabytes`` (sent by a worker so far), NaN after a run's end. Over start
@@ -204,9 +204,7 @@ def _chosen(start: str, method: Method, found: Trials | None) -> Any:
     return known
 
 
-_CELLS: Mapping[
-    str, tuple[Any, Any]
-] = {  # over start and experiment: what stands where nothing was found, and its type
+_CELLS: Mapping[str, tuple[Any, Any]] = {  # over start and experiment: the fill value and its type
     "algorithm": ("", object),
     "description": ("", object),
     "gamma": (np.nan, float),
@@ -264,12 +262,12 @@ def sensitivity(
     executor: Executor | None = None,
     progress: Progress = silent,
 ) -> xr.Dataset:
-    """Measure how what a method sends to the target depends on its consensus step size: every one runs to the target or the end of the budget.
+    """Measure the bytes to the target against the consensus step size; every run goes to the target or the end of the budget.
 
     Parameters
     ----------
     problem
-        From where to where.
+        The consensus problem.
     methods
         {label: algorithm with a step size}; a theta stays as it is.
     gammas
@@ -300,7 +298,7 @@ def sensitivity(
 
 
 def sensitivity_of(problem: Problem, trials: Mapping[str, list[Trial]]) -> xr.Dataset:
-    """Return what :func:`sensitivity` does from searches that were not stopped early; of several thetas the best one's.
+    """Return the Dataset of :func:`sensitivity` from searches that were not stopped early; of several thetas the best one's.
 
     Parameters
     ----------

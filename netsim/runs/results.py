@@ -1,4 +1,4 @@
-"""Results: Datasets to and from files, as tables and as JSON."""
+"""Results: Datasets in files, as tables and as JSON."""
 
 import math
 import os
@@ -16,7 +16,14 @@ from netsim.errors import NetsimError
 from netsim.runs.bounds import remark_bound, theorem1_bound
 from netsim.runs.training import Run
 
-TIMED = ("time", "seconds_per_epoch", "time_to_target", "closed_form", "speedup", "engine")  # what depends on a network
+TIMED = (
+    "time",
+    "seconds_per_epoch",
+    "time_to_target",
+    "closed_form",
+    "speedup",
+    "engine",
+)  # quantities that depend on a network
 SUMMED = ("by_compiled", "by_simpy", "checked")  # attributes that are counts, over all kinds of sharing
 _OF_SWEEP = ("title", "preset", "target", "baseline", *SUMMED, "largest_difference", "compute", "seed", "device")
 _OF_CONSENSUS = ("title", "preset", "target", "topology", "workers", "optimal_gossip_rate", "seed", "dtype", "device")
@@ -36,7 +43,7 @@ SENT = "MB (10^6 bytes) per worker, over all its neighbours"
 
 
 def kind_of(ds: xr.Dataset) -> str:
-    """Return what wrote results, by the dimensions that they have: ``"consensus"``, ``"tune"``, ``"run"``, or else ``"sweep"``."""
+    """Return which command wrote results, by their dimensions: ``"consensus"``, ``"tune"``, ``"run"``, or else ``"sweep"``."""
     if {"start", "experiment", "round"} <= set(ds.dims):
         return "consensus"
     if {"experiment", "gamma"} <= set(ds.dims):
@@ -145,7 +152,7 @@ def megabytes_to(ds: xr.Dataset, start: str, method: str, relative_error: float)
 
 
 def to_json(ds: xr.Dataset) -> dict[str, Any]:
-    """Return the table, and what is known of the whole, ready for ``json.dumps``: numbers that are not finite are None."""
+    """Return the table and the attributes, ready for ``json.dumps``: numbers that are not finite are None."""
     if kind_of(ds) == "consensus":
         return plain({**{key: ds.attrs[key] for key in _OF_CONSENSUS}, "table": table(ds)})
     algorithms = [
@@ -156,13 +163,13 @@ def to_json(ds: xr.Dataset) -> dict[str, Any]:
 
 
 def _known(key: str, value: Any) -> Any:
-    """Return None for what did not happen: a divergence, a target reached, a compression, a count of violations."""
+    """Return None for a value that means "did not happen": no divergence, target not reached, nothing compressed, no violations counted."""
     never = {"diverged_at": -1, "steps_to_target": -1, "compression_error": 0.0, "violations": -1}
     return None if key in never and value == never[key] else value
 
 
 def plain(value: Any) -> Any:
-    """Return nested dicts and lists with numbers that JSON knows: those that are not finite become None."""
+    """Return nested dicts and lists with numbers that are not finite replaced by None."""
     if isinstance(value, dict):
         return {key: plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
@@ -179,7 +186,7 @@ def timed_history(run: Run, timeline: Timeline) -> xr.Dataset:
 
 
 def summarise(run: Run, timeline: Timeline, network: Network, target: float | None, rows: int = 10) -> dict[str, Any]:
-    """Return what is to be known of one run on one network.
+    """Return the summary of one run on one network.
 
     Parameters
     ----------
@@ -188,7 +195,7 @@ def summarise(run: Run, timeline: Timeline, network: Network, target: float | No
     target
         Training loss to be reached, or None.
     rows
-        About so many evaluations are listed, the first and the last among them.
+        About how many evaluations are listed, including the first and the last.
 
     Returns
     -------
@@ -234,7 +241,7 @@ def summarise(run: Run, timeline: Timeline, network: Network, target: float | No
 
 
 def save(ds: xr.Dataset, path: str | Path) -> Path:
-    """Write a Dataset to a netCDF file, whole or not at all: it is written aside, flushed to the disk and renamed.
+    """Write a Dataset to a netCDF file atomically: to a temporary file, flushed to the disk and renamed.
 
     Raises
     ------
@@ -274,7 +281,7 @@ def load(path: str | Path) -> xr.Dataset:
 
 
 def check(ds: xr.Dataset, path: str | Path) -> None:
-    """Refuse results, read from a file, that are not of a sweep.
+    """Raise if results, read from a file, are not of a sweep.
 
     Raises
     ------
@@ -290,7 +297,7 @@ def check(ds: xr.Dataset, path: str | Path) -> None:
 
 
 def read(path: str | Path) -> xr.Dataset:
-    """Read a Dataset that :func:`save` wrote, whatever is in it.
+    """Read any Dataset that :func:`save` wrote.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a configuration file asks for, as plain data: of a training on many networks, or of gossip alone.
+"""The contents of a configuration file as plain data: trainings on many networks, or gossip without gradients.
 
 :func:`netsim.files.config.load` makes a :class:`Setup`; :mod:`netsim.runs.tuning` searches its methods' rates and step sizes, and
 :mod:`netsim.runs.pipeline` runs it.
@@ -17,7 +17,7 @@ from netsim.runs.gossip import Problem, candidates, has_step_size, standard_norm
 
 
 class Condition(NamedTuple):
-    """A network with a name: a column of the table.
+    """A named network: a column of the table.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Condition(NamedTuple):
     bandwidth
         bit/s.
     source
-        "paper"; "ours"; or "paper panel": the paper shows it and names no number, which is ours.
+        "paper"; "ours"; or "paper panel": the paper shows it without a number; the number is ours.
     """
 
     name: str
@@ -38,28 +38,28 @@ class Condition(NamedTuple):
 
     @property
     def ours(self) -> bool:
-        """Whether the paper does not have it."""
+        """Whether it is not in the paper."""
         return self.source == "ours"
 
 
 @dataclass(frozen=True)
 class Method:
-    """One ``[[algorithm]]`` of a file. All but the first two are of gossip alone.
+    """One ``[[algorithm]]`` of a file. All fields but the first two are of gossip only.
 
     Attributes
     ----------
     label
-        What it is called.
+        Its name.
     algorithm
-        With the first step size of its grid.
+        The algorithm, with the first step size of its grid.
     gammas, thetas
-        The grids that are searched; of length 1, or None, where there is nothing to search.
+        The grids to search; of length 1, or None, where there is nothing to search.
     starts
         Names of the starts from which it gossips.
     best
-        {start: {"gamma": …, "theta": …}} as the file has it.
+        {start: {"gamma": …, "theta": …}}: best values given in the file.
     published
-        {start: MB to the target} of others.
+        {start: MB to the target} of published results.
     """
 
     label: str
@@ -71,14 +71,14 @@ class Method:
     published: Mapping[str, float] = field(default_factory=dict)
 
     def candidates(self, topology: Topology, default: bool = False) -> tuple[Any, ...]:
-        """Return the algorithm with every step size, and theta, of its grid; ``default``: of the default grid where it has none of its own."""
+        """Return the algorithm with every step size, and theta, of its grid; ``default``: of the default grid if it has none of its own."""
         own = candidates(self.algorithm, topology, self.gammas, self.thetas) if self.gammas else (self.algorithm,)
         if len(own) > 1 or not default or not has_step_size(self.algorithm):
             return own
         return candidates(self.algorithm, topology)
 
     def known(self, start: str) -> Any:
-        """Return the algorithm as the file has it for a start: with its best step size; None: that is to be searched."""
+        """Return the algorithm with the best step size that the file gives for a start; None: it has to be searched."""
         if start in self.best:
             return replace(self.algorithm, **self.best[start])
         return self.algorithm if max(len(self.gammas or ()), len(self.thetas or ())) <= 1 else None
@@ -86,14 +86,14 @@ class Method:
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """What a file asks for.
+    """The contents of a configuration file.
 
     Attributes
     ----------
     name
         The preset's, or the file's without its ending.
     source
-        What errors call it: the file as it was given.
+        The file as it was given, for error messages.
     title
         One line.
     topology
@@ -103,23 +103,23 @@ class Setup:
     target
         Training loss to be reached, or None; of gossip alone the relative error.
     assumptions
-        What was assumed, in words.
+        Assumptions, as text.
     text
-        The file itself.
+        The file's text.
     changed
-        What was asked for in place of the file's own: "" or, say, ``"steps = 22, data = mnist"``.
+        What overrides the file: "" or, for example, ``"steps = 22, data = mnist"``.
     experiments
-        Of a training: one per method, which all share task, topology and seed. Empty: gossip alone.
+        Of a training: one per method, sharing task, topology and seed. Empty: gossip.
     grids
         Of a training: the networks, by ``sharing``.
     conditions
-        Of a training: the networks that have a name; all are points of the grids.
+        Of a training: the named networks, which are points of the grids.
     problems
-        Of gossip alone: {name of a start: from where to where}, without those left out.
+        Of gossip: {name of a start: problem}, without those left out.
     until
-        Of gossip alone: relative error at which a run ends.
+        Of gossip: relative error at which a run ends.
     left_out
-        Of gossip alone: {name of a start: why it is missing, and the remedy}.
+        Of gossip: {name of a start: why it is missing, and the remedy}.
     """
 
     name: str
@@ -139,7 +139,7 @@ class Setup:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     def only(self, wanted: str) -> "Setup":
-        """Return it with one of its methods.
+        """Return the Setup with one of its methods.
 
         Parameters
         ----------
@@ -149,7 +149,7 @@ class Setup:
         Raises
         ------
         NetsimError
-            No method is called so, or several are.
+            No method, or more than one, has this name.
         """
         names = [one.label for one in self.methods]
         numbers = [str(number) for number in range(1, len(names) + 1)]
@@ -166,16 +166,16 @@ class Setup:
         return replace(self, methods=self.methods[at], experiments=self.experiments[at])
 
     def network(self, latency: float, bandwidth: float, sharing: str) -> Network:
-        """Return one network with everything else as a file of a training has it; latency in seconds, bandwidth in bit/s."""
+        """Return one network with the other fields from the file; latency in seconds, bandwidth in bit/s."""
         template = next(iter(self.grids.values())).template
         return replace(template, latency=latency, bandwidth=bandwidth, sharing=sharing, name="")
 
     def pairs(self) -> list[tuple[str, Method]]:
-        """Return every start of gossip alone with every method that gossips from it."""
+        """Return every pair of a start and a method that gossips from it."""
         return [(start, method) for start in self.problems for method in self.methods if start in method.starts]
 
     def without_gradients(self) -> "Setup":
-        """Return gossip alone for a training: its methods that have a step size, from standard normal numbers in the shape of its model.
+        """Return the gossip Setup of a training: its methods with a step size, from standard normal numbers in the shape of its model.
 
         Raises
         ------

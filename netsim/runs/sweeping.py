@@ -19,7 +19,7 @@ from netsim.runs.experiment import Experiment
 from netsim.runs.training import Run, train
 
 TARGET = 1.05  # times the best loss of all-reduce
-CHECKED = 5  # conditions of a sweep, at least, that both engines time
+CHECKED = 5  # minimum number of conditions that both engines time
 
 
 def sweep(
@@ -30,12 +30,12 @@ def sweep(
     executor: Executor | None = None,
     progress: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> xr.Dataset:
-    """Train every experiment once, replay each on every network, and see who is first.
+    """Train every experiment once and replay each on every network.
 
     Parameters
     ----------
     experiments
-        Experiments to train, or finished runs. Names that occur twice are numbered.
+        Experiments to train, or finished runs. Repeated names are numbered.
     networks
         A grid (dimensions ``latency`` and ``bandwidth``), or networks (one dimension ``network``, by name).
     target
@@ -56,7 +56,7 @@ def sweep(
         reached), ``closed_form`` (the same by formula; NaN where none holds), ``speedup`` (all-reduce's time to target over the own), ``engine``;
         over ``step`` too: ``time`` (s). Over ``experiment`` and ``step``: the histories (``loss``, …) and ``bits`` (mean over workers). Over
         ``experiment``: ``diverged_at`` (-1: did not), ``compression_error``, ``steps_to_target``, ``overlap``, ``lr``, ``remarks``, the theory's
-        bounds, and ``description`` (what :func:`netsim.algorithms.describe` says of the algorithm, as JSON; ``run`` numbers those that occur again).
+        bounds, and ``description`` (the algorithm's :func:`netsim.algorithms.describe` as JSON; ``run`` numbers those that occur again).
 
     Raises
     ------
@@ -124,7 +124,7 @@ def _trained(
         name, total = experiment.name, experiment.steps
         return train(experiment, lambda done, loss: progress(name, done, total))
 
-    if isinstance(executor, ProcessPoolExecutor):  # a function of this process cannot follow there: no progress
+    if isinstance(executor, ProcessPoolExecutor):  # the callback cannot be passed to another process: no progress
         return list(executor.map(_train_or_keep, experiments))
     return list(map(one, experiments) if executor is None else executor.map(one, experiments))
 
@@ -134,7 +134,7 @@ def _train_or_keep(experiment: Experiment | Run) -> Run:
 
 
 def _histories(runs: list[Run], names: list[str]) -> xr.Dataset:
-    """Return what the runs know without a network, over (experiment, step) or experiment; a run that ended early has NaN to the last step."""
+    """Return the quantities that do not depend on a network, over (experiment, step) or experiment; after a run's early end, NaN."""
     described_runs = as_text(described([run.experiment.algorithm for run in runs]))
     summaries = [_summary(run, *named) for run, *named in zip(runs, names, described_runs, strict=True)]
     return xr.concat(summaries, dim="experiment", join="outer", combine_attrs="drop")
@@ -143,7 +143,7 @@ def _histories(runs: list[Run], names: list[str]) -> xr.Dataset:
 def _values(
     runs: list[Run], points: list[Network], timed: list[Timelines], steps: np.ndarray, first: list[int]
 ) -> dict[str, np.ndarray]:
-    """Return what depends on a network, by its name in the results: (experiments, networks), ``time`` also over the steps.
+    """Return the quantities that depend on a network, by name: (experiments, networks), ``time`` also over the steps.
 
     ``first`` is the number of the evaluation at which each run reached the target, -1 where it did not.
     """
@@ -222,7 +222,7 @@ def _timed(
         done += more
         progress("networks", done, total)
 
-    timed: dict[tuple, Timelines] = {}  # DCD and ECD say the same: time it once
+    timed: dict[tuple, Timelines] = {}  # DCD and ECD have equal traces: timed once
     for run in runs:
         trace = run.trace
         if trace.fingerprint in timed:
@@ -234,7 +234,7 @@ def _timed(
 
 
 def _summary(run: Run, name: str, description: str) -> xr.Dataset:
-    """Return what a run knows without a network, labelled with its name."""
+    """Return the quantities of a run that do not depend on a network, labelled with its name."""
     topology, history = run.experiment.topology, run.history
     numbers = {
         "diverged_at": run.diverged_at or -1,

@@ -1,4 +1,4 @@
-"""Training: the algorithm's arithmetic on all models at once, and the trace of what was said. No times."""
+"""Training: the algorithm's arithmetic on all models at once, and the trace of its messages. No times."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -32,15 +32,15 @@ class Run:
     Attributes
     ----------
     experiment
-        What was run.
+        Its experiment.
     history
         Dataset over ``step`` (0 is the initial model): the task's numbers of the average model, ``consensus`` (mean over workers of the squared
         distance from their average), ``lr``, ``batch_loss`` (mean over workers, before the step), ``bits`` (step, worker; sent since the start), and
-        with ``evaluate="each"`` or ``"both"`` the task's numbers of every model (``each_loss``, …). Attributes: what fixed the run,
-        ``compression_error`` (largest ||C(z) - z||_F / ||z||_F of what was compressed, a lower bound of the paper's alpha) and ``clipped`` (share of
-        the numbers that were clipped); where the method has them counted, its ``violations``.
+        with ``evaluate="each"`` or ``"both"`` the task's numbers of every model (``each_loss``, …). Attributes: the provenance of the run,
+        ``compression_error`` (largest ||C(z) - z||_F / ||z||_F of the messages, a lower bound of the paper's alpha) and ``clipped`` (share of
+        the numbers that were clipped); ``violations`` where the method counts them.
     trace
-        What was computed and said, up to the divergence.
+        Computations and messages, up to the divergence.
     diverged_at
         The first step with a non-finite loss or model, or an evaluated loss above 10 times the initial one; else None.
     x
@@ -48,7 +48,7 @@ class Run:
     steps_per_epoch
         The task's, or None.
     remarks
-        Warnings and notes: where the run left what the theory covers.
+        Warnings and notes on the assumptions of the theory.
     """
 
     experiment: Experiment
@@ -61,7 +61,7 @@ class Run:
     recorded: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
 
     def trajectory(self, steps: Sequence[int]) -> dict[int, np.ndarray]:
-        """Return {step: (n, P) models after it}, for steps that the experiment was asked to record.
+        """Return {step: (n, P) models after it}, for the steps that the experiment records.
 
         Raises
         ------
@@ -87,12 +87,12 @@ def train(
     Parameters
     ----------
     experiment
-        What to run.
+        The experiment.
     progress
         Called with (steps done, last evaluated loss) after every step.
     checkpoints
-        Where to write how far it is, and whether to go on from there: the results are then those of an uninterrupted run, bit for bit on the same
-        machine and libraries; on others a remark says so. Whatever interrupts the training, the last whole step is written first.
+        Where to write checkpoints, and whether to resume from them: the results are then those of an uninterrupted run, bit for bit on the same
+        machine and libraries; on others a remark says so. If the training is interrupted, the last complete step is written first.
     on_message
         Called with a :class:`netsim.comm.statistics.Sent` for every operation that sends rows through a compressor (Identity too), and with an
         :class:`netsim.comm.statistics.Exchanged` for every exchange along the edges.
@@ -111,7 +111,7 @@ def train(
     )
     loggers = Loggers(History(experiment, task), recorder, comm)
     notes: list[str] = []
-    with np.errstate(all="ignore"):  # a divergence is a result, not a warning
+    with np.errstate(all="ignore"):  # no warnings for diverged models
         at = _start(experiment, task, xp, loggers, checkpoints, notes.append)
         saved = at.step
         try:
@@ -136,7 +136,7 @@ def _start(
     checkpoints: Checkpoints | None,
     remark: Callable[[str], None],
 ) -> TrainState:
-    """Return where the training starts: at the common model, evaluated, or where a checkpoint left it."""
+    """Return the first state: the common model, evaluated, or the state of a checkpoint."""
     x = _common_model(experiment, task, xp)
     buffers = xp.asarray(task.initial_buffers(len(x))) if hasattr(task, "initial_buffers") else None
     state, counted = experiment.algorithm.init(x, loggers.comm), loggers.comm.statistics.state_dict()
@@ -150,7 +150,7 @@ def _start(
 
 
 def _advance(experiment: Experiment, task: Any, xp: ModuleType, loggers: Loggers, at: TrainState) -> TrainState:
-    """Return where the training stands after one more step; nothing of ``at`` is changed, so an interrupted step has not been."""
+    """Return the state after one more step; ``at`` is not changed, so an interrupted step leaves no trace."""
     history, recorder, comm = loggers
     gradient = _Gradient(experiment, task, xp, recorder, at)
     lr, done = _rate(experiment, at.step), at.step + 1
@@ -175,12 +175,12 @@ def _advance(experiment: Experiment, task: Any, xp: ModuleType, loggers: Loggers
 
 
 class _Gradient:
-    """What a round hands to the algorithm, to be called exactly once: models (n, P) -> finished updates (n, P).
+    """The ``gradient`` of a round, which the algorithm calls exactly once: models (n, P) -> finished updates (n, P).
 
     Attributes
     ----------
     loss
-        (n,): of the workers' batches; None before the call.
+        (n,): losses of the workers' minibatches; None before the call.
     velocity, buffers
         The momentum and the task's buffers after this round.
     """
@@ -210,7 +210,7 @@ class _Gradient:
 def _finished(
     experiment: Experiment, task: Any, xp: ModuleType, loggers: Loggers, at: TrainState, notes: Sequence[str]
 ) -> Run:
-    """Return the training that ended at ``at``."""
+    """Return the Run that ended at ``at``."""
     history, recorder, comm = loggers
     trace = recorder.trace(experiment.steps if at.diverged_at is None else at.diverged_at)
     gossiped = comm.statistics.errors().get("post")
@@ -227,7 +227,7 @@ def _finished(
 
 
 def bound_task(experiment: Experiment, xp: ModuleType) -> Any:
-    """Return the task bound to its workers and device; one that draws on the device is handed the maker of keys."""
+    """Return the task bound to its workers and device; one that draws on the device gets the function that makes keys."""
     task, n = experiment.task, experiment.topology.n
     if not hasattr(task, "bind"):
         return task

@@ -1,15 +1,15 @@
-"""Searches of one number for each method: learning rates by training, consensus step sizes (and Moniqua's theta) by gossip alone.
+"""Grid searches: learning rates by training, consensus step sizes (and Moniqua's theta) by gossip without gradients.
 
-Both are trials of candidates on a grid, of which :func:`best` is the one that reaches the target in the fewest rounds; of those that tie, or where
-none reaches it, the one of lowest error (the last loss, or the relative error), then the first. One that diverges is never best.
+Both are trials of candidates on a grid, of which :func:`best` is the one that reaches the target in the fewest rounds; of ties, or if
+none reaches it, the one of lowest error (the last loss, or the relative error), then the first. A diverged one is never best.
 
 :func:`tune` trains every learning rate of a published grid, 0.05, 0.1, 0.2, 0.4, 0.8, and extends it by a factor of two beyond an edge where the best
 lies, until the best is inside: the rate beyond it is worse, or diverges.
 
-:func:`race` lets all candidates gossip from the same start, each as far as the others. As soon as one has reached the target, the race is decided and
-the others stop; a candidate that diverges stops at once. The rule is exact: it names the candidate that running all of them to the end of the budget
-would name, because one that has not reached the target in as many rounds as another needed can only need more. Candidates of one race differ in step
-size and theta alone, so that they send equally much in a round, and fewest rounds are fewest bits.
+:func:`race` runs all candidates from the same start for the same number of rounds. When one has reached the target, the others stop; a candidate that
+diverges stops at once. The result is that of running all of them to the end of the budget, because one that has not reached the target in as many
+rounds as another can only need more. Candidates of one race differ in step size and theta only, so they send equally much per round, and the fewest
+rounds are the fewest bits.
 """
 
 import math
@@ -31,29 +31,29 @@ from netsim.runs.training import Run, train
 GRID = (0.05, 0.1, 0.2, 0.4, 0.8)
 FACTOR = 2.0
 EXTENSIONS = 8  # at most, of one method: a factor of 256 beyond the grid
-_STAGE, _STRETCH = 32, 1.25  # rounds of the first stage of a race; how much further the next one goes
+_STAGE, _STRETCH = 32, 1.25  # rounds of the first stage of a race; factor from stage to stage
 
 Progress = Callable[[str, int, int, float | None], None]
 """Called with (what, steps or rounds done, how many in all, loss or None)."""
 
 
 def silent(what: str, done: int, total: int, loss: float | None) -> None:
-    """Say nothing."""
+    """Ignore progress."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """How far one candidate came.
+    """The result of one candidate.
 
     Attributes
     ----------
     values
-        What was tried: ``{"lr": …}``, the peak of a schedule, or ``{"gamma": …}`` and, of Moniqua, ``"theta"``.
+        Its values: ``{"lr": …}``, the peak of a schedule, or ``{"gamma": …}`` and, of Moniqua, ``"theta"``.
     outcome
-        "reached"; "diverged"; "behind": stopped, because another had reached the target; "budget": went to the end and did not reach it, or there
+        "reached"; "diverged"; "behind": stopped, because another had reached the target; "budget": ended without reaching it, or there
         was no target.
     rounds
-        Rounds (steps) to the target, where it was reached; to the divergence; else those done.
+        Rounds (steps) to the target, or to the divergence; else those done.
     error
         After those rounds: relative error. Of a training the last evaluated loss; infinite where it diverged.
     megabytes
@@ -68,7 +68,7 @@ class Trial:
 
 
 def best(trials: Sequence[Trial]) -> Trial:
-    """Return the trial with the fewest rounds to the target; of those that tie, or where none reached it, the one of lowest error.
+    """Return the trial with the fewest rounds to the target; of ties, or if none reached it, the one of lowest error.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def edges(trials: Sequence[Trial]) -> dict[str, int]:
 
 
 def at_edge(trials: Sequence[Trial]) -> str:
-    """Return "" where the best values lie inside their grids, else words that say at which edge."""
+    """Return "" where the best values lie inside their grids, else text that names the edge."""
     words = {-1: "smallest", 1: "largest"}
     return " and ".join(f"the {words[edge]} {name} of the grid" for name, edge in edges(trials).items() if edge)
 
@@ -115,7 +115,7 @@ def tune(
     experiments
         With any learning rate: a number, or a schedule that has a peak.
     names
-        What to call each.
+        Their names.
     target
         Training loss to reach; None: the lowest last loss decides.
     executor
@@ -189,7 +189,7 @@ def _trained(rate: float, run: Run, target: float | None) -> Trial:
     return Trial({"lr": rate}, outcome, int(rounds), float(loss[-1]))
 
 
-# --- consensus step sizes, by gossip alone -----------------------------------------------------------------------------
+# --- consensus step sizes, by gossip -----------------------------------------------------------------------------------
 
 
 def search(
@@ -201,7 +201,7 @@ def search(
     default: bool = False,
     stop_early: bool = True,
 ) -> dict[tuple[str, str], list[Trial]]:
-    """Search the step size of every method that has a grid, from every start of gossip alone.
+    """Search the step size of every method that has a grid, from every start.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def search(
     executor, progress, stop_early
         As for :func:`race`.
     known
-        Search also where the file has a best step size.
+        Search also where the file gives a best step size.
     default
         Search also the step sizes without a grid in the file, on the default grid.
 
@@ -236,24 +236,24 @@ def race(
     progress: Progress = silent,
     name: str = "",
 ) -> list[Trial]:
-    """Let candidates gossip until it is decided which is best.
+    """Run candidates of gossip until the best one is decided.
 
-    All that have not ended are held in memory at the same time: the models, and what the method holds beside them.
+    All candidates that have not ended are in memory at the same time: their models and state.
 
     Parameters
     ----------
     problem
-        From where to where.
+        The consensus problem.
     algorithms
         The candidates, which send equally much in a round; see :func:`netsim.runs.gossip.candidates`.
     stop_early
-        False: all go on to the target or the end of the budget. The best is the same.
+        False: all run to the target or the end of the budget. The best is the same.
     executor
         Where; None: one after the other here. With threads, pin BLAS to one thread.
     progress
         Called as the race goes on.
     name
-        What progress calls it.
+        Name passed to ``progress``.
 
     Returns
     -------
@@ -282,7 +282,7 @@ def race(
 
 
 class _Runner:
-    """A gossip under way."""
+    """A candidate in progress."""
 
     def __init__(self, going: Any) -> None:
         self.going, self.done, self.error = going, 0, 1.0
@@ -306,7 +306,7 @@ class _Runner:
 
 
 def _advance(runner: _Runner, to: int) -> None:
-    """Let one go on until it has done so many rounds, or ends."""
+    """Run a candidate up to a number of rounds, or to its end."""
     while runner.run is None and runner.done < to:
         try:
             runner.done, runner.error = next(runner.going)

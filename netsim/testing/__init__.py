@@ -1,4 +1,4 @@
-"""Does a new method keep what it claims? One line tells, here, on the command line (``netsim check``) and in pytest (``simulated_ring``)."""
+"""Conformance checks of new methods, here and on the command line (``netsim check``), and a simulated ring for pytest (``simulated_ring``)."""
 
 from netsim.testing.algorithm import check_algorithm, examine_algorithm
 from netsim.testing.compressor import check_compressor, examine_compressor

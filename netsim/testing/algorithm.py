@@ -1,4 +1,4 @@
-"""One line on a new algorithm tells whether it keeps what it claims."""
+"""Conformance checks of an algorithm: whether it keeps what it claims."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ P = size_of(TENSORS)
 def check_algorithm(algorithm: Any) -> Report:
     """Check that an algorithm keeps what it claims, print a line for each property, and raise where it does not.
 
-    It claims what its ``claims`` say (:class:`netsim.algorithms.protocol.Claims`), or, without them, everything.
+    Its ``claims`` (:class:`netsim.algorithms.protocol.Claims`) are checked, or, without them, everything.
 
     Parameters
     ----------
@@ -55,9 +55,9 @@ def check_algorithm(algorithm: Any) -> Report:
     Raises
     ------
     ConformanceError
-        An AssertionError: something FAILED; its message has a line for each.
+        An AssertionError: a check FAILED; the message has a line for each.
     NetsimError
-        It is no algorithm.
+        It is not an algorithm.
     """
     report = examine_algorithm(algorithm)
     print(report)
@@ -66,7 +66,7 @@ def check_algorithm(algorithm: Any) -> Report:
 
 
 def examine_algorithm(algorithm: Any) -> Report:
-    """Check an algorithm as :func:`check_algorithm` does, and return the report whatever it says."""
+    """Check an algorithm as :func:`check_algorithm` does, and return the report, failures included."""
     if isinstance(algorithm, type) or not all(callable(getattr(algorithm, name, None)) for name in ("init", "step")):
         raise NetsimError(f"{algorithm!r} is no algorithm: give an object with init and step, such as DPSGD()")
     claims: Claims = getattr(algorithm, "claims", Claims())
@@ -87,7 +87,7 @@ def examine_algorithm(algorithm: Any) -> Report:
 
 
 def _trained(algorithm: Any, graph: Topology, rounds: int, dtype: str = "float64", **settings: Any) -> Played:
-    """Play some rounds of a training."""
+    """Run some rounds of a training."""
     shift = settings.pop("shift", None)
     pull = Pull(graph.n, P, settings.get("xp", np), dtype, shift)
     return play(algorithm, common(graph.n, TENSORS), graph, rounds, pull, dtype=dtype, **settings)
@@ -158,7 +158,7 @@ def _local(algorithm: Any) -> str:
 
 
 def _check_hops(graph: Topology, worker: int, plain: Played, off: Played) -> None:
-    """Hold who changed against how far messages can have carried it: a hop for each wait, everywhere by a collective."""
+    """Check which workers changed against how far messages can travel: one hop per wait, everywhere by a collective."""
     reach = nx.single_source_shortest_path_length(nx.Graph(graph.edges.tolist()), worker)
     far = np.array([reach[i] for i in range(graph.n)])
     of_edge = far[graph.edges].min(axis=1)
@@ -198,7 +198,7 @@ def _honest(algorithm: Any) -> str:
 
 
 def _honest_message(sent: Sent) -> tuple[int, int, int]:
-    """Return the messages of an operation, their numbers and their bits, which are what the encoder writes."""
+    """Check that the bits of an operation are those that the encoder writes; return its messages, numbers and bits."""
     fault = wire_fault(sent.compressor, sent.message)
     if fault:
         raise Fault(f"a message of {sent.compressor!r}: {fault}")
@@ -207,7 +207,7 @@ def _honest_message(sent: Sent) -> tuple[int, int, int]:
 
 
 def _honest_exchange(exchanged: Exchanged) -> tuple[int, int, int]:
-    """Return the messages of an exchange, their numbers and their bits, which are no fewer than those that are not zero."""
+    """Check that the bits of an exchange cover its nonzero numbers; return its messages, numbers and bits."""
     at_low, at_high, sent = exchanged
     used = np.maximum((at_low != 0).sum(axis=1), (at_high != 0).sum(axis=1))
     if sent is not None and (used > sent).any():
@@ -251,7 +251,7 @@ def _mean(algorithm: Any, claims: Claims) -> str:
 def _drift(
     algorithm: Any, claims: Claims, graph: Topology, rounds: int, pushed: bool, draw: int = 0
 ) -> tuple[np.ndarray, float]:
-    """Return how far the mean of the models went beyond the mean of the steps, (P,), which are 0 unless pushed; and the models' size."""
+    """Return the drift of the models' mean beyond the mean of the steps, (P,), zero steps unless ``pushed``; and the models' size."""
     start = scattered(graph.n, TENSORS, claims.spread)
     g = pushed * claims.spread * np.random.default_rng(2).standard_normal(start.shape)
     x = play(algorithm, start, graph, rounds, lambda x, step: g.copy(), 0.05, first_round=draw * rounds).xs[-1]
@@ -291,7 +291,7 @@ def _contracts(algorithm: Any, claims: Claims) -> str:
 
 
 def _levels(algorithm: Any, claims: Claims, graph: Topology) -> tuple[int, float, float]:
-    """Return the rounds, and the mean squared distance from the mean about their middle and their end, in units of the first."""
+    """Return the rounds, and the mean squared distance from the mean about their middle and their end, relative to the first."""
     start = scattered(graph.n, TENSORS, claims.spread)
     half = last = 1.0
     for rounds in (200,) if claims.contracts == "to a floor" else (100, 400):

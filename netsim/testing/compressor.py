@@ -1,4 +1,4 @@
-"""One line on a new compressor tells whether it keeps what it claims."""
+"""Conformance checks of a compressor: whether it keeps what it claims."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from netsim.testing.harness import mean_and_error, size_of
 from netsim.testing.linear import linear_checks
 from netsim.testing.report import Fault, Report, examine
 
-# sizes beside the ends of bytes and of powers of two, a single number, a dimension too many and too few
+# sizes next to whole bytes and powers of two, one number, many and few dimensions
 MODELS: tuple[dict[str, tuple[int, ...]], ...] = (
     {"w": (5, 7), "b": (9,), "one": (1,), "scalar": (), "kernel": (2, 3, 4)},
     {"x": (1,)},
@@ -26,7 +26,7 @@ KEYS = 200  # independent draws of a statistic
 def check_compressor(compressor: Any) -> Report:
     """Check that a compressor keeps what it claims, print a line for each property, and raise where it does not.
 
-    It claims what its ``claims`` say (:class:`netsim.algorithms.compression.CompressorClaims`), or, without them, to be unbiased and a contraction.
+    Its ``claims`` (:class:`netsim.algorithms.compression.CompressorClaims`) are checked, or, without them, that it is unbiased and a contraction.
 
     Parameters
     ----------
@@ -42,9 +42,9 @@ def check_compressor(compressor: Any) -> Report:
     Raises
     ------
     ConformanceError
-        An AssertionError: something FAILED; its message has a line for each.
+        An AssertionError: a check FAILED; the message has a line for each.
     NetsimError
-        It is no compressor.
+        It is not a compressor.
     """
     report = examine_compressor(compressor)
     print(report)
@@ -63,7 +63,7 @@ def is_linear(value: Any) -> bool:
 
 
 def examine_compressor(compressor: Any) -> Report:
-    """Check a compressor as :func:`check_compressor` does, and return the report whatever it says."""
+    """Check a compressor as :func:`check_compressor` does, and return the report, failures included."""
     if isinstance(compressor, type) or not (is_compressor(compressor) or is_linear(compressor)):
         raise NetsimError(
             f"{compressor!r} is no compressor: give an object with compress, encode and decode, such as TopK(0.1)"
@@ -88,7 +88,7 @@ def examine_compressor(compressor: Any) -> Report:
 
 
 def wire_fault(compressor: Compressor, message: Message) -> str | None:
-    """Hold a message against what its encoder writes: say what is wrong, or None.
+    """Compare a message with its encoded bytes; return the fault as text, or None.
 
     At float32 the bits are the bytes, rounded up to one a message; at float64 each number in full precision takes 32 more than it is billed.
     """
@@ -165,7 +165,7 @@ def _honest(compressor: Any) -> str:
 
 
 def _hard_to_write(tensors: dict[str, tuple[int, ...]], dtype: str) -> dict[str, np.ndarray]:
-    """Return zeros, constants and tiny numbers, each in a row as they are and in one of both signs."""
+    """Return rows of zeros, constants and tiny numbers, each with one sign and with both."""
     size = size_of(tensors)
     signs = np.stack([np.ones(size), np.resize([1, -1], size)])
     return {f"{number:g}": (number * signs).astype(dtype) for number in (0.0, -0.0, 0.75, -3e4, 1e-42, -1e-30)}

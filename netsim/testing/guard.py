@@ -1,14 +1,13 @@
-"""An array type that refuses to be mixed with NumPy, as CuPy does: checks code for the GPU where there is none.
+"""An array type that cannot be mixed with NumPy arrays, like CuPy's: tests GPU code without a GPU.
 
-``guard`` is its namespace; ``guard.asarray(ndarray)`` is the way in, ``x.get()`` the way out. It computes with NumPy, but
+``guard`` is its namespace; ``guard.asarray(ndarray)`` makes an array, ``x.get()`` returns the ndarray. It computes with NumPy, but
 
 - an ndarray is refused wherever it meets a GuardArray or its namespace, and NumPy's functions refuse a GuardArray;
 - names, ufunc keywords and keyword arguments that CuPy lacks do not exist (the tables below, taken from CuPy 14.2);
-- what makes the host wait for the device (bool, float, item, the number of nonzeros ...) needs ``allow_sync()``;
+- operations that synchronise host and device (bool, float, item, the number of nonzeros ...) need ``allow_sync()``;
 - results of reductions and x[0] are arrays of no dimension, x[0] a view;
-- matrix products copy what CuPy copies: operands of three or more dimensions that do not lie in the order of their
-  indices, and results whose place does not;
-- ``launches()`` counts the operations that a device would be handed: views cost none;
+- matrix products copy what CuPy copies: operands and outputs of three or more dimensions that are not C-contiguous;
+- ``launches()`` counts the kernels that a device would launch: views cost none;
 - ``guard.random`` does not exist: all draws come from keys.
 """
 
@@ -100,8 +99,8 @@ _launched: Counter[str] | None = None
 def launches() -> Iterator[Counter[str]]:
     """Count by name, within the context, the operations that compute or copy.
 
-    A view, and memory without content, is none. Joining arrays is as many as there are. A matrix product is one, and one more
-    for each copy that it makes. What a function launches inside is not known here, so the number is a lower bound.
+    A view and an uninitialised array count 0, joining arrays their number, a matrix product 1 plus 1 for each copy that it makes.
+    Launches inside a function are unknown, so the number is a lower bound.
     """
     global _launched
     before, _launched = _launched, Counter()
@@ -121,7 +120,7 @@ def _count(name: str, result: Any, *operands: Any) -> None:
 
 
 def _copies(operands: tuple[Any, ...], out: Any = None) -> list[np.ndarray]:
-    """Return the copies that CuPy makes for a matrix product; NumPy multiplies what it has, so that the numbers are its own."""
+    """Return the copies that CuPy makes for a matrix product; the product itself is computed by NumPy from the originals."""
     arrays = [one for one in operands if isinstance(one, np.ndarray) and one.ndim > 2]
     arrays += [out] if isinstance(out, np.ndarray) else []
     copied = [one.copy() for one in arrays if not one.flags.c_contiguous]
@@ -132,7 +131,7 @@ def _copies(operands: tuple[Any, ...], out: Any = None) -> list[np.ndarray]:
 
 @contextmanager
 def allow_sync() -> Iterator[None]:
-    """Allow the host to wait for the device: outside a step, as when a model is evaluated."""
+    """Allow synchronisation of host and device: outside a step, as when a model is evaluated."""
     global _sync_allowed
     before, _sync_allowed = _sync_allowed, True
     try:
@@ -147,7 +146,7 @@ def _refuse_sync(what: str) -> None:
 
 
 def _unwrap(value: Any) -> Any:
-    """Return a value with GuardArrays replaced by what they hold; an ndarray anywhere in it is refused."""
+    """Return a value with GuardArrays replaced by their ndarrays; raise for an ndarray anywhere in it."""
     if isinstance(value, GuardArray):
         return value._array
     if isinstance(value, np.ndarray):
@@ -220,7 +219,7 @@ class GuardArray:
     """
 
     __slots__ = ("_array",)
-    __array_ufunc__ = None  # ndarray + GuardArray asks us, and we refuse
+    __array_ufunc__ = None  # ndarray + GuardArray calls our __radd__, which raises
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, array: np.ndarray) -> None:
@@ -267,7 +266,7 @@ class GuardArray:
         self._array[key] = value
         if (
             place is None or place.__array_interface__ != value.__array_interface__
-        ):  # what x[key] += y writes back is there
+        ):  # x[key] += y writes back a view that is already there
             _count("setitem", None)
 
     def __len__(self) -> int:

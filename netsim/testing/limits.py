@@ -1,4 +1,4 @@
-"""What an algorithm is without compression, and which weights it really mixes with."""
+"""The limit of an algorithm without compression, and a diagnosis of its mixing weights."""
 
 from dataclasses import fields, is_dataclass, replace
 from fractions import Fraction
@@ -38,7 +38,7 @@ def without_compression(algorithm: Any, claims: Claims) -> Any:
 
 
 def check_limit(algorithm: Any, claims: Claims) -> str:
-    """Compare some tens of rounds with the limit that is claimed, on several graphs."""
+    """Compare some rounds with the claimed limit, on several graphs."""
     exact = without_compression(algorithm, claims)
     possible = list(LIMITS) if claims.limit == "known" else [str(claims.limit)]
     for graph in GRAPHS:
@@ -71,7 +71,7 @@ def _first_difference(exact: Any, limit: str, graph: Topology) -> tuple[int, flo
 
 
 def diagnosis(exact: Any, graph: Topology, limit: str | None = None) -> str:
-    """Say what is wrong with the weights by which a method without compression mixes models and gradients; "" where nothing can be told."""
+    """Return what is wrong with a method's mixing weights of models and gradients, without compression; "" where it cannot be told."""
     models, gradients = _responses(exact, graph)
     if models is None or gradients is None:
         return ""

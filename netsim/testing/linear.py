@@ -1,4 +1,4 @@
-"""The linear maps that the two ends of an edge share."""
+"""Conformance checks of linear compressors, whose maps the two ends of an edge share."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a battery found: one line a property."""
+"""Reports of conformance checks: one line per property."""
 
 import traceback
 from collections.abc import Callable, Mapping
@@ -11,11 +11,11 @@ _HERE = str(Path(__file__).parent)
 
 
 class ConformanceError(AssertionError):
-    """A method does not keep what it claims; the message says what is wrong, a line for each property."""
+    """A method does not keep what it claims; the message has a line for each property."""
 
 
 class Fault(Exception):
-    """Raised by a check: one line that says what is wrong and, where it can be told, what would be right."""
+    """Raised by a check: one line with the fault and, if known, the remedy."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Finding:
     Attributes
     ----------
     property
-        What was looked at.
+        Name of the property.
     outcome
         "PASSED", "FAILED" or "NOT CLAIMED".
     detail
-        What was found.
+        The result, as text.
     """
 
     property: str
@@ -49,7 +49,7 @@ class Report:
     subject
         The method's ``repr``.
     findings
-        In the order in which they were looked at.
+        In the order of the checks.
     """
 
     subject: str
@@ -97,7 +97,7 @@ def _finding(name: str, check: Check | None) -> Finding:
         return Finding(name, PASSED, check())
     except Fault as fault:
         return Finding(name, FAILED, str(fault))
-    except Exception as error:  # whatever a method under test raises is a finding about it
+    except Exception as error:  # any exception of a method under test is a finding
         return Finding(name, FAILED, f"raised {type(error).__name__}: {' '.join(str(error).split())}{_place(error)}")
 
 

@@ -1,4 +1,4 @@
-"""A simulated ring for a project's own tests: who reaches a loss first, in simulated seconds."""
+"""A simulated ring for a project's own tests: simulated seconds to a loss."""
 
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -53,7 +53,7 @@ class RingRun:
     run
         Its training.
     network
-        What timed it.
+        The network on which it was timed.
     """
 
     run: Run = field(repr=False)
@@ -70,7 +70,7 @@ class RingRun:
         return self.run.experiment.name
 
     def time_to(self, loss: float) -> SimulatedTime:
-        """Return the simulated seconds until the averaged model's training loss is at or below ``loss``; infinite where it never is."""
+        """Return the simulated seconds until the averaged model's training loss is at or below ``loss``; infinite if it never is."""
         check(0 < loss < float("inf"), "loss", loss, "a number above 0")
         history = self.run.history
         reached = np.flatnonzero(history.loss.values <= loss)
@@ -121,7 +121,7 @@ class Ring:
         Raises
         ------
         NetsimError
-            It is no algorithm, or a field of the ring does not fit.
+            It is not an algorithm, or a field of the ring does not fit.
         """
         if isinstance(algorithm, type):
             raise NetsimError(f"ring.run: {algorithm.__name__} is a class; write {algorithm.__name__}()")
@@ -151,7 +151,7 @@ def simulated_ring(
     seed: int = 0,
     topology: Topology | None = None,
 ) -> Ring:
-    """Return a ring of workers to hold algorithms against each other, without a file, a network or a GPU.
+    """Return a ring of workers on which to compare algorithms, without a file, a real network or a GPU.
 
     Parameters
     ----------
@@ -162,15 +162,15 @@ def simulated_ring(
     compute
         Of one gradient: a string, seconds, or a compute model.
     task
-        What is learned (:class:`netsim.Task`). None: softmax regression on generated data, ten Gaussian classes in 784 dimensions, the same 1,280
+        A :class:`netsim.Task`. None: softmax regression on generated data, ten Gaussian classes in 784 dimensions, the same 1,280
         points always, 7,850 parameters, 16 points a worker and step. Its loss starts at 2.3; with the defaults all-reduce and D-PSGD come below 0.3
         after 13 and 14 of the 60 steps.
     lr, steps, evaluate_every, seed
         As in :class:`netsim.Experiment`. A loss counts as reached at the first evaluation at or below it.
     sharing
-        What messages share: "fifo" or "none".
+        How messages share ports: "fifo" or "none".
     topology
-        Another graph in the ring's place; then n does not matter.
+        Another graph instead of the ring; n is then ignored.
 
     Returns
     -------
