@@ -1,4 +1,4 @@
-"""What a worker computes and says: one paper, one file. Compressors are in ``netsim.algorithms.compression`` and can be imported from here."""
+"""The distributed algorithms, one paper per file. Compressors are in ``netsim.algorithms.compression`` and can be imported from here."""
 
 from netsim.algorithms.allreduce import AllReduceSGD
 from netsim.algorithms.choco import ChocoSGD

@@ -1,4 +1,4 @@
-"""Centralized parallel SGD (C-PSGD), in full precision over ring all-reduce, and merely quantized."""
+"""Centralized parallel SGD (C-PSGD) over ring all-reduce, in full precision or quantized."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from netsim.algorithms.protocol import Array, Claims, Comm, Gradient, Models, un
 
 @dataclass(frozen=True, repr=False)
 class AllReduceSGD:
-    """Centralized parallel SGD: everybody steps along the average update.
+    """Centralized parallel SGD: every worker applies the average update.
 
     .. math:: x_{t+1} = x_t - γ \\frac1n \\sum_i C(g_i(x_t))
 
@@ -20,7 +20,7 @@ class AllReduceSGD:
     ----------
     compress
         None: full precision, averaged by ring all-reduce. A compressor (unbiased, for convergence): every contribution is compressed and
-        all-gathered around the ring, and everybody averages what it decoded, its own contribution included.
+        all-gathered around the ring, and every worker averages what it decoded, its own contribution included.
 
     Notes
     -----
@@ -34,7 +34,7 @@ class AllReduceSGD:
 
     @property
     def claims(self) -> Claims:
-        """The mean is as good as the compressor; nothing brings apart models together."""
+        """The mean is kept as by the compressor; different models are not brought together."""
         if self.compress is None:
             return Claims(limit="all-reduce", contracts=None)
         return Claims(mean="expectation" if unbiased(self.compress) else None, limit="all-reduce", contracts=None)

@@ -28,7 +28,7 @@ class ChocoState(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class ChocoSGD:
-    """Gossip on public copies: everybody tells the compressed difference of its model and its public copy, and moves by the difference of the copies.
+    """Gossip on public copies: every worker sends the compressed difference of its model and its public copy, and mixes the copies.
 
     .. math::
         x_{t+1/2}^{(i)} &= x_t^{(i)} - γ_t g_i(x_t^{(i)}) \\\\
@@ -62,15 +62,15 @@ class ChocoSGD:
 
     @property
     def claims(self) -> Claims:
-        """Exact in the mean; D-PSGD in both orders."""
+        """The mean is exact; the limit is D-PSGD in both orders."""
         return Claims(limit="dpsgd" if self.overlap else "adapt-then-combine")
 
     def init(self, x: Array, comm: Comm) -> ChocoState:
-        """Start from the common model, of which nobody knows anything."""
+        """Start from the common model, with public copies of 0."""
         return ChocoState(x, array_namespace(x).zeros_like(x))
 
     def step(self, state: ChocoState, gradient: Gradient, lr: float, comm: Comm) -> ChocoState:
-        """Take the own step and gossip on the public copies."""
+        """Take the gradient step and gossip on the public copies."""
         if self.overlap:
             posted = comm.post(self.compress, state.x - state.x_hat)
             g = gradient(state.x)

@@ -18,7 +18,7 @@ class DeepSqueezeState(NamedTuple):
     x
         (n, P): the models.
     error
-        (n, P): δ of each worker, what it has not yet told its neighbours.
+        (n, P): the compression error δ of each worker, not yet sent.
     """
 
     x: Array
@@ -27,7 +27,7 @@ class DeepSqueezeState(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class DeepSqueeze:
-    """Error-compensated gossip: everybody sends its compressed model with what its last message left out.
+    """Error-compensated gossip: every worker sends its model plus the error of its last message, compressed.
 
     .. math::
         x_{t+1/2}^{(i)} &= x_t^{(i)} - γ_t g_i(x_t^{(i)}) \\\\
@@ -60,15 +60,15 @@ class DeepSqueeze:
 
     @property
     def claims(self) -> Claims:
-        """Exact in the mean; D-PSGD in both orders; the error that is fed back stays."""
+        """The mean is exact; the limit is D-PSGD in both orders; the fed-back error remains."""
         return Claims(limit="dpsgd" if self.overlap else "adapt-then-combine", contracts="to a floor")
 
     def init(self, x: Array, comm: Comm) -> DeepSqueezeState:
-        """Start from the common model, with nothing left untold."""
+        """Start from the common model, with errors of 0."""
         return DeepSqueezeState(x, array_namespace(x).zeros_like(x))
 
     def step(self, state: DeepSqueezeState, gradient: Gradient, lr: float, comm: Comm) -> DeepSqueezeState:
-        """Take the own step and gossip on what was sent."""
+        """Take the gradient step and gossip on the messages."""
         if self.overlap:
             v = state.x + state.error
             posted = comm.post(self.compress, v)

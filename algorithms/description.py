@@ -1,4 +1,4 @@
-"""How a method describes itself: its words in a legend, and its hyperparameters as plain data, which results keep."""
+"""Descriptions of methods: a label for legends, and the hyperparameters as plain data, stored with results."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -8,7 +8,7 @@ from typing import Any
 
 FULL_PRECISION = 32  # bits a number, as full precision is billed
 _OURS = "netsim."
-_WORDS = ("repr", "run")  # keys of a description that say nothing about what the method does
+_WORDS = ("repr", "run")  # entries of a description that do not determine what the method does
 
 
 def short_repr(obj: Any) -> str:
@@ -32,9 +32,9 @@ def short_repr(obj: Any) -> str:
 
 
 def name_of(method: Any) -> str:
-    """Return what tables and legends call a method: its ``repr``.
+    """Return the name of a method in tables and legends: its ``repr``.
 
-    Python's own, which says an address in memory, is replaced: an object of a plain class is ``Class(attribute=value, …)``, of its public attributes
+    Python's default, with a memory address, is replaced: an object of a plain class is ``Class(attribute=value, …)``, of its public attributes
     that are plain data, and a function or a class is its name.
 
     Parameters
@@ -51,7 +51,7 @@ def name_of(method: Any) -> str:
 
 
 def describe(method: Any) -> dict[str, Any]:
-    """Return what a method is, as plain data that JSON can hold: results keep it, and legends and verdicts read it.
+    """Return the description of a method as plain data for JSON: stored with results, read by legends and verdicts.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def describe(method: Any) -> dict[str, Any]:
     dict
         ``family``: the class's name. ``class``: ``"module:Class"``, of classes outside netsim only. ``bits``: of a number that is sent, 32 in full
         precision; None where that is not one number (top-k, low rank) or not known. Then every hyperparameter by its name, compressors as
-        descriptions of their own. ``stated``: names of those that have no default, or differ from it. ``repr``: the words of the legend.
+        descriptions of their own. ``stated``: names of those that have no default, or differ from it. ``repr``: the label.
 
     Notes
     -----
@@ -89,7 +89,7 @@ def describe(method: Any) -> dict[str, Any]:
 def same_method(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Return whether two descriptions are of the same method with the same hyperparameters.
 
-    A hyperparameter that only one of them knows, because it is of another version, counts as the other's default.
+    A hyperparameter that only one of them has, because of another version, counts as the other's default.
 
     Parameters
     ----------
@@ -110,10 +110,9 @@ def same_method(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def identity(method: Any) -> str:
-    """Return what makes two methods the same one, as text: ``Class(name=value, …)`` with every hyperparameter, defaults too.
+    """Return the identity of a method, as text: ``Class(name=value, …)`` with every hyperparameter, defaults too.
 
-    Unlike a ``repr`` it holds no address in memory and leaves nothing out, so that it is the same in another process and differs where a default
-    does.
+    Unlike a ``repr`` it contains no memory address and omits nothing, so it is the same in another process and differs where a default does.
 
     Parameters
     ----------
@@ -126,7 +125,7 @@ def identity(method: Any) -> str:
 def _in_full(method: Any, said: Mapping[str, Any]) -> str:
     values = {key: value for key, value in said.items() if key not in ("family", "class", "stated", "repr")}
     if not is_dataclass(method) and type(method).__repr__ is not object.__repr__:
-        values["repr"] = said["repr"]  # all that it says of itself
+        values["repr"] = said["repr"]  # its own description
     words = []
     for name, value in values.items():
         nested = getattr(method, name, None)

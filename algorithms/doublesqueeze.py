@@ -20,9 +20,9 @@ class DoubleSqueezeState(NamedTuple):
     x
         (n, P): the models, all rows equal.
     error
-        (n, P): δ of each worker, what it has not yet told the server.
+        (n, P): the compression error δ of each worker, not yet sent.
     server_error
-        (1, P): δ of the server, what it has not yet told the workers.
+        (1, P): the compression error δ of the server, not yet sent.
     """
 
     x: Array
@@ -32,7 +32,7 @@ class DoubleSqueezeState(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class DoubleSqueeze:
-    """Parameter server with compression both ways, in which workers and server add what a message left out to their next one.
+    """Parameter server with error-compensated compression in both directions.
 
     .. math::
         v_t^{(i)} &= g_i(x_t) + δ_{t-1}^{(i)}, \\qquad δ_t^{(i)} = v_t^{(i)} - C(v_t^{(i)}) \\\\
@@ -63,7 +63,7 @@ class DoubleSqueeze:
     holders: ClassVar[Mapping[str, Holder]] = {"server_error": "server"}
 
     def init(self, x: Array, comm: Comm) -> DoubleSqueezeState:
-        """Start from the common model, with nothing left untold."""
+        """Start from the common model, with errors of 0."""
         xp = array_namespace(x)
         return DoubleSqueezeState(x, xp.zeros_like(x), xp.zeros_like(x[:1]))
 
@@ -78,5 +78,5 @@ class DoubleSqueeze:
 
 
 def _compensated(pushed: Array, server_error: Array) -> Array:
-    """Return the average of what the workers pushed, with what the server has not yet told them, (1, P)."""
+    """Return the average of the workers' messages plus the server's error, (1, P)."""
     return pushed.mean(axis=0, keepdims=True) + server_error

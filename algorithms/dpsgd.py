@@ -10,7 +10,7 @@ from netsim.algorithms.protocol import Array, Claims, Comm, Gradient, Models
 
 @dataclass(frozen=True, repr=False)
 class DPSGD:
-    """Decentralized parallel SGD: everybody averages with its neighbours and steps along its own update.
+    """Decentralized parallel SGD: every worker averages with its neighbours and applies its own update.
 
     .. math:: X_{t+1} = X_t W - γ G(X_t)
 
@@ -38,7 +38,7 @@ class DPSGD:
 
     @property
     def claims(self) -> Claims:
-        """Exactly itself, in both orders."""
+        """The limit is D-PSGD itself, in both orders."""
         return Claims(limit="dpsgd" if self.overlap else "adapt-then-combine")
 
     def init(self, x: Array, comm: Comm) -> Models:
@@ -46,7 +46,7 @@ class DPSGD:
         return Models(x)
 
     def step(self, state: Models, gradient: Gradient, lr: float, comm: Comm) -> Models:
-        """Average with the neighbours and take the own step."""
+        """Average with the neighbours and take the gradient step."""
         if self.overlap:
             posted = comm.post(Identity(), state.x)
             g = gradient(state.x)

@@ -48,7 +48,7 @@ class LinearCompressor(Protocol):
 
 @dataclass(frozen=True, repr=False)
 class RandomMask:
-    """Keep a random choice of a model's numbers, the same number of them always.
+    """Keep a random subset of a model's numbers, of fixed size.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ class EdgeGossipState(NamedTuple):
     x
         (n, P): the models.
     ends
-        Which edges end where.
+        The edges' ends.
     """
 
     x: Array
@@ -153,12 +153,12 @@ class EdgeGossipState(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class EdgeGossip:
-    """Gossip on the neighbours' differences as a linear map C, which the two ends of an edge share, leaves them.
+    """Gossip on the neighbours' differences, projected by a linear map C that the two ends of an edge share.
 
     .. math::
         x_i \\leftarrow x_i + γ \\sum_j w_{ij} C_{ij}^T (C_{ij} x_j - C_{ij} x_i)
 
-    As C is linear, no end needs the other's model: each sends C applied to its own.
+    Because C is linear, each end sends C applied to its own model.
 
     Source: Vogels et al. 2020, Algorithm 1. Theorem I: gossip alone contracts the expected squared distance to consensus by 1 - δ ρ or better, where
     E[CᵀC] = δ I and ρ = 1 - max(\\|λ₂\\|, \\|λₙ\\|)² of W; that holds with one C for all edges. With one for each edge of a ring of
@@ -194,7 +194,7 @@ class EdgeGossip:
 
     @property
     def claims(self) -> Claims:
-        """Exact in the mean; D-PSGD in both orders."""
+        """The mean is exact; the limit is D-PSGD in both orders."""
         return Claims(limit="dpsgd" if self.overlap else "adapt-then-combine")
 
     def init(self, x: Array, comm: Comm) -> EdgeGossipState:
@@ -202,7 +202,7 @@ class EdgeGossip:
         return EdgeGossipState(x, edge_ends(comm.weights, comm.edges))
 
     def step(self, state: EdgeGossipState, gradient: Gradient, lr: float, comm: Comm) -> EdgeGossipState:
-        """Gossip, and take the own step: from the models before the gossip, or before the gossip."""
+        """Gossip and take the gradient step: at the models before the gossip, or before it."""
         if self.overlap:
             g = comm.meanwhile(gradient, state.x)
             gossiped = self._gossip(state.x, state.ends, comm)
@@ -216,7 +216,7 @@ class EdgeGossip:
             self.compress.project(x[workers], drawn, comm.tensors) for workers, _ in (ends.low, ends.high)
         )
         heard_by_low, heard_by_high = comm.exchange(at_low, at_high)
-        change = self.compress.lift(heard_by_low - heard_by_high, drawn, comm.tensors)  # both ends know both
+        change = self.compress.lift(heard_by_low - heard_by_high, drawn, comm.tensors)  # both ends know both messages
         moved = x.copy()
         for slot in range(ends.edge.shape[1]):
             moved += self.gamma * ends.rate[:, slot, None] * change[ends.edge[:, slot]]

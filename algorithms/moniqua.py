@@ -15,7 +15,7 @@ from netsim.algorithms.protocol import Claims, Comm, Gradient, Models
 
 @dataclass(frozen=True, repr=False)
 class Moniqua:
-    """Modulo quantization: everybody sends where its numbers lie within a period, and its neighbours find the period from their own models.
+    """Modulo quantization: every worker sends its numbers modulo a period; its neighbours recover the multiple from their own models.
 
     .. math::
         q^{(i)} &= Q_δ\\big((x^{(i)} / B) \\bmod 1\\big), \\qquad B = \\frac{2 θ}{1 - 2 δ}, \\quad δ = \\frac{1}{2^{bits} - 1} \\\\
@@ -26,8 +26,8 @@ class Moniqua:
     with z mod a in [-a/2, a/2).
 
     Source: Lu and De Sa 2020, Algorithm 1. Where no two neighbours' numbers are θ or more apart, both ends of an edge find the same two values,
-    within δB of the models, and the mean is preserved exactly. Where they are, a number may be off by a multiple of B. No worker can know
-    that; the simulation counts these numbers over the edges and the rounds, as the run's attribute ``violations``.
+    within δB of the models, and the mean is preserved exactly. Where they are, a number may be off by a multiple of B. Workers cannot
+    detect that; the simulation counts these numbers over the edges and the rounds, in the run's attribute ``violations``.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Moniqua:
         Vogels et al. 2020 ran it.
     shared_noise
         All workers round with the same random numbers, agreed before the run, so that equal numbers are rounded alike and their difference is exact;
-        False: everybody with its own.
+        False: each worker with its own.
 
     Notes
     -----
@@ -78,7 +78,7 @@ class Moniqua:
 
     @property
     def claims(self) -> Claims:
-        """Exact in the mean while neighbours are within theta; at 2 and 3 bits a level is no finer than that, and nothing contracts."""
+        """The mean is exact while neighbours are within theta; at 2 and 3 bits the levels are no finer, and gossip need not contract."""
         level = self.period / (2**self.bits - 1)
         return Claims(limit=None, contracts="to a floor" if level < self.theta / 4 else None, spread=self.theta / 16)
 
@@ -87,7 +87,7 @@ class Moniqua:
         return Models(x)
 
     def step(self, state: Models, gradient: Gradient, lr: float, comm: Comm) -> Models:
-        """Take the own step and gossip on what the messages mean to those who hear them."""
+        """Take the gradient step and gossip on the decoded messages."""
         quantizer = _PeriodQuantizer(self.bits, self.period, self.shared_noise)
         if self.overlap:
             posted = comm.post(quantizer, _modulo(state.x, self.period))
@@ -97,7 +97,7 @@ class Moniqua:
         return Models(self._gossip(x, comm.send(quantizer, _modulo(x, self.period)), comm))
 
     def _gossip(self, x: Array, said: Array, comm: Comm) -> Array:
-        """Return the models after gossip, all messages taken from the models before it."""
+        """Return the models after gossip; all messages are from the models before it."""
 
         def change(heard: Array, x: Array, own: Array) -> Array:
             return self._meant(heard, x) - own
@@ -106,11 +106,11 @@ class Moniqua:
         return x + self.gamma * comm.over_neighbours(change, said, x, self._meant(said, x))
 
     def _meant(self, said: Array, x: Array) -> Array:
-        """Return the numbers nearest to those of x that are what was said, but for multiples of the period."""
+        """Return the numbers nearest to x that equal the received ones modulo the period."""
         return x + _modulo(said - x, self.period)
 
     def _apart(self, one: Array, other: Array) -> Array:
-        """Count the numbers of neighbours that are theta or more apart."""
+        """Count the numbers in which neighbours are theta or more apart."""
         return array_namespace(one).count_nonzero(abs(one - other) >= self.theta)
 
 

@@ -37,7 +37,7 @@ class ParameterServerSGD:
 
     @property
     def claims(self) -> Claims:
-        """The mean is as good as the compressors; nothing brings apart models together."""
+        """The mean is kept as by the compressors; different models are not brought together."""
         exact = self.compress is None and self.server_compress is None
         fair = unbiased(self.compress) and unbiased(self.server_compress)
         return Claims("exact" if exact else "expectation" if fair else None, limit="all-reduce", contracts=None)
@@ -54,5 +54,5 @@ class ParameterServerSGD:
 
 
 def _mean(pushed: Array) -> Array:
-    """Return the average of what the workers pushed, (1, P)."""
+    """Return the average of the workers' messages, (1, P)."""
     return pushed.mean(axis=0, keepdims=True)

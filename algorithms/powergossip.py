@@ -23,7 +23,7 @@ class PowerGossipState(NamedTuple):
     right
         (E, matrices) bool: whether that edge's vectors of that matrix are multiplied from the right, and are as long as a row.
     ends
-        Which edges end where.
+        The edges' ends.
     """
 
     x: Array
@@ -36,7 +36,7 @@ class PowerGossipState(NamedTuple):
 class PowerGossip:
     """Gossip on low-rank approximations of the neighbours' differences, by steps of power iteration that the two ends take together.
 
-    For an edge i < j and a matrix X, with the difference D = X_j - X_i, which neither end ever sees, and a unit vector q that both hold:
+    For an edge i < j and a matrix X, with the difference D = X_j - X_i, which neither end knows, and a normalised vector q that both hold:
 
     .. math::
         v = X_j q - X_i q = D q, \\qquad
@@ -96,7 +96,7 @@ class PowerGossip:
 
     @property
     def claims(self) -> Claims:
-        """Exact in the mean; D-PSGD in both orders, of square matrices at full rank."""
+        """The mean is exact; the limit is D-PSGD in both orders, with square matrices at full rank."""
         return Claims(
             limit="dpsgd" if self.overlap else "adapt-then-combine", exact=(("rank", 2**30), ("iterations", 1))
         )
@@ -111,7 +111,7 @@ class PowerGossip:
         return PowerGossipState(x, q, right, ends)
 
     def step(self, state: PowerGossipState, gradient: Gradient, lr: float, comm: Comm) -> PowerGossipState:
-        """Gossip, and take the own step: from the models before the gossip, or before the gossip."""
+        """Gossip and take the gradient step: at the models before the gossip, or before it."""
         if self.overlap:
             g = comm.meanwhile(gradient, state.x)
             after = self._gossip(state, comm)
@@ -129,7 +129,7 @@ class PowerGossip:
             side = at.spread(right)
             at_low, at_high = at.products(x, q, side, others=s == 0)  # X_i q and X_j q, or Xᵀ q
             heard_by_low, heard_by_high = comm.exchange(at_low, at_high, at.numbers(right, others=s == 0))
-            v, difference = at.split(heard_by_low - heard_by_high)  # v = D q: at an end, its own and what it heard
+            v, difference = at.split(heard_by_low - heard_by_high)  # v = D q: higher end minus lower end
             if self.apply == "each" or s == self.iterations - 1:
                 at.add_products(x, self.gamma, v, q, side)  # X_i += γ w_ij v qᵀ, X_j -= γ w_ij v qᵀ
             if s == 0:

@@ -35,7 +35,7 @@ class PowerSGDState(NamedTuple):
     x
         (n, P): the models, all equal.
     error
-        (n, P): what every worker's update lost and still has to be sent.
+        (n, P): the compression error of every worker's update, not yet sent.
     right
         (columns,): the right factors of the last round, (columns, rank) of one matrix after the other, known to all.
     velocity
@@ -74,7 +74,7 @@ class PowerSGD:
     of fewer than two dimensions, which are not compressed, then of all Q. Held beside model and update: the error, and Q of every matrix.
     Overlap: none; the sums wait for the gradient, the step for the sums.
 
-    Everybody's error is what its own part of the average lost, M_i - P Pᵀ M_i; as only their average enters, the models would be the same with
+    A worker's error is that of its own part of the average, M_i - P Pᵀ M_i; because only their average enters, the models would be the same with
     M_i - P Qᵀ. Where Q would become exactly zero, as of a layer without gradient, the matrix keeps its Q, which could not leave zero otherwise.
     """
 
@@ -92,11 +92,11 @@ class PowerSGD:
 
     @property
     def holders(self) -> Mapping[str, Holder]:
-        """The right factors are the same everywhere; a momentum of 0 nobody needs."""
+        """All workers hold the same right factors; a momentum of 0 is not held."""
         return {"right": "all", "velocity": "worker" if self.momentum else "nobody"}
 
     def init(self, x: Array, comm: Comm) -> PowerSGDState:
-        """Start from the common model, no errors, and right factors from a stream that all share."""
+        """Start from the common model, errors of 0, and right factors from a shared stream."""
         xp = array_namespace(x)
         size = sum(matrices(comm.tensors, self.rank, x).right.order.sizes)
         right = standard_normal(comm.key("PowerSGD start", shared=True)[:1], size, x.dtype)[0]

@@ -1,4 +1,4 @@
-"""What an algorithm is, and what it sees of the others."""
+"""The interfaces of algorithms and of their communicator."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Gradient = Callable[[Array], Array]
 
 
 class Models(NamedTuple):
-    """The state of an algorithm that keeps nothing but its models.
+    """The state of an algorithm that has only models.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class Models(NamedTuple):
 
 
 class Comm(Protocol):
-    """The algorithm's whole view of the others: it computes with what it was told, and what it says is recorded.
+    """The communicator: an algorithm's only access to other workers. Its messages are recorded.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Comm(Protocol):
     weights
         (n, n) mixing matrix W, on the device.
     edges
-        (E, 2) workers i < j that talk to each other.
+        (E, 2) pairs of neighbours i < j.
     tensors
         Ordered {name: shape} of one model.
     common_start
@@ -50,20 +50,20 @@ class Comm(Protocol):
     def send(self, compress: Compressor, y: Array, purpose: str | None = None) -> Array:
         """Send rows to all neighbours and wait for theirs; return what was decoded, (n, P): worker i then knows its own row and its neighbours'.
 
-        A second compressed message in one round names a ``purpose`` of its own, so that it draws from a random stream of its own.
+        A second compressed message in one round needs its own ``purpose``, which names its random stream.
         """
 
     def post(self, compress: Compressor, y: Array, purpose: str | None = None) -> Any:
-        """Send rows to all neighbours without waiting; row i of the handle's ``value``, (n, P), is what worker i itself sent, as it will be decoded.
+        """Send rows to all neighbours without waiting; row i of the handle's ``value``, (n, P), is worker i's message as it will be decoded.
 
         A worker knows its own message at once, and those of its neighbours only after ``wait``.
         """
 
     def wait(self, message: Any) -> Any:
-        """Wait until the messages of a post (of this round or an earlier one; None: nothing) are there; return what was decoded, (n, P)."""
+        """Wait for the messages of a post (of this round or an earlier one; None: nothing); return what was decoded, (n, P)."""
 
     def meanwhile(self, gradient: Gradient, x: Array) -> Array:
-        """Return gradient(x), whose computing goes on beside all that is said until ``join``."""
+        """Return gradient(x), computed concurrently with the messages until ``join``."""
 
     def join(self) -> None:
         """Wait until the gradient of ``meanwhile`` is computed."""
@@ -75,28 +75,28 @@ class Comm(Protocol):
         """Return row i: the sum over i's neighbours j of w_ij f(heard_j, own_i, …), for an f that computes row by row."""
 
     def tally(self, name: str, count: Callable[[Array, Array], Array], y: Array) -> None:
-        """Let whoever looks on at the simulation count something of the two ends' true rows, (E, P) each; no worker learns of it."""
+        """Count something of the two ends' true rows, (E, P) each, for the simulation's statistics; no worker uses it."""
 
     def all_reduce(self, y: Array) -> Array:
         """Return the mean of the rows in every row, (n, P), by ring all-reduce."""
 
     def all_gather(self, compress: Compressor, y: Array, purpose: str | None = None) -> Array:
-        """Return what everybody decodes of everybody's compressed row, (n, P), by ring all-gather."""
+        """Return the decoded rows of all workers, (n, P), by a ring all-gather of compressed rows."""
 
     def push(self, compress: Compressor, y: Array, purpose: str | None = None) -> Array:
         """Send rows to the server, which waits for all; return what it decoded, (n, P): all rows are the server's, and row i is worker i's too."""
 
     def at_server(self, f: Callable[..., Array], *held: Array) -> Array:
-        """Return f(*held), (1, P), computed by the server of what only it holds: what was pushed, and its own rows."""
+        """Return f(*held), (1, P), computed at the server from data that it holds: what was pushed, and its own rows."""
 
     def pull(self, compress: Compressor, z: Array, purpose: str | None = None) -> Array:
         """Send the server's (1, P) to every worker, which waits for it; return what they decoded, (1, P)."""
 
     def exchange(self, at_low: Array, at_high: Array, numbers: Array | None = None) -> tuple[Array, Array]:
-        """Send (E, k) each way along the edges, in full precision; return what the smaller and the larger ends heard.
+        """Send (E, k) each way along the edges, in full precision; return what the lower and the higher ends received.
 
-        An end knows both messages of its edge: the one that it heard, and its own, which the other end heard. ``numbers``, (E,) integers: how many of
-        the k are sent, where zeros fill up the rows.
+        An end knows both messages of its edge: the one that it received, and its own. ``numbers``, (E,) integers: how many of the k are sent; the
+        others are padding.
         """
 
     def key(self, purpose: str, shared: bool = False) -> Key:
@@ -108,7 +108,7 @@ class Comm(Protocol):
 
 @dataclass(frozen=True)
 class Claims:
-    """What an algorithm promises, for ``netsim.testing.check_algorithm``. The default is the strictest: who declares nothing promises everything.
+    """What an algorithm claims, for ``netsim.testing.check_algorithm``. The default is the strictest: without claims, everything is checked.
 
     An algorithm declares ``claims: ClassVar[Claims] = Claims(...)``, or has a property ``claims`` where they depend on its fields.
 
@@ -117,10 +117,10 @@ class Claims:
     mean
         The mean of the models moves by the mean of the workers' steps alone: "exact", in "expectation" over the random draws, or None.
     limit
-        What it is without compression and with gamma = 1: "dpsgd", X W - γ G; "adapt-then-combine", (X - γ G) W; "all-reduce", X - γ Ḡ; "known", one
+        Its form without compression and with gamma = 1: "dpsgd", X W - γ G; "adapt-then-combine", (X - γ G) W; "all-reduce", X - γ Ḡ; "known", one
         of the three; or None.
     contracts
-        Gossip alone brings the models together: "to zero", "to a floor" that the compressor's resolution sets, or None.
+        Gossip without gradients brings the models together: "to zero", "to a floor" that the compressor's resolution sets, or None.
     exact
         (field, value) pairs that, besides Identity() for every compressor and gamma = 1, switch the compression off.
     spread
@@ -135,7 +135,7 @@ class Claims:
 
 
 Holder = Literal["worker", "neighbours", "others", "edge", "all", "server", "nobody"]
-"""Who holds a field of an algorithm's state when every worker is a machine of its own, for ``netsim plan``.
+"""Which workers hold a field of an algorithm's state when each is its own machine, for ``netsim plan``.
 
 "worker": each its own row; "neighbours": each its own row, and all its neighbours' rows or the weighted sum of them; "others": the same without its
 own row, which follows from its model; "edge": the leading axis is the
@@ -153,8 +153,8 @@ def unbiased(compress: Compressor | None) -> bool:
 class Algorithm(Protocol):
     """A frozen dataclass of hyperparameters with these two functions; its ``repr`` is its name in tables and legends.
 
-    It may declare ``claims`` (:class:`Claims`), ``holders`` (:data:`Holder`), and ``theory``, a name of :data:`netsim.runs.bounds.THEORIES`: whose
-    conditions its trainings are held against.
+    It may declare ``claims`` (:class:`Claims`), ``holders`` (:data:`Holder`), and ``theory``, a name of :data:`netsim.runs.bounds.THEORIES`, whose
+    conditions its trainings are checked against.
     """
 
     def init(self, x: Array, comm: Comm) -> Any:

@@ -14,7 +14,7 @@ THEORY = "Tang et al. 2018"
 
 @dataclass(frozen=True, repr=False)
 class NaiveCompressedDPSGD:
-    """D-PSGD in which everybody sends its compressed model: the combination that does not converge (Figure 1).
+    """D-PSGD in which every worker sends its compressed model: the combination that does not converge (Figure 1).
 
     .. math:: X_{t+1} = C(X_t) W - γ G(X_t)
 
@@ -38,7 +38,7 @@ class NaiveCompressedDPSGD:
 
     @property
     def claims(self) -> Claims:
-        """The mean is as good as the compressor, whose error stays."""
+        """The mean is kept as by the compressor, whose error remains."""
         return Claims("expectation" if unbiased(self.compress) else None, "dpsgd", contracts="to a floor")
 
     def init(self, x: Array, comm: Comm) -> Models:
@@ -46,19 +46,19 @@ class NaiveCompressedDPSGD:
         return Models(x)
 
     def step(self, state: Models, gradient: Gradient, lr: float, comm: Comm) -> Models:
-        """Average the compressed models and take the own step."""
+        """Average the compressed models and take the gradient step."""
         posted = comm.post(self.compress, state.x)
         g = gradient(state.x)
         return Models(comm.mix(comm.wait(posted)) - lr * g)
 
 
 def _start(x: Array, comm: Comm) -> Array:
-    """Return what everybody knows of its neighbours before the first round: the common model; where there is none, what they tell."""
+    """Return the neighbours' models before the first round: the common model; if there is none, they are sent in full precision."""
     return x if comm.common_start else comm.send(Identity(), x)
 
 
 def _purpose(posted: Any) -> str:
-    """Return the random stream of a message at a round's end: the first one's has another name than the later ones', as in published runs."""
+    """Return the random stream of a message at a round's end; the first one has its own name, as in published runs."""
     return "post 1" if posted is None else "post 2"
 
 
@@ -70,9 +70,9 @@ class DCDState(NamedTuple):
     x
         (n, P): the models.
     replicas
-        (n, P): what everybody's neighbours hold of its model before the messages on their way, with which they become the models.
+        (n, P): the replicas of every model at its neighbours, without the messages in flight, which make them equal to the models.
     posted
-        The compressed differences on their way to the neighbours; None before the first round.
+        The compressed differences in flight; None before the first round.
     """
 
     x: Array
@@ -82,7 +82,7 @@ class DCDState(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class DCDPSGD:
-    """Difference compression: everybody sends the compressed change of its model, and applies it itself only as compressed.
+    """Difference compression: every worker sends the compressed change of its model, and applies the compressed change itself.
 
     .. math::
         x_{t+1/2}^{(i)} &= \\sum_j W_{ij} x_t^{(j)} - γ g_i(x_t^{(i)}), \\qquad z_t^{(i)} = x_{t+1/2}^{(i)} - x_t^{(i)} \\\\
@@ -110,7 +110,7 @@ class DCDPSGD:
 
     @property
     def claims(self) -> Claims:
-        """The mean is as good as the compressor."""
+        """The mean is kept as by the compressor."""
         return Claims("expectation" if unbiased(self.compress) else None, "dpsgd")
 
     def init(self, x: Array, comm: Comm) -> DCDState:
@@ -118,7 +118,7 @@ class DCDPSGD:
         return DCDState(x, _start(x, comm), None)
 
     def step(self, state: DCDState, gradient: Gradient, lr: float, comm: Comm) -> DCDState:
-        """Average the replicas, take the own step, and tell the neighbours what changed."""
+        """Average the replicas, take the gradient step, and send the change."""
         g = gradient(state.x)
         change = comm.wait(state.posted)
         replicas = state.replicas if change is None else state.replicas + change  # of x_t, at all its neighbours
@@ -135,11 +135,11 @@ class ECDState(NamedTuple):
     x
         (n, P): the models.
     estimate
-        (n, P): what everybody's neighbours, and itself, estimate its model to be before the messages on their way: x̃_{t-1}, and x_1 at t = 1.
+        (n, P): the estimates of every model at its neighbours and itself, without the messages in flight: x̃_{t-1}, and x_1 at t = 1.
     t
-        Number of the round to come, from 1.
+        Number of the next round, from 1.
     posted
-        The compressed z-values on their way to the neighbours; None before the first round.
+        The compressed z-values in flight; None before the first round.
     """
 
     x: Array
@@ -150,7 +150,7 @@ class ECDState(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class ECDPSGD:
-    """Extrapolation compression: everybody sends a compressed extrapolation, from which the neighbours estimate its model ever better.
+    """Extrapolation compression: every worker sends a compressed extrapolation, from which its neighbours estimate its model.
 
     .. math::
         x_{t+1}^{(i)} &= \\sum_j W_{ij} \\tilde x_t^{(j)} - γ g_i(x_t^{(i)}), \\qquad
@@ -187,7 +187,7 @@ class ECDPSGD:
 
     @property
     def claims(self) -> Claims:
-        """The mean is as good as the compressor."""
+        """The mean is kept as by the compressor."""
         return Claims("expectation" if unbiased(self.compress) else None, "dpsgd", contracts="to a floor")
 
     def init(self, x: Array, comm: Comm) -> ECDState:
@@ -195,7 +195,7 @@ class ECDPSGD:
         return ECDState(x, _start(x, comm), 1, None)
 
     def step(self, state: ECDState, gradient: Gradient, lr: float, comm: Comm) -> ECDState:
-        """Average the estimates, take the own step, and tell the neighbours where it leads."""
+        """Average the estimates, take the gradient step, and send the extrapolation."""
         s = self._s(state.t)
         g = gradient(state.x)
         estimate = self.estimate(state, comm.wait(state.posted))
@@ -204,7 +204,7 @@ class ECDPSGD:
         return ECDState(x, estimate, state.t + 1, posted)
 
     def estimate(self, state: ECDState, told: Array | None) -> Array:
-        """Return x̃_t, (n, P), the estimates of the models of a state, from the z-values told of them; None: nothing was told yet."""
+        """Return x̃_t, (n, P), the estimates of the models of a state, from the z-values received; None: nothing was received yet."""
         if told is None:
             return state.estimate
         s = self._s(state.t - 1)

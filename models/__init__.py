@@ -1,4 +1,4 @@
-"""What is learned: models batched over workers, their gradients, data sets and partitions."""
+"""Learning tasks: models batched over workers, their gradients, data sets and partitions."""
 
 from netsim.models.cnn import CNN
 from netsim.models.data.datasets import Dataset, a9a, cifar10, digits, load, mnist, w8a

@@ -25,7 +25,7 @@ class CNN(ImageTask):
     """3x3 convolutions with bias, each followed by ReLU and 2x2 average pooling; then one linear layer.
 
     It has no batch norm, so nothing but the model has to be kept or averaged. Weights start normal with variance
-    2 / inputs of a unit (He et al. 2015; the last layer's 1 / inputs), biases at 0.
+    2 / fan-in (He et al. 2015; the last layer's 1 / fan-in), biases at 0.
 
     Parameters
     ----------

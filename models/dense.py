@@ -1,4 +1,4 @@
-"""Fully connected classifiers of all workers at once: the networks are the rows of one matrix."""
+"""Fully connected classifiers, batched over workers: each network is a row of one matrix."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ def he_initial(widths: Sequence[int], seed: int) -> np.ndarray:
 
 
 class DenseTask(Protocol):
-    """What a bound classifier reads of the task that it was made from."""
+    """The fields of a task that a bound classifier uses."""
 
     @property
     def data(self) -> Dataset:
@@ -72,7 +72,7 @@ def bind_dense(
     task
         The task.
     widths
-        Inputs, units of each hidden layer, classes.
+        Inputs, widths of the hidden layers, classes.
     l2
         Weight of half the squared norm of the model in the loss.
     n
@@ -185,7 +185,7 @@ class DenseClassifier:
             below = hidden[layer]
             xp.matmul(below, error.swapaxes(1, 2), out=to_weight)
             xp.matmul(error, self._ones, out=to_bias)
-            if layer:  # the gradient with respect to the images is not wanted
+            if layer:  # the gradient with respect to the images is not needed
                 active = xp.greater(below, 0, out=self._active[layer - 1])
                 error = xp.matmul(layers[layer][0], error, out=self._errors[layer - 1])
                 error *= active
@@ -207,7 +207,7 @@ class DenseClassifier:
         -------
         dict
             ``loss``: training loss, l2 term included, on the whole training set, or on the first 2,000 images of a
-            fixed shuffle where it has more; ``accuracy``: share of the test images that are classified rightly;
+            fixed shuffle where it has more; ``accuracy``: share of test images classified correctly;
             ``test_loss``: mean cross-entropy on them.
         """
         loss, _ = self._measure(x, *self._seen)
@@ -217,7 +217,7 @@ class DenseClassifier:
     def activation_bytes(self, workers: int) -> int:
         """Return the bytes of minibatches, activations and their derivatives of so many workers while a gradient is computed.
 
-        That is per image its features, its label as numbers and what is multiplied by it, twice every hidden unit and whether it is active,
+        That is per image its features, its label as numbers and what is multiplied by it, twice every hidden activation and its mask,
         and the outputs.
         """
         inputs, *hidden, classes = (*(shape[0] for shape in list(self.tensors.values())[::2]), len(self._classes))

@@ -1,4 +1,4 @@
-"""The one place of this package that makes random generators."""
+"""The only module of this package that makes random generators."""
 
 import zlib
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Image classification with convolutional networks: a task, and what it becomes when bound to its workers."""
+"""Image classification with convolutional networks: the task, and the task bound to its workers and device."""
 
 import math
 from abc import abstractmethod
@@ -26,7 +26,7 @@ Tensors = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True, eq=False)
 class ImageTask:
-    """What the networks for images have in common; a network adds its layers.
+    """The common part of image networks; subclasses add the layers.
 
     Parameters
     ----------
@@ -35,11 +35,11 @@ class ImageTask:
     batch
         Images that one worker reads at one step.
     partition
-        Who holds what: ``"iid"``, ``"dirichlet"``, ``"contiguous"`` or ``"by_label"`` (:mod:`netsim.models.data.partition`).
+        Partition of the data: ``"iid"``, ``"dirichlet"``, ``"contiguous"`` or ``"by_label"`` (:mod:`netsim.models.data.partition`).
     alpha
         Concentration of the ``"dirichlet"`` partition; left out for the others.
     reshuffle
-        Deal all images out anew in every epoch, as Vogels et al. 2020 (PowerGossip) did.
+        Redistribute all images in every epoch, as Vogels et al. 2020 (PowerGossip) did.
     partial
         End every epoch with a smaller minibatch of what is left, as they did: 49 steps for CIFAR-10, 8 workers and a
         batch of 128.
@@ -100,7 +100,7 @@ class ImageTask:
     @property
     @abstractmethod
     def statistics(self) -> dict[str, tuple[int, ...]]:
-        """Ordered {name: shape} of what batch normalisation remembers of one worker's batches."""
+        """Ordered {name: shape} of one worker's running statistics of batch normalisation."""
 
     @abstractmethod
     def initial(self, seed: int) -> np.ndarray:
@@ -285,7 +285,7 @@ class ImageClassifier:
         -------
         dict
             ``loss``: mean cross-entropy on the training images, as they are, or on the first 2,000 of a fixed shuffle
-            where there are more; ``accuracy``: share of the test images that are classified rightly; ``test_loss``:
+            where there are more; ``accuracy``: share of test images classified correctly; ``test_loss``:
             mean cross-entropy on them.
         """
         loss, _ = self._measure(x, buffers, *self._seen)

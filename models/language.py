@@ -1,4 +1,4 @@
-"""The LSTM language model: an embedding, some layers of LSTM, and the embedding once more as the decoder."""
+"""The LSTM language model: an embedding, LSTM layers, and the tied embedding as the decoder."""
 
 import math
 from collections.abc import Callable

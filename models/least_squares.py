@@ -1,4 +1,4 @@
-"""Least squares with a known optimum: the quadratic on which theory can be held against practice."""
+"""Least squares with a known optimum, to compare theory and measurement."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +26,7 @@ class LeastSquares:
     targets
         (n, samples) float64: y_i of each worker.
     batch
-        None: full gradients, H_i x - b_i. A number: so many of the worker's own samples at a step, in an order
+        None: full gradients, H_i x - b_i. A number: number of the worker's own samples per step, in an order
         reshuffled every epoch.
 
     Raises

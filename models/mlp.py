@@ -22,11 +22,11 @@ class MLP:
     data
         The data set.
     hidden
-        Units of each hidden layer. The default has 272,095 parameters on 8x8 digits: messages as large as ResNet-20's.
+        Widths of the hidden layers. The default has 272,095 parameters on 8x8 digits: messages as large as ResNet-20's.
     batch
         Images that one worker reads at one step.
     partition
-        Who holds what: ``"iid"``, ``"dirichlet"``, ``"contiguous"`` or ``"by_label"`` (:mod:`netsim.models.data.partition`).
+        Partition of the data: ``"iid"``, ``"dirichlet"``, ``"contiguous"`` or ``"by_label"`` (:mod:`netsim.models.data.partition`).
     alpha
         Concentration of the ``"dirichlet"`` partition; left out for the others.
 
@@ -49,14 +49,14 @@ class MLP:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        if not self.hidden or any(not isinstance(units, int) or units < 1 for units in self.hidden):
-            raise ValueError(f"hidden = {self.hidden}: write the units of each hidden layer, such as (485, 485)")
+        if not self.hidden or any(not isinstance(width, int) or width < 1 for width in self.hidden):
+            raise ValueError(f"hidden = {self.hidden}: write the width of each hidden layer, such as (485, 485)")
         check_batch(self.batch)
         check_kind(self.partition, self.alpha)
 
     @property
     def tensors(self) -> dict[str, tuple[int, ...]]:
-        """Ordered {name: shape}: weight1 (inputs, units), bias1 (units,), …"""
+        """Ordered {name: shape}: weight1 (inputs, width), bias1 (width,), …"""
         return dense_tensors(self._widths)
 
     def initial(self, seed: int) -> np.ndarray:

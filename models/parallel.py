@@ -1,4 +1,4 @@
-"""Work on many workers: one after the other on the threads of a CPU, together on any other device."""
+"""Parallel work over workers: one worker per thread on a CPU, all together on any other device."""
 
 import os
 import threading
@@ -21,7 +21,7 @@ def over_workers(work: Callable[[slice], Result], n: int, xp: ModuleType, chunk:
     """Call ``work(rows)`` for slices that hold every one of n workers once, and return the results in order.
 
     With NumPy every slice is one worker, and the slices are spread over as many threads as the process has cores, each
-    with a single-threaded BLAS: one worker's numbers fit the cache, and are the same whoever else is there.
+    with a single-threaded BLAS: one worker's numbers fit the cache, and do not depend on the other workers.
 
     Parameters
     ----------

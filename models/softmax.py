@@ -24,7 +24,7 @@ class SoftmaxRegression:
     batch
         Images that one worker reads at one step.
     partition, alpha
-        Who holds what, as in :class:`netsim.models.mlp.MLP`.
+        Partition of the data, as in :class:`netsim.models.mlp.MLP`.
     l2
         The loss is the mean cross-entropy + l2/2 times the squared norm of the model, biases included.
 

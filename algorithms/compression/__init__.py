@@ -1,4 +1,4 @@
-"""Compressors: what a worker says instead of its numbers, what the receiver decodes, and what it costs."""
+"""Compressors: lossy encodings of messages, with their decoded values and their bits."""
 
 from netsim.algorithms.compression.bitpack import pack, unpack
 from netsim.algorithms.compression.clip import Clip

@@ -1,4 +1,4 @@
-"""Fields of 1 to 32 bits, packed without gaps: the one bit order of all encoders.
+"""Packing fields of 1 to 32 bits without gaps, in the bit order of all encoders.
 
 Field j of a row occupies bits j·width to (j + 1)·width − 1 of the row's bytes, its lowest bit first; bit i of a row is
 bit i mod 8 (the lowest is 0) of byte i // 8. A row is filled up to a whole byte with zeros. All of it is NumPy on the

@@ -1,4 +1,4 @@
-"""What a compressor says: the decoded value, its price and its codes, in one answer."""
+"""Messages of compressors: the decoded value, the bits and the codes together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class Key(Protocol):
         """Return the streams of some rows."""
 
     def shared(self) -> "Key":
-        """Return the one-row stream that all rows share, known to everybody before the run and independent of data."""
+        """Return the one-row stream that all rows share, known to all workers before the run and independent of data."""
 
     def bits(self, size: int, start: int = 0, draw: int = 0) -> Array:
         """Return (rows, size) uint32: words start .. start + size of each row's stream."""
@@ -64,7 +64,7 @@ def same_bits(x: Array, bits: int) -> Array:
 
 @dataclass(frozen=True)
 class Wire(Sequence):
-    """The encoded messages: ``wire[i]`` is row i's bytes; the rest is what the receiver knew beforehand.
+    """The encoded messages: ``wire[i]`` is row i's bytes; the rest is known to the receiver beforehand.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class Wire(Sequence):
 
 @dataclass(frozen=True)
 class CompressorClaims:
-    """What a compressor promises, for ``netsim.testing.check_compressor``. The default is the strictest: who declares nothing promises everything.
+    """What a compressor claims, for ``netsim.testing.check_compressor``. The default is the strictest: without claims, everything is checked.
 
     A compressor declares ``claims: ClassVar[CompressorClaims] = CompressorClaims(...)``, or has a property ``claims`` where they depend on its
     fields.
@@ -122,4 +122,4 @@ class Compressor(Protocol):
         """Write a message's bytes, drawing nothing."""
 
     def decode(self, wire: Wire) -> Array:
-        """Return the (rows, P) value that the bytes say, on the host; equal to ``message.value`` bit for bit."""
+        """Return the (rows, P) value of the bytes, on the host; equal to ``message.value`` bit for bit."""

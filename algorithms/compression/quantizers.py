@@ -35,7 +35,7 @@ class StochasticQuantizer:
         float32; ``(lo, hi)``: the fixed precision of Tang et al. 2018: nothing is sent, what lies outside is clipped
         and counted in ``Message.clipped`` (NaN counts as clipped, and becomes lo: no code says NaN).
     unit
-        What has a scale of its own: ``"tensor"``, ``"model"``, or the numbers in a bucket, the last one being shorter.
+        The part of a model that has its own scale: ``"tensor"``, ``"model"``, or the numbers in a bucket, the last one being shorter.
     levels
         Rising absolute values to round to instead; no scale is sent, what lies outside is clipped and counted. Then
         ``scale`` must be left out and ``bits`` be ceil(log2(len(levels))), what a code costs.

@@ -1,4 +1,4 @@
-"""Scales and codes on the wire: the format of quantizers and signs."""
+"""The wire format of quantizers and signs: scales, then codes."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Signs: one bit a number, and what the two signs mean."""
+"""Sign compressors: one bit per number, and the values of the two signs."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -25,7 +25,7 @@ class Sign:
     scale
         ``"l1"``: s is the unit's mean magnitude ‖x‖₁ / d; ``"rms"``: ‖x‖₂ / √d, which keeps the unit's 2-norm.
     unit
-        What has a scale of its own: ``"tensor"``, ``"model"``, or the numbers in a bucket, the last one being shorter.
+        The part of a model that has its own scale: ``"tensor"``, ``"model"``, or the numbers in a bucket, the last one being shorter.
 
     Notes
     -----
@@ -93,7 +93,7 @@ class OneBit:
     Parameters
     ----------
     unit
-        What has two means of its own: ``"tensor"``, ``"model"``, or the numbers in a bucket, the last one being
+        The part of a model that has its own two means: ``"tensor"``, ``"model"``, or the numbers in a bucket, the last one being
         shorter. (Seide et al. take a column of each matrix.)
 
     Notes
@@ -106,7 +106,7 @@ class OneBit:
     Raises
     ------
     ValueError
-        The unit is none.
+        The unit is invalid.
     """
 
     unit: Unit = "tensor"

@@ -1,4 +1,4 @@
-"""Units: the parts of a model that have a scale or a count of their own, and how they are found and checked."""
+"""Units: the parts of a model that a compressor treats separately (tensors, the model, or buckets)."""
 
 from functools import lru_cache
 from math import prod
@@ -33,7 +33,7 @@ class Span(NamedTuple):
 
 
 def check_unit(owner: object, unit: Unit) -> None:
-    """Raise ValueError unless ``unit`` is one."""
+    """Raise ValueError unless ``unit`` is valid."""
     if isinstance(unit, bool) or (unit not in ("tensor", "model") and not (isinstance(unit, int) and unit >= 1)):
         raise ValueError(
             f'{type(owner).__name__}: unit = {unit!r}, write "tensor", "model" or the numbers in a bucket, 1 or more'

@@ -1,4 +1,4 @@
-"""Random sparsification: most numbers are 0, the others larger."""
+"""Random sparsification: each number is kept with a probability and rescaled."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class RandomSparsifier:
     probability
         Of keeping a number, from 2**-32 to 1; drawn to within 2**-33.
     unit
-        What has a count of its own: ``"tensor"``, ``"model"``, or the numbers in a bucket, the last one being shorter.
+        The part of a model that has its own count: ``"tensor"``, ``"model"``, or the numbers in a bucket, the last one being shorter.
 
     Raises
     ------

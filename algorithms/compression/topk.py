@@ -1,4 +1,4 @@
-"""A fixed number of numbers: the largest, or those that everybody's common random stream names."""
+"""Sparsification to k numbers: the largest, or those chosen by a shared random stream."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,7 +28,7 @@ class TopK:
     ratio
         What share is kept, above 0 and at most 1.
     unit
-        What has its own k: ``"tensor"``, ``"model"``, or the numbers in a bucket, the last one being shorter.
+        The part of a model that has its own k: ``"tensor"``, ``"model"``, or the numbers in a bucket, the last one being shorter.
     profile
         How an index is written and billed: ``"packed"``, as above; ``"int64-index"``: 64 bits, as PyTorch's indices, so
         96 in all a kept number, the accounting of published results.
@@ -73,7 +73,7 @@ class RandomK:
     """Keep k numbers of each unit drawn at random without replacement, k = max(1, int(ratio · size)); the others are 0.
 
     Stich, Cordonnier, Jaggi 2018; Wangni et al. 2018 with ``unbiased``. All rows keep the same ones: their indices come
-    from ``key.shared()``, a stream that everybody knows before the run and that depends on no data, so they cost
+    from ``key.shared()``, a stream that all workers know before the run and that does not depend on data, so they cost
     nothing: a row sends the kept numbers, 32 bits each (``encode`` writes 64 at float64). ``Wire.shared`` hands
     ``decode`` the stream, from which it draws the indices again.
 
@@ -84,7 +84,7 @@ class RandomK:
     unbiased
         Multiply what is kept by size / k.
     unit
-        What has its own k: ``"tensor"``, ``"model"``, or the numbers in a bucket, the last one being shorter.
+        The part of a model that has its own k: ``"tensor"``, ``"model"``, or the numbers in a bucket, the last one being shorter.
     profile
         ``"packed"``: as above; ``"int64-index"``: indices are sent all the same, 64 bits each before the numbers, so 96
         in all a kept number, as where workers do not share a stream.
@@ -181,7 +181,7 @@ def _index_width(selection: Selection, size: int) -> int:
 
 
 def _message(selection: Selection, x: Array, places: Array, tensors: Tensors) -> Message:
-    """Keep what stands at places, (rows, all k) columns."""
+    """Return the message of the numbers at ``places``, (rows, all k) columns."""
     xp, spans = array_namespace(x), unit_spans(tensors, selection.unit)
     kept, numbers = _kept(selection, spans), xp.take_along_axis(x, places, axis=1)
     if isinstance(selection, RandomK) and selection.unbiased:
@@ -215,7 +215,7 @@ def _encode(selection: Selection, message: Message) -> Wire:
 
 
 def _decode(selection: Selection, wire: Wire, places: np.ndarray | None = None) -> np.ndarray:
-    """Read the wire; places, (rows, all k) columns, where it leaves them out."""
+    """Decode; ``places``, (rows, all k) columns, where the message does not contain them."""
     spans, dtype = unit_spans(wire.tensors, selection.unit), np.dtype(wire.dtype)
     packed = np.stack([np.frombuffer(row, np.uint8) for row in wire.rows])
     bits, at = np.unpackbits(packed, axis=1, bitorder="little"), 0

@@ -1,1 +1,1 @@
-"""Array code that differs between kinds of device, out of the papers' files."""
+"""Array code that differs between CPUs and GPUs, kept out of the papers' files."""

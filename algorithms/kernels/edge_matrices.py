@@ -1,7 +1,7 @@
 """Low-rank exchange along all edges at once: each edge multiplies the matrices at its two ends by factors of its own.
 
-Whether an edge's factor multiplies from the right (M q) or from the left (Mᵀ q) depends on data, which the host would have to wait for. So both
-products are computed, and one is chosen number by number. A column of a factor has max(rows, columns) numbers, the last zeros.
+Whether an edge's factor multiplies from the right (M q) or from the left (Mᵀ q) depends on data, which would have to be copied to the host. So both
+products are computed, and one is selected elementwise. A column of a factor has max(rows, columns) numbers, the last zeros.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,16 +32,16 @@ from netsim.algorithms.kernels.low_rank import (
 
 
 class Ends(NamedTuple):
-    """Which edges end at which worker; worker i's edges have the slots 0 … degree - 1, the further slots are empty.
+    """The edges of every worker; worker i's edges have the slots 0 … degree - 1, the further slots are empty.
 
     Attributes
     ----------
     low, high
-        Each (E,) workers and (E,) slots: where an edge ends.
+        (E,) workers and (E,) slots of the lower and of the higher end of each edge.
     edge
         (n, slots): the edge in a slot; in an empty one, again the worker's first, so that a worker sees no edge but its own.
     rate
-        (n, slots): what worker i adds of "larger minus smaller" of that edge: w_ij at the smaller end, -w_ij at the larger, 0 in an empty slot.
+        (n, slots): weight of "higher minus lower" of that edge for worker i: w_ij at the lower end, -w_ij at the higher, 0 in an empty slot.
     """
 
     low: tuple[Array, Array]
@@ -86,7 +86,7 @@ class EdgeMatrices:
     x
         The models, or any array on their device.
     ends
-        Which edges end where.
+        The edges' ends.
     """
 
     def __init__(self, tensors: Mapping[str, tuple[int, ...]], rank: int, x: Array, ends: Ends) -> None:
@@ -100,7 +100,7 @@ class EdgeMatrices:
         return self._xp.ones((edges, len(self._layout.members)), dtype=bool)
 
     def enter(self, x: Array, q: Array, right: Array) -> tuple[Array, Array, Array]:
-        """Return models (a copy), factors and sides, from the model's order in this device's."""
+        """Return models (a copy), factors and sides, permuted from the model's order to this device's."""
         y, q, right = map(grouped, (x, q, right), self._orders)
         return y.copy() if y is x else y, q, right
 
@@ -124,7 +124,7 @@ class EdgeMatrices:
         return self._xp.where(self.spread(chosen), a, b)
 
     def products(self, x: Array, q: Array, side: Array, others: bool) -> tuple[Array, Array]:
-        """Return M q, or Mᵀ q, of every matrix, at the smaller and at the larger end of every edge, (E, columns).
+        """Return M q, or Mᵀ q, of every matrix, at the lower and at the higher end of every edge, (E, columns).
 
         A worker multiplies by the factors of all its edges at once. With ``others`` the tensors that are no matrices follow.
         """
@@ -140,7 +140,7 @@ class EdgeMatrices:
         return tuple(self._xp.concat([found[end], y[end[0]]], axis=1) for end in (low, high))
 
     def numbers(self, right: Array, others: bool) -> Array | None:
-        """Return how many numbers :meth:`products` have without the zeros that fill them up, (E,); None: all."""
+        """Return the count of numbers in :meth:`products` without padding, (E,); None: all."""
         if not self._layout.groups:
             return None
         found = self._xp.where(right, self._sizes.by_right, self._sizes.by_left).sum(axis=1)

@@ -45,7 +45,7 @@ def round_to_grid(x: Array, grid: Grid, key: Key | None, clip: bool) -> tuple[Ar
     grid
         The levels; without ``clip`` its ranges bound x.
     key
-        Where the dither comes from; None rounds to the nearest level, halves up.
+        Random stream of the dither; None rounds to the nearest level, halves up.
     clip
         Move what lies outside the range, and NaN to its lower end.
     """
@@ -134,7 +134,7 @@ def _clip(x: Array, grid: Grid, rows: slice) -> Array:
 
 
 def grid_values(codes: Array, grid: Grid, dtype: Any, shrink: float) -> Array:
-    """Return what codes mean, (rows, P) of a dtype, times ``shrink``: sender and receiver both call this.
+    """Return the values of codes, (rows, P) of a dtype, times ``shrink``: sender and receiver both call this.
 
     Between −s and s it is ((2k − top) / top) · s in that dtype, so the ends are exact; elsewhere
     low + (k / top)(high − low) in float64, then rounded.

@@ -15,7 +15,7 @@ def round_to_levels(x: Array, levels: tuple[float, ...], key: Key | None) -> tup
     levels
         Rising values.
     key
-        Where the dither comes from; None rounds to the nearest level, halves up.
+        Random stream of the dither; None rounds to the nearest level, halves up.
 
     Returns
     -------

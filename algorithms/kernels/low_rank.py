@@ -72,7 +72,7 @@ class Factors(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """Where a model's matrices are.
+    """The matrices of a model and their place in it.
 
     Attributes
     ----------
@@ -250,7 +250,7 @@ def in_columns(left: Array, right: Array) -> Array:
 def multiply_columns(factors: Array, group: Group, out: Array) -> None:
     """Write left · rightᵀ of factors that are :func:`in_columns` to out, (n, number, rows, columns).
 
-    Column by column: a sum in this order is the same on every device; a product of matrices is not. A CPU works on one model at a time, in its cache.
+    Column by column: this sum is the same on every device, unlike a matrix product. A CPU works on one model at a time, in its cache.
     """
     xp, (n, number, _) = array_namespace(out), factors.shape
     height = group.rank * group.rows

@@ -1,6 +1,6 @@
 """Operations on the units of a model: on a CPU unit by unit, in blocks that fit its cache; elsewhere all numbers at once.
 
-There many units are as few operations as one: arrays that are made once, and kept, say which number belongs to which unit.
+There many units take as few launches as one: cached index arrays give the unit of each number.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from netsim.algorithms.compression.message import Array
 from netsim.algorithms.compression.spans import Span, unit_count, unit_sizes
 
 _BLOCK = 65536  # numbers: a block and its temporaries stay in the level-2 cache
-_FEW = 2  # spans at which views are as few launches as anything else; a model in buckets has no more
+_FEW = 2  # up to so many spans, views take as few launches as anything else; a model in buckets has no more
 
 
 @lru_cache(maxsize=4096)
@@ -64,14 +64,14 @@ def per_unit(ufunc: Any, x: Array, parameter: Array, parts: tuple[Span, ...], ou
 
 
 class _Chunks(NamedTuple):
-    """How units are reduced in two steps whatever their number: first stretches of equal length, then what they gave.
+    """Reduction of any number of units in two steps: chunks of equal length, then the chunks of each unit.
 
     Attributes
     ----------
     width, number
-        Of the stretches, chunks that do not mind where units end.
+        Of the chunks, which are independent of the units' ends.
     ends
-        (ends,) int32: columns in no chunk that is all of one unit.
+        (ends,) int32: columns outside chunks that lie in one unit.
     members
         (reductions, units, longest) int32: what makes up a unit, chunks and ends, where first come the chunks of the
         first reduction, then of the next, then the ends. Where they are fewer than the longest, the first again.
@@ -160,7 +160,7 @@ def squared(x: Array) -> Array:
 
 
 def row_blocks(x: Array) -> Iterator[slice]:
-    """Cut x, (rows, P), into what is drawn for at one time: single rows on the CPU, all of them elsewhere."""
+    """Cut x, (rows, P), into blocks of rows that are drawn together: single rows on the CPU, all of them elsewhere."""
     if isinstance(x, np.ndarray):
         yield from (slice(row, row + 1) for row in range(len(x)))
     else:
@@ -191,7 +191,7 @@ def one_of_two(codes: Array, low: Array, high: Array, spans: tuple[Span, ...], d
             parts = pieces(spans, start, stop)
             out = words[rows, start:stop]
             out[...] = codes[rows, start:stop]
-            xp.negative(out, out=out)  # no bits, or all
+            xp.negative(out, out=out)  # no bits, or all bits
             per_unit(xp.bitwise_and, out, change[rows], parts, out)
             per_unit(xp.bitwise_xor, out, low[rows], parts, out)
     return values

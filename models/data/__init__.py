@@ -1,1 +1,1 @@
-"""Data sets: where they come from, how they are checked, split between workers and read."""
+"""Data sets: loading, checking, partitioning between workers, and minibatches."""

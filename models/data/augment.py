@@ -1,4 +1,4 @@
-"""Augmentation: images cropped at random out of a border of 4 pixels, and mirrored or not, on the device (He et al. 2016)."""
+"""Augmentation: random crops of images padded by 4 pixels, and random mirroring, on the device (He et al. 2016)."""
 
 from collections.abc import Callable
 from types import ModuleType
@@ -16,7 +16,7 @@ PAD = 4  # pixels around an image before it is cropped
 def draw_moves(
     n: int, batch: int, seed: int, step: int, xp: ModuleType, keys: Callable[..., Any] | None = None
 ) -> Array:
-    """Return (n, 3, batch) uint32: for every image of every worker where it is cropped, and whether it is mirrored.
+    """Return (n, 3, batch) uint32: for every image of every worker the position of its crop, and whether it is mirrored.
 
     ``keys`` makes keys that draw them on the device, as for :meth:`netsim.models.images.ImageTask.bind`; None draws on the host.
     """
@@ -39,7 +39,7 @@ def moved(images: Array, moves: Array, black: Array) -> Array:
     moves
         (w, 3, B) words of :func:`draw_moves`.
     black
-        (C,): what stands in the border.
+        (C,): value of the padding.
     """
     xp = array_namespace(images)
     workers, batch, channels, height, width = images.shape

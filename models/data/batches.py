@@ -1,4 +1,4 @@
-"""Which samples a worker reads at a step: its own shard, reshuffled every epoch."""
+"""Minibatches: each worker reads its own shard, reshuffled every epoch."""
 
 from collections.abc import Sequence
 from types import ModuleType
@@ -15,7 +15,7 @@ class Batches:
     """The minibatches of n workers, a function of (seed, worker, step) alone.
 
     In every epoch worker i reads its shard in an order of its own, drawn by (seed, "order", i, epoch). An epoch has
-    as many steps as the smallest shard has whole minibatches; what is left of a shard is not read in that epoch. With
+    as many steps as the smallest shard has whole minibatches; the remainder of a shard is not read in that epoch. With
     ``partial`` one more step reads what is left of the smallest shard, and as much of every other. ``steps_per_epoch``
     is the number of steps in an epoch, at least 1.
 
@@ -35,7 +35,7 @@ class Batches:
     partial
         End every epoch with a smaller minibatch, where the smallest shard is no whole number of them.
     reshuffle
-        Deal all samples out anew in every epoch, by a shuffle drawn by (seed, "deal", epoch), as Vogels et al. 2020 did:
+        Redistribute all samples in every epoch, by a shuffle drawn by (seed, "deal", epoch), as Vogels et al. 2020 did:
         of the shards only the sizes matter then.
 
     Raises

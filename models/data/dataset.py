@@ -1,4 +1,4 @@
-"""What every loader of data returns."""
+"""The data set that every loader returns."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Dataset(NamedTuple):
-    """Examples and labels for a classifier.
+    """Examples and labels for classification.
 
     Attributes
     ----------

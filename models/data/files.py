@@ -1,4 +1,4 @@
-"""Finding, downloading and reading data files that must be the published ones, byte for byte."""
+"""Finding, downloading and reading data files, checked against published checksums."""
 
 import gzip
 import hashlib
@@ -18,7 +18,7 @@ import pooch
 
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
 _DAMAGED = (gzip.BadGzipFile, lzma.LZMAError, zlib.error)
-# first bytes: what such a file is, and the ending that goes without saying
+# first bytes: kind of the file, and the ending that implies it
 _BEGINNINGS = {
     b"\x1f\x8b": ("a .gz file", ".gz"),
     b"\xfd7zXZ\0": ("an .xz file", ".xz"),
@@ -58,7 +58,7 @@ def find_folder(path: str | Path, subfolders: Sequence[str], names: Sequence[str
 
 
 def find_file(folder: Path, names: Iterable[str], remedy: str) -> Path:
-    """Return the first of several names that is there.
+    """Return the first existing file of several names.
 
     Raises
     ------
@@ -133,9 +133,9 @@ def fetch(url: str, checksum: str, name: str | None = None, processor: Callable[
     checksum
         Its published md5 or sha256, in hexadecimal digits; a copy in the cache is checked too.
     name
-        What to call it; None: as it is called at the end of the address.
+        Its file name; None: the last part of the address.
     processor
-        What unpacks it, such as :func:`untar`; the folder is then that of its first file.
+        Function that unpacks it, such as :func:`untar`; the folder is then that of its first file.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def fetch(url: str, checksum: str, name: str | None = None, processor: Callable[
 
 
 def untar(archive: str, action: str, _: Any) -> list[str]:
-    """Unpack an archive into a folder beside it, which is there whole or not at all: a processor, as pooch calls it.
+    """Unpack an archive atomically into a folder beside it: a processor for pooch.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def untar(archive: str, action: str, _: Any) -> list[str]:
 
 
 def _why(error: BaseException, before: BaseException | None, kind: str) -> str:
-    """Return why a download failed, by what happened first after ``before``: a broken connection comes wrapped in several errors."""
+    """Return why a download failed: the first error after ``before``, since a broken connection comes wrapped in several errors."""
     while error.__context__ not in (None, before):
         error = error.__context__
     said = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
@@ -198,7 +198,7 @@ def _ends_in_its_first_bytes(path: Path) -> bool:
 
 
 def _foreign(path: Path) -> str:
-    """Say what a wrong file seems to be, by its first bytes, where its ending does not say so already."""
+    """Return what a wrong file seems to be, by its first bytes, where its ending does not tell."""
     with open(path, "rb") as file:
         start = file.read(64)
     for first, (what, ending) in _BEGINNINGS.items():

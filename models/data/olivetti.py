@@ -1,4 +1,4 @@
-"""The Olivetti faces: images to gossip on, of low rank where noise is not."""
+"""The Olivetti faces: images for gossip, of low rank, unlike noise."""
 
 import hashlib
 import io

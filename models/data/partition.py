@@ -1,4 +1,4 @@
-"""Which worker holds which samples.
+"""Partitions: which worker holds which samples.
 
 Each function takes the labels, the number of workers n and a seed, and returns n arrays of indices that hold every
 sample exactly once. Their sizes differ by at most one.
@@ -60,9 +60,9 @@ def dirichlet(labels: np.ndarray, n: int, seed: int, alpha: float) -> list[np.nd
 
     As Hsu, Qi and Brown 2019 (arXiv 1909.06335) do: worker i's mixture is drawn from Dirichlet(alpha * classes *
     frequency of each class); its samples are drawn by that mixture, without replacement, from what the workers before
-    it have left. When a class runs out, the mixture is renormalised over the classes that are left; when none of the
-    mixture is left, what is left decides. So shards are of equal size (to one sample), and none is empty; the price is
-    that late workers are less free than early ones.
+    it have left. When a class runs out, the mixture is renormalised over the other classes; when all classes of the
+    mixture have run out, the remaining samples decide. So shards are of equal size (to one sample), and none is empty, but
+    the mixtures of the last workers are constrained.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def check_kind(kind: str, alpha: float | None) -> None:
 
 
 def _take(random: np.random.Generator, mixture: np.ndarray, stock: np.ndarray, size: int) -> np.ndarray:
-    """Draw how many of each class go to a worker: at most the stock, ``size`` in all."""
+    """Draw a worker's number of samples of each class: at most the stock, ``size`` in all."""
     take = np.zeros_like(stock)
     while (missing := size - take.sum()) > 0:
         weight = mixture * (take < stock)

@@ -1,4 +1,4 @@
-"""Reading pickles that may hold arrays, lists, dicts, bytes, strings and numbers, and nothing else.
+"""A safe reader of pickles of arrays, lists, dicts, bytes, strings and numbers.
 
 An ordinary unpickler calls whatever function a pickle names. This one knows the three names by which NumPy pickles an
 array, and gives each a stand-in of its own, so that not even NumPy's functions are called: a crafted dtype can declare
@@ -16,7 +16,7 @@ _PLAIN = (bytes, str, int, float, bool)
 
 
 class _Dtype:
-    """Stands in for ``numpy.dtype``: numbers of one size, in one byte order.
+    """Replacement of ``numpy.dtype``: numbers of one size, in one byte order.
 
     Neither this class nor its instances can be altered by a pickle: ``__setstate__`` takes every such request.
     """
@@ -37,7 +37,7 @@ class _Dtype:
 
 
 class _Array:
-    """Stands in for an array, and for the function that NumPy's pickles call to make one."""
+    """Replacement of an array, and of the function that NumPy's pickles call to make one."""
 
     __slots__ = ("array",)
 
@@ -95,7 +95,7 @@ def read_pickle(raw: bytes, source: str) -> Any:
     try:
         whole = [_Unpickler(io.BytesIO(raw), encoding="bytes").load()]
         _resolve(whole)
-    except Exception as error:  # a damaged pickle can raise nearly anything
+    except Exception as error:  # a damaged pickle can raise almost any error
         said = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise ValueError(
             f"{source}: not a pickle of only arrays, lists, dicts, bytes, strings and numbers ({said})"

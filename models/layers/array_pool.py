@@ -1,4 +1,4 @@
-"""A pool of large arrays that come and go at every step, on a CPU: their memory is mapped once and used again.
+"""A pool of large temporary arrays on a CPU: memory is mapped once and reused at every step.
 
 An array of some megabytes otherwise goes back to the operating system when it is dropped, and the next one costs a page
 fault for every 4 KiB: a fifth of the time of a ResNet-20. CuPy has a pool of its own.
@@ -34,7 +34,7 @@ def pooled_empty(xp: ModuleType, shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 def release_unused() -> None:
-    """Give back to the operating system all memory that is not in use."""
+    """Return unused memory to the operating system."""
     _free.clear()
 
 

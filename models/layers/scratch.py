@@ -1,4 +1,4 @@
-"""Memory that is used again: on a CPU fresh memory costs a page fault every 4 KiB, a tenth of a gradient."""
+"""Reused memory: on a CPU new memory costs a page fault every 4 KiB, a tenth of a gradient's time."""
 
 import threading
 from types import ModuleType
