@@ -1,4 +1,4 @@
-"""Methods with one fault each, to see that the battery finds it. Compressors and algorithms as a user writes them: short, and nearly right."""
+"""Methods with one fault each, which the conformance checks must find: short compressors and algorithms, nearly right."""
 
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple

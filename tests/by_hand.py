@@ -1,4 +1,4 @@
-"""Random programs by hand in which nobody waits in vain."""
+"""Random traces by programs, without deadlocks."""
 
 from hypothesis import strategies as st
 

@@ -1,4 +1,4 @@
-"""Numbers to compress, and what to hold a message against."""
+"""Inputs of compressors, and checks of their messages."""
 
 from math import prod
 

@@ -1,4 +1,4 @@
-"""What several test files share: small real tasks, where the data files lie, and how the suite uses the machine."""
+"""Shared fixtures: small real tasks, the folder of the data files, and the suite's use of the machine."""
 
 import os
 

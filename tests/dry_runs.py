@@ -1,4 +1,4 @@
-"""A graph, tensors and methods whose memory is counted."""
+"""A graph, tensors and methods for tests of memory."""
 
 import sys
 

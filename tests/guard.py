@@ -1,4 +1,4 @@
-"""The array that refuses NumPy, as the tests know it; it is defined in ``netsim.testing.guard``, where users have it too."""
+"""The guard array of ``netsim.testing.guard``, for the tests."""
 
 from netsim.testing.guard import (
     METHODS,

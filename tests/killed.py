@@ -1,4 +1,4 @@
-"""Run by a test in a process of its own: a training that is killed at random moments and goes on, beside one that is left alone.
+"""A script run by a test: a training that is killed at random moments and resumed, and one that is not.
 
 usage: python killed.py FOLDER KILLS SEED
 """

@@ -1,4 +1,4 @@
-"""Rounds of a method, with a task and without one."""
+"""Running rounds of a method, with a task and without one."""
 
 import numpy as np
 

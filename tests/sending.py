@@ -1,4 +1,4 @@
-"""Messages by hand, for tests of what they cost."""
+"""Traces of single messages, for tests of their cost."""
 
 import pytest
 

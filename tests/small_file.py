@@ -1,4 +1,4 @@
-"""A small configuration file, and mistakes in it with what the line about each must say."""
+"""A small configuration file, and errors in it with their expected messages."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the benchmarks compute beside measuring: arithmetic from shapes, medians, ratios, and what they say about a variant that fails."""
+"""The arithmetic of the benchmarks: operations from shapes, medians, ratios, and a variant that fails."""
 
 import os
 import subprocess

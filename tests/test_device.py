@@ -1,4 +1,4 @@
-"""Random streams: the hash against its definition on Python integers, and the quality of what comes out."""
+"""Random streams: the hash against its definition on Python integers, and statistical quality."""
 
 from itertools import combinations
 from math import erfc, sqrt

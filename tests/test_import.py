@@ -1,4 +1,4 @@
-"""What ``import netsim`` brings, and that its names stay what they are whatever else is imported."""
+"""The names of ``import netsim``, which stay the same whatever else is imported."""
 
 import ast
 import pickle

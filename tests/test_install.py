@@ -1,4 +1,4 @@
-"""Installed: what a wheel holds, and that a user's own models.py and algorithms/ are never in the way, nor ours in theirs.
+"""Installation: the contents of a wheel, and that a user's own models.py and algorithms/ do not conflict with ours.
 
 The environments are new ones without pip: netsim's wheel is unpacked into them, and what netsim needs comes from the environment that runs the suite.
 Nothing is downloaded.

@@ -1,4 +1,4 @@
-"""The layout: which folders there are, who may import whom, and that nothing goes round in a circle."""
+"""The layout: the folders, which modules may import which, and no import cycles."""
 
 import ast
 import tomllib

@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom, and what they print is what they are committed with."""
+"""The notebooks run from top to bottom, with the output that is committed."""
 
 import copy
 import os

@@ -1,4 +1,4 @@
-"""The README's example runs as it stands."""
+"""The README's examples run as printed."""
 
 import re
 from pathlib import Path

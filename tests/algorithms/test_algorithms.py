@@ -1,4 +1,4 @@
-"""What the algorithms promise beyond what every method is checked for: closed forms on quadratics, floors, ECD's two indices."""
+"""Algorithms, beyond the conformance checks: closed forms on quadratics, error floors, ECD's two indices."""
 
 import numpy as np
 import pytest

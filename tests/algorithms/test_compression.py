@@ -1,4 +1,4 @@
-"""Compressors: bit for bit over the wire, local, silent, the same on every device; their fields."""
+"""Compressors: encoding and decoding bit for bit, locality, no warnings, equality across devices; their fields."""
 
 from dataclasses import FrozenInstanceError
 

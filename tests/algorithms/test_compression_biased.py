@@ -1,4 +1,4 @@
-"""Biased compressors: bit for bit over the wire, local, silent, contractions; signs and clipped words against oracles."""
+"""Biased compressors: encoding and decoding bit for bit, locality, no warnings, contraction; signs and clipped words against oracles."""
 
 from dataclasses import FrozenInstanceError
 

@@ -1,4 +1,4 @@
-"""Low rank: against its definition, the best that a rank allows, and a contraction in the mean."""
+"""Low rank: against its definition and the best approximation of the rank; contraction in the mean."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""How methods describe themselves: ours and a user's, as data that JSON holds, the same in every process."""
+"""Descriptions of methods, ours and a user's: plain data for JSON, the same in every process."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The same code on other arrays: one that refuses to be mixed with NumPy's, everywhere; CuPy's, where there is a GPU."""
+"""The same code on other arrays: the guard array everywhere, CuPy where there is a GPU."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Matrices of one shape worked on together: against one tensor after the other."""
+"""Low-rank kernels that batch matrices of one shape, against one tensor after the other."""
 
 from math import prod
 

@@ -1,4 +1,4 @@
-"""Parameter server, DoubleSqueeze, CHOCO-SGD and DeepSqueeze: against their oracles, and what each promises."""
+"""Parameter server, DoubleSqueeze, CHOCO-SGD and DeepSqueeze: against their oracles, and their properties."""
 
 from functools import cache
 from itertools import pairwise

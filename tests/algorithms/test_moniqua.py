@@ -1,4 +1,4 @@
-"""Moniqua: against its oracle, its quantizer of a period, and what it counts."""
+"""Moniqua: against its oracle; its quantizer; its count of violations."""
 
 import numpy as np
 import pytest

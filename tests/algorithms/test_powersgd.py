@@ -1,4 +1,4 @@
-"""PowerSGD: against a loop over workers with their own memories, and in its limits."""
+"""PowerSGD: against a loop over workers with their own errors, and in its limits."""
 
 import numpy as np
 import pytest

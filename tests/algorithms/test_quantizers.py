@@ -1,4 +1,4 @@
-"""Quantizers and the sparsifier: against exact definitions, unbiased, exact where they can be."""
+"""Quantizers and the sparsifier: against exact definitions; unbiasedness; exactness on their levels."""
 
 from fractions import Fraction
 

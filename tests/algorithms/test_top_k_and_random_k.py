@@ -1,4 +1,4 @@
-"""Top-k and random-k: which numbers are kept, and what it costs to say so."""
+"""Top-k and random-k: which numbers are kept, and the bits of their indices."""
 
 from collections import Counter
 from itertools import combinations

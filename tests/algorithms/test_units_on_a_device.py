@@ -1,4 +1,4 @@
-"""Units elsewhere than on a CPU: all of them at one time, the same as one after the other."""
+"""Operations on units on a device: all units at once, equal to one after the other."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""What a round costs beside its messages: gradients, by the models of their times, encoding and decoding."""
+"""Costs of a round other than messages: gradient times, by their models, encoding and decoding."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The compiled engine is the event engine, bit for bit, on every trace and every network."""
+"""The compiled engine equals the SimPy engine bit for bit, on every trace and every network."""
 
 from dataclasses import replace
 

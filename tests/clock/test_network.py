@@ -1,4 +1,4 @@
-"""What a message costs, one rule at a time: latency, bandwidth, ports; and bad networks."""
+"""The cost of a message, one rule at a time: latency, bandwidth, ports; and invalid networks."""
 
 import numpy as np
 import pytest

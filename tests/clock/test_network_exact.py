@@ -1,4 +1,4 @@
-"""Everything that a message may meet, all together, against an exact reference."""
+"""All features of a network together, against an exact reference."""
 
 from fractions import Fraction
 

@@ -1,7 +1,7 @@
-"""What the slides of DoubleSqueeze and DeepSqueeze say of communication, against replays.
+"""The communication costs in the slides of DoubleSqueeze and DeepSqueeze, against replays.
 
-Centralized O(N alpha + N B beta), decentralized O(alpha + B beta): B is a model's size and beta the time of one unit of it. No gradient takes
-time here, so a round is nothing but communication.
+Centralized O(N alpha + N B beta), decentralized O(alpha + B beta): B is a model's size in bits and beta the time of a bit. Gradients take
+no time here, so a round is communication only.
 """
 
 from functools import cache

@@ -1,4 +1,4 @@
-"""Collectives as steps: by moving what they say is sent, everybody ends up with what was meant."""
+"""Collectives as steps: executing the messages gives every node the result of the collective."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""Local means local: a perturbed gradient reaches the neighbours of neighbours one hop a round, and nobody sooner."""
+"""Locality: a perturbed gradient travels at most one hop per round."""
 
 import networkx as nx
 import numpy as np

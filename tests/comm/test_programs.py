@@ -1,4 +1,4 @@
-"""Traces by hand: what a worker waits for, and what cannot be."""
+"""Traces from programs: waits, and invalid programs."""
 
 import numpy as np
 import pytest

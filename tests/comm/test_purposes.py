@@ -1,4 +1,4 @@
-"""Random streams are named by what they are for, and observers hear of every message."""
+"""Random streams are named by purpose, and observers get every message."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""Every method runs unchanged where a worker holds only its own rows and what its messages said, and gives the models of the stacked run."""
+"""Every method runs unchanged on threads that hold only their own rows and the received messages, and gives the models of the stacked run."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""Every worker a thread, which runs the algorithm unchanged and holds nothing but its own rows and what its messages said.
+"""A communicator of threads: each worker is a thread that runs the algorithm unchanged, with only its own rows and the received messages.
 
 Each thread has a :class:`Node`, a ``comm`` of its own. Its arrays have a row for every worker, as the algorithm expects, and NaN in all rows that
 this worker does not hold: whatever uses one of them makes the worker's own model NaN. Between the threads go bytes, written by the compressor's

@@ -1,4 +1,4 @@
-"""The command line: what goes where, and what is said about a mistake."""
+"""The command line: stdout, stderr, files and error messages."""
 
 import json
 import signal

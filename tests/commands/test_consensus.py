@@ -1,4 +1,4 @@
-"""netsim consensus, and netsim tune by gossip alone: what goes where, and what is said about a mistake."""
+"""netsim consensus, and netsim tune by gossip: stdout, stderr, files and error messages."""
 
 import json
 import tomllib

@@ -1,4 +1,4 @@
-"""The registry: what each command is, and that asking for help imports none of them."""
+"""The registry of commands, and that help imports none of them."""
 
 import inspect
 import subprocess

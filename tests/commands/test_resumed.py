@@ -1,4 +1,4 @@
-"""Commands that were stopped or killed go on from their checkpoints."""
+"""Commands that were stopped or killed resume from their checkpoints."""
 
 import signal
 import subprocess

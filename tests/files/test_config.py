@@ -1,4 +1,4 @@
-"""Configuration files: what they become, and what is said about a mistake in them."""
+"""Configuration files: loading, and error messages."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What batch norm promises beside its derivatives, on a CPU and elsewhere: moments, digits, and where it writes."""
+"""Batch norm, other than its derivatives, on CPUs and devices: moments, precision, and memory that it overwrites."""
 
 import numpy as np
 import pytest

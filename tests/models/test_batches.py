@@ -1,4 +1,4 @@
-"""Minibatches: which samples they hold, and that they are on the device before the step that reads them."""
+"""Minibatches: their samples, and that they are on the device before the step that reads them."""
 
 import numpy as np
 import pytest

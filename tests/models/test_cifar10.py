@@ -1,4 +1,4 @@
-"""CIFAR-10 in its three forms: from the real files where they are, and from small ones of the same make everywhere."""
+"""CIFAR-10 in its three formats: from the real files if present, and from small files of the same format."""
 
 import hashlib
 import importlib

@@ -1,4 +1,4 @@
-"""The classifiers: how they start, learn, are evaluated and diverge; bad input."""
+"""Classifiers: initial models, training, evaluation, divergence, invalid input."""
 
 import numpy as np
 import pytest

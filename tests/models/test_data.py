@@ -1,4 +1,4 @@
-"""Data sets, partitions and the order in which workers read."""
+"""Data sets, partitions and minibatch orders."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""Reading published files: found, checked against size and checksum, and what is said of a wrong one."""
+"""Reading published files: search, size and checksum, and the messages for a wrong file."""
 
 import bz2
 import gzip

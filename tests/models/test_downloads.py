@@ -1,4 +1,4 @@
-"""Downloads by pooch itself, from a server on this machine: what arrives is the published file, or one line says why not."""
+"""Downloads by pooch from a local server: the published file arrives, or one line says why not."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""The language model: the published size, PyTorch's gradients, every word read, each worker on its own."""
+"""The language model: the published size, PyTorch's gradients, reading every word, independence of workers."""
 
 import math
 import tracemalloc

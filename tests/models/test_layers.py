@@ -1,4 +1,4 @@
-"""The layers: against finite differences, against PyTorch, workers on their own, and no NumPy on a device's arrays."""
+"""The layers: against finite differences, against PyTorch, independence of workers, and no NumPy on a device's arrays."""
 
 import tracemalloc
 

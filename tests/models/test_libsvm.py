@@ -1,4 +1,4 @@
-"""a9a and w8a: from the real files where they are, and from small ones everywhere."""
+"""a9a and w8a: from the real files if present, and from small ones."""
 
 import gzip
 import hashlib

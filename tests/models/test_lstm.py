@@ -1,4 +1,4 @@
-"""Embedding, LSTM, dropout and the loss over a vocabulary: right derivatives, each worker on its own, on any device."""
+"""Embedding, LSTM, dropout and the loss over a vocabulary: derivatives, independence of workers, any device."""
 
 import numpy as np
 import pytest

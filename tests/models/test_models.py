@@ -1,4 +1,4 @@
-"""The models: right gradients, each worker on its own, and what a task promises."""
+"""The models: gradients, independence of workers, and the contract of a task."""
 
 import pickle
 

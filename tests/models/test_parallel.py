@@ -1,4 +1,4 @@
-"""Two trainings at a time in one process: BLAS keeps to one thread until both are done, and then has what it had."""
+"""Two concurrent trainings in one process: BLAS has one thread until both are done, then its former number."""
 
 import threading
 

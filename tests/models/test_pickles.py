@@ -1,4 +1,4 @@
-"""The unpickler of data files: what it reads, and that nothing else gets through."""
+"""The unpickler of data files: what it reads, and that it rejects everything else."""
 
 import os
 import pickle

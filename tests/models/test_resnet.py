@@ -1,4 +1,4 @@
-"""The networks for images, whole: against PyTorch, worker by worker, and as tasks."""
+"""Whole image networks: against PyTorch, worker by worker, and as tasks."""
 
 import tracemalloc
 from itertools import pairwise

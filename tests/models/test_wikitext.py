@@ -1,4 +1,4 @@
-"""The text of the language model: words and their numbers, the published files."""
+"""WikiText-2: vocabulary, encoding, the published files."""
 
 import os
 import sys

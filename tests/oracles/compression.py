@@ -1,4 +1,4 @@
-"""What the compressors mean, number by number, in exact fractions: slow, and sharing nothing with the code under test."""
+"""Compressors number by number, in exact fractions: slow, and independent of the code under test."""
 
 import itertools
 import math

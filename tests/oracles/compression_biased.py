@@ -1,4 +1,4 @@
-"""What the biased compressors mean, number by number, on Python's own floats and lists."""
+"""Biased compressors number by number, on Python's floats and lists."""
 
 import ctypes
 import math

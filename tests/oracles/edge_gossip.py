@@ -1,4 +1,4 @@
-"""Edge-wise gossip, one edge at a time: what is left of a difference by the map that its two ends share, written out matrix by matrix.
+"""Edge-wise gossip, one edge at a time: the projections of a difference, written out matrix by matrix.
 
 Nothing of ``algorithms`` is used: masks are chosen by sorting, bases come from Gram and Schmidt, normal numbers from Box and Muller.
 """

@@ -1,4 +1,4 @@
-"""Training the slow way: one SimPy process a worker, gradients inside the clock, messages that carry the bytes they are billed for.
+"""Training inside the clock: one SimPy process per worker, and messages that carry their encoded bytes.
 
 Nothing here is shared with what it checks: workers are objects with private replicas of their neighbours' models, which they know only from what they
 decoded; averages are loops; the network is processes that hold ports (``simpy.Resource``) while they transmit. Times are read off the clock.

@@ -1,4 +1,4 @@
-"""Parameter server, DoubleSqueeze, CHOCO-SGD, DeepSqueeze and Moniqua the slow way, from their papers.
+"""Parameter server, DoubleSqueeze, CHOCO-SGD, DeepSqueeze and Moniqua worker by worker, from their papers.
 
 Every worker is an object that holds its own vectors and what it knows of its neighbours, in dictionaries; it learns of the others only what it finds
 in its mailbox, which :func:`deliver` fills edge by edge. Averages are loops. Compressors are called for one row at a time.

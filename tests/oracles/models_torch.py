@@ -1,4 +1,4 @@
-"""The same networks as a loop over n PyTorch modules: slow, and nobody's copy of ours."""
+"""The same networks as a loop over n PyTorch modules, independent of our code."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""The network of DESIGN section 5 in exact rational numbers, looked at instant by instant: no floats, no event queue, no shared expressions.
+"""The network model in exact rational numbers, instant by instant: no floats, no event queue, no shared expressions.
 
 At every instant the workers go on as far as they can; then all messages that come to a port at this instant are admitted, ordered by (posted, sender,
 number); and again, until nothing happens at this instant any more. Slow: every instant looks at every message.

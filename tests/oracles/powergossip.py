@@ -1,4 +1,4 @@
-"""PowerGossip with one object per worker, which hold dictionaries of what they keep for each neighbour and post each other lists.
+"""PowerGossip with one object per worker, which holds a dictionary of state for each neighbour and exchanges lists.
 
 Written from the paper's Algorithm 2: no edge numbers, no batches, Gram and Schmidt in place of QR, each end keeping its own copy of all that the two
 ends share. Of netsim it takes the edges' random streams alone.

@@ -1,4 +1,4 @@
-"""Residual networks as PyTorch modules, one worker each: slow, and nobody's copy of ours."""
+"""Residual networks as PyTorch modules, one worker each, independent of our code."""
 
 import torch
 from torch import nn

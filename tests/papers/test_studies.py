@@ -1,4 +1,4 @@
-"""The studies behind the notebook of the theory: each on a small scale, against a formula or a computation of another kind."""
+"""The studies of the notebook ``theory`` on a small scale, against formulas or independent computations."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The verdicts' numbers, on times made by hand from the closed forms of a ring of 8."""
+"""The verdicts, on times from the closed forms of a ring of 8."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Bytes and times from shapes alone, held against the published tables and against real trainings."""
+"""Bytes and times from shapes, against the published tables and real trainings."""
 
 import json
 import re

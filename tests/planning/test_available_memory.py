@@ -1,4 +1,4 @@
-"""Free memory: what the machine has, or less where a container has a limit, read from files as Linux writes them."""
+"""Available memory of the machine and of containers with a limit, from files in Linux's format."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""What a deployed worker would hold beside its model, and methods that cannot be asked."""
+"""Memory of a deployed worker, and methods for which it is unknown."""
 
 from math import prod
 from typing import Any, NamedTuple

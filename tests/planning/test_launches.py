@@ -1,4 +1,4 @@
-"""What a device is handed in a step: few operations on all workers and all tensors at once, counted where there is no device."""
+"""Kernel launches of a step, counted with the guard array: few, on all workers and all tensors at once."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Memory before a run: what a dry run counts is what the same code takes."""
+"""Memory predicted by dry runs, against what the same code allocates."""
 
 import gc
 import tracemalloc

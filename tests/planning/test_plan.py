@@ -1,4 +1,4 @@
-"""``netsim plan``, and the refusal of what cannot fit."""
+"""``netsim plan``, and the error for trainings that cannot fit."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The figures, from a small Dataset made by hand: a run that diverged, one that never reaches the target, tails of NaN."""
+"""The figures, from a small synthetic Dataset: a diverged run, one that never reaches the target, tails of NaN."""
 
 import itertools
 import xml.etree.ElementTree as ET

@@ -1,4 +1,4 @@
-"""What is counted while ResNet-20 trains is what ``netsim bytes`` says from shapes alone."""
+"""The bytes of a training of ResNet-20 equal those of ``netsim bytes`` from shapes alone."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ ROWS = {row["row"]: row for row in compare(TABLE)}
 
 @pytest.fixture(scope="module")
 def task():
-    """Noise in three colours: sizes do not depend on the images."""
+    """Random images: sizes do not depend on them."""
     draw = np.random.default_rng(0)
     x, y = draw.normal(size=(16, 3 * 8 * 8)).astype(np.float32), np.arange(16, dtype=np.uint8) % 10
     return resnet20(Dataset("noise", x, y, x[:2], y[:2], 10), batch=2)

@@ -1,4 +1,4 @@
-"""A training that was interrupted, killed or damaged goes on to the results of one that was left alone, bit for bit."""
+"""A training that was interrupted or killed, or whose checkpoint is damaged, resumes to the results of an uninterrupted one, bit for bit."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Results keep what their methods are: through a sweep, a file, a choice of experiments and a stack of sharings."""
+"""Results keep the descriptions of their methods: through a sweep, a file, a selection and a concatenation."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Gossip alone: the mean, the rate, the bits, and what it refuses."""
+"""Gossip without gradients: the mean, the rate, the bits, and errors."""
 
 import hashlib
 import shutil

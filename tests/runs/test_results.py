@@ -1,4 +1,4 @@
-"""Results: from a setup to a Dataset, to a file and back, and to a table."""
+"""Results: from a Setup to a Dataset, to a file and back, and to a table."""
 
 import json
 import signal

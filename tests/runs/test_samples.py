@@ -1,4 +1,4 @@
-"""A minibatch computed in parts, on request: the gradient is the weighted sum of theirs."""
+"""A minibatch computed in parts: the gradient is the weighted sum of theirs."""
 
 import json
 import tracemalloc

@@ -1,4 +1,4 @@
-"""Training: the update outside the algorithms, divergence as a result, determinism, what a run carries."""
+"""Training: the update outside the algorithms, divergence, determinism, and the fields of a Run."""
 
 from typing import ClassVar
 

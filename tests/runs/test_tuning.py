@@ -1,4 +1,4 @@
-"""Tuning: the grid, when it is extended, and which rate is best."""
+"""Tuning learning rates: the grid, its extension, and the best rate."""
 
 import math
 from dataclasses import replace

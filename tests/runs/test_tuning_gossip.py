@@ -1,4 +1,4 @@
-"""The consensus step size: the race names what running everything to its end would name."""
+"""Tuning consensus step sizes: stopping early gives the result of running everything to the end."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""The battery of netsim.testing: every method shipped passes, every fault is found and named."""
+"""The conformance checks of netsim.testing: every method of ours passes, every fault is found and named."""
 
 import dataclasses
 import json

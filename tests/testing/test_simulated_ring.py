@@ -1,4 +1,4 @@
-"""The simulated ring of a project's own tests, and the pytest plugin that offers it."""
+"""The simulated ring for a project's own tests, and its pytest plugin."""
 
 import importlib.metadata
 import tomllib
