@@ -97,7 +97,7 @@ class Setup:
     title
         One line.
     topology
-        Who talks to whom.
+        Of the workers.
     methods
         In the order of the file.
     target
