@@ -1,8 +1,10 @@
 """The time of a trace by formula, to stand beside what the engines measure."""
 
 from collections import Counter
+from dataclasses import fields
 from functools import lru_cache
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 
@@ -87,15 +89,19 @@ def closed_form_seconds(trace: Trace, network: Network, rounds: int) -> float:
     return float(sum(_round_seconds(trace, network, p, count).sum() for p, count in enumerate(counts) if count))
 
 
+_IN_THE_FORM = {"latency", "bandwidth", "compute", "sharing", "framing", "egress", "ingress", "collective", "name"}
+
+
 def _textbook(network: Network, n: int) -> bool:
     """Return whether links, ports and workers are all alike and nothing is added to alpha and b/B."""
     latency, bandwidth, egress, ingress = links(network, n)
     between = ~np.eye(n, dtype=bool)
     speeds = np.concatenate([bandwidth[between], egress, ingress])
-    alike = all((values == values[0]).all() for values in (latency[between], speeds))
-    known = network.sharing in ("fifo", "none")
-    plain = known and not (network.overhead or network.handshakes or network.codec) and network.duplex == "full"
-    return alike and plain and isinstance(network.compute, int | float)
+    alike = all((values == values[:1]).all() for values in (latency[between], speeds))
+    others: Any = [one for one in fields(network) if one.name not in _IN_THE_FORM]
+    plain = all(np.array_equal(getattr(network, one.name), one.default) for one in others)
+    known = network.sharing in ("fifo", "none") and isinstance(network.compute, int | float)
+    return alike and plain and known
 
 
 @lru_cache(maxsize=8)
@@ -112,7 +118,18 @@ def _regular(trace: Trace, sharing: str, collective: str) -> bool:
     within = not any(operation.rounds_ago for operation in operations)
     alike = all(column.size <= 1 or (within and column.shape[1] == 1) for columns in trace.bits for column in columns)
     steps = [step for one in set(operations) for step in trace.steps(one, collective)]
-    return alike and (sharing == "none" or not any(_meet(step, trace.n) for step in steps))
+    if not alike or (sharing != "none" and any(_meet(step, trace.n) for step in steps)):
+        return False
+    return all(_chained(trace, program, collective) for program in trace.programs)
+
+
+def _chained(trace: Trace, program: Program, collective: str) -> bool:
+    """Return whether some messages of a round's collectives, and of the next round's, each wait for the one before: else steps run side by side."""
+    reached = set(range(trace.n))
+    steps = [step for one in program if one.collective for step in trace.steps(one, collective)]
+    for step in [*steps, *steps]:
+        reached = {j for i in reached for j in step.to[i]}
+    return bool(reached)
 
 
 def _direction(trace: Trace, operation: Operation) -> str:

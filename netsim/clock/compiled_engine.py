@@ -28,7 +28,7 @@ from netsim.clock.lowering import (
     Lowered,
 )
 from netsim.clock.network import Network, codec_seconds, links
-from netsim.clock.timeline import NOBODY, Ticks
+from netsim.clock.timeline import FLUSHING, NOBODY, Ticks
 
 _REAL, _WHOLE = np.float64, np.int64
 LETTER = np.dtype(
@@ -113,23 +113,26 @@ def run(lowered: Lowered, network: Network, seconds: np.ndarray, together: bool 
     together
         ``finish`` is (rounds, 1): when the last worker finishes each round.
     """
-    rule, codec = fabric_of(network.sharing), codec_seconds(network)
-    speeds, seconds = links(network, lowered.nodes), np.ascontiguousarray(seconds)
-    capacity = 256
+    rule, codec, n = fabric_of(network.sharing), codec_seconds(network), lowered.nodes
+    speeds, seconds = (
+        links(network, n),
+        np.require(seconds, requirements=["C", "W"]),
+    )  # read-only is another type to numba
+    room = 1 << max(8, (16 * n).bit_length())
     while True:  # with longer arrays, where messages that nobody waits for pile up
         ports, finish = rule.make(network, speeds, np.array), np.zeros((len(seconds), 1 if together else lowered.n))
-        nodes, queue = _start(lowered.nodes, capacity)
+        nodes, queue = _start(n, room)
         with announced(network.sharing):
             _run(lowered, seconds, codec, ports, finish, nodes, queue)
         if not queue.count[FULL]:
-            stuck = np.where(nodes.awaited == NOBODY, NOBODY, nodes.awaited // lowered.nodes)
+            stuck = np.where(nodes.awaited == NOBODY, NOBODY, nodes.awaited // n)
+            stuck[nodes.stuck == FLUSH] = FLUSHING
             return Ticks(finish, int(nodes.sent.sum()), stuck)
-        capacity *= 8
+        room *= 8
 
 
-def _start(n: int, capacity: int) -> tuple[Nodes, Queue]:
+def _start(n: int, room: int) -> tuple[Nodes, Queue]:
     """Return n nodes at the start, ready, and an empty queue with room for so many messages."""
-    room = max(capacity, 1 << (16 * n).bit_length())
     whole, real = partial(np.zeros, n, dtype=np.int64), partial(np.zeros, n)
     nodes = Nodes(
         time=real(),
@@ -157,12 +160,12 @@ def _start(n: int, capacity: int) -> tuple[Nodes, Queue]:
     return nodes, queue
 
 
-def post(ports: Any, posted: float, sender: int, receiver: int, bits: float) -> Any:
+def post(ports: Any, posted: float, sender: int, receiver: int, number: int, bits: float) -> Any:
     """Stand for the fabric's function of this name."""
 
 
 def reach(
-    ports: Any, phase: int, now: float, sender: int, receiver: int, bits: float, first: float, last: float
+    ports: Any, phase: int, now: float, sender: int, receiver: int, number: int, bits: float, first: float, last: float
 ) -> Any:
     """Stand for the fabric's function of this name."""
 
@@ -176,13 +179,13 @@ def _of_fabric(name: str, ports: Any) -> Any:
 
 
 @overload(post, jit_options=WITHIN, strict=False)
-def _post(ports: Any, posted: float, sender: int, receiver: int, bits: float) -> Any:
+def _post(ports: Any, posted: float, sender: int, receiver: int, number: int, bits: float) -> Any:
     return _of_fabric("post", ports)
 
 
 @overload(reach, jit_options=WITHIN, strict=False)
 def _reach(
-    ports: Any, phase: int, now: float, sender: int, receiver: int, bits: float, first: float, last: float
+    ports: Any, phase: int, now: float, sender: int, receiver: int, number: int, bits: float, first: float, last: float
 ) -> Any:
     return _of_fabric("reach", ports)
 
@@ -205,8 +208,19 @@ def _run(table: Lowered, seconds: Any, codec: Any, ports: Any, finish: Any, node
         letter = queue.letters[number]
         queue.now[0], queue.now[1] = now, letter.turn
         time, phase, first, last = reach(
-            ports, letter.phase, now, letter.sender, letter.receiver, letter.bits, letter.first, letter.last
+            ports,
+            letter.phase,
+            now,
+            letter.sender,
+            letter.receiver,
+            letter.number,
+            letter.bits,
+            letter.first,
+            letter.last,
         )
+        if nodes.stuck[letter.sender] == FLUSH:
+            nodes.stuck[letter.sender] = 0
+            _make_ready(queue, letter.sender)
         if phase == DELIVERED:
             queue.free[queue.count[FREE]] = number
             queue.count[FREE] += 1
@@ -214,9 +228,6 @@ def _run(table: Lowered, seconds: Any, codec: Any, ports: Any, finish: Any, node
             continue
         letter.phase, letter.first, letter.last = phase, first, last
         _push(queue, number, time)
-        if nodes.stuck[letter.sender] == FLUSH:
-            nodes.stuck[letter.sender] = 0
-            _make_ready(queue, letter.sender)
 
 
 @within
@@ -274,7 +285,7 @@ def _messages(
         for m in range(table.first[at], table.first[at + 1]):
             receiver, bits = table.receiver[m], table.sizes[table.size[m] + row * table.stride[m]]
             nodes.sent[i] += 1
-            when, phase, first, last = post(ports, time, i, receiver, bits)
+            when, phase, first, last = post(ports, time, i, receiver, nodes.sent[i], bits)
             own = key + receiver if slot >= 0 else NOBODY
             if phase == DELIVERED:
                 _deliver(nodes, queue, receiver, own, when)

@@ -5,7 +5,7 @@ import logging
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -81,4 +81,5 @@ def announced(what: str) -> Iterator[None]:
         yield
         _compiled.add(what)
         if mark is not None:
-            mark.touch()
+            with suppress(OSError):
+                mark.touch()

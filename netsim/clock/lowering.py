@@ -15,6 +15,7 @@ import numpy as np
 from netsim.clock.timeline import NOBODY
 from netsim.comm.collectives import Step, message_bits
 from netsim.comm.trace import Operation, Trace
+from netsim.errors import NetsimError
 
 COMPUTE, BEGIN, UNTIL, JOIN, POST, WAIT, STEPS, ENCODE, DECODE, DELAY, FLUSH = range(11)
 
@@ -98,8 +99,8 @@ def lower(trace: Trace, collective: str | None = None) -> Lowered:
         _lower_by_hand(tables, trace.by_hand)
     else:
         slots = _slots(trace, collective)
-        for program, sizes in zip(trace.programs, trace.bits, strict=True):
-            _lower_program(tables, trace, program, sizes, slots, collective)
+        for p, sizes in enumerate(trace.bits):
+            _lower_program(tables, trace, p, sizes, slots, collective)
         tables.slots = slots[-1]
     return tables.lowered(trace)
 
@@ -182,25 +183,28 @@ def _slots(trace: Trace, collective: str | None) -> list[int]:
 def _lower_program(
     tables: _Tables,
     trace: Trace,
-    program: Sequence[Operation],
+    p: int,
     sizes: Sequence[np.ndarray],
     slots: list[int],
     collective: str | None,
 ) -> None:
     """Add the instructions of one program."""
     plain = {"compute": COMPUTE, "begin": BEGIN, "join": JOIN}
-    for at, (operation, bits) in enumerate(zip(program, sizes, strict=True)):
+    for at, (operation, bits) in enumerate(zip(trace.programs[p], sizes, strict=True)):
         if operation.kind in plain:
             tables.add(plain[operation.kind])
         elif operation.kind == "until":
             tables.add(UNTIL, amount=operation.fraction)
         elif operation.kind == "wait":
             (step,) = trace.steps(Operation("post"))
+            _check_posted(trace, p, at, operation)
             tables.add(WAIT, len(tables.block), 1, slots[operation.position], operation.rounds_ago)
             _add_block(tables, arrivals := _arrivals(step))
             _add_codec(tables, DECODE, operation.numbers, arrivals)
         else:
             steps = trace.steps(operation, collective)
+            if not steps:  # one worker alone
+                continue
             _add_codec(tables, ENCODE, operation.numbers, _contributors(steps, trace.n))
             code = POST if operation.kind == "post" else STEPS
             tables.add(code, len(tables.block), len(steps), slots[at])
@@ -211,6 +215,15 @@ def _lower_program(
     tables.start.append(len(tables.instructions))
 
 
+def _check_posted(trace: Trace, p: int, at: int, wait: Operation) -> None:
+    """Raise where a round would wait for what no round has posted."""
+    first = np.flatnonzero(trace.program_of == p)[:1]
+    if len(first) and first[0] < wait.rounds_ago:
+        raise NetsimError(
+            f"round {first[0]}, operation {at}: waits for a message of {wait.rounds_ago} rounds before, and there is none"
+        )
+
+
 def _arrivals(step: Step) -> list[int]:
     """Return how many messages come to each node in a step."""
     return np.bincount([j for to in step.to for j in to], minlength=len(step.to)).tolist()
@@ -219,8 +232,8 @@ def _arrivals(step: Step) -> list[int]:
 def _contributors(steps: Sequence[Step], n: int) -> list[int]:
     """Return 1 for each node that sends something of its own, which it encodes once; a server always does. Else 0."""
     return [
-        int(any(step.to[node] and step.item[node] in (node, 0 if node >= n else node) for step in steps))
-        for node in range(len(steps[0].to) if steps else 0)
+        int(any(step.to[node] and (node >= n or step.item[node] == node) for step in steps))
+        for node in range(len(steps[0].to))
     ]
 
 

@@ -92,8 +92,9 @@ class Network:
         check(_nonnegative(_between(self.latency)), "latency", self.latency, "at least 0 seconds")
         check(_positive(_between(self.bandwidth)), "bandwidth", self.bandwidth, "above 0 bit/s")
         check(self.duplex in ("full", "half"), "duplex", self.duplex, '"full" or "half"')
-        check(self.sharing in FABRICS, "sharing", self.sharing, _one_of(FABRICS))
-        check(self.collective in ALGORITHMS, "collective", self.collective, _one_of(ALGORITHMS))
+        for name, known in (("sharing", FABRICS), ("collective", ALGORITHMS)):
+            value = getattr(self, name)
+            check(isinstance(value, str) and value in known, name, value, _one_of(known))
         check(
             np.ndim(self.overhead) == 0 and _nonnegative(self.overhead), "overhead", self.overhead, "at least 0 seconds"
         )

@@ -11,7 +11,7 @@ from netsim.clock import compiled_engine, simpy_engine
 from netsim.clock.compute import compute_seconds
 from netsim.clock.lowering import Lowered, lower
 from netsim.clock.network import Network
-from netsim.clock.timeline import NOBODY, Ticks, Timeline, Timelines
+from netsim.clock.timeline import FLUSHING, NOBODY, Ticks, Timeline, Timelines
 from netsim.comm.trace import Trace
 from netsim.errors import NetsimError
 
@@ -84,13 +84,15 @@ def replay_all(
         for c, ends in enumerate(answers):
             round_end[c] = ends
             progress(1)
+    largest = 0.0
     for c, ends in by_simpy.items():
+        largest = max(largest, float(np.abs(ends - round_end[c]).max(initial=0.0)))
         if not np.array_equal(ends, round_end[c]):
             raise NetsimError(
                 f"the compiled engine and SimPy disagree by {np.abs(ends - round_end[c]).max()} s on network {networks[c].name!r}: "
                 'a fault of netsim; engine = "simpy" is right'
             )
-    return Timelines(round_end, (chosen,) * len(networks), len(checked))
+    return Timelines(round_end, (chosen,) * len(networks), len(checked), largest)
 
 
 @contextmanager
@@ -120,6 +122,8 @@ def _ticks(
     seconds = _seconds(trace, network) if seconds is None else seconds
     ticks = run(lowered, network, seconds, together)
     for i, tag in enumerate(ticks.stuck.tolist()):
+        if tag == FLUSHING:
+            raise NetsimError(f"worker {i} flushes for ever: what it posted never leaves its port")
         if tag != NOBODY:
             raise NetsimError(
                 f"worker {i} waits for ever for {_letter(trace, i, tag % lowered.slots)}: the workers wait for one another in a circle"

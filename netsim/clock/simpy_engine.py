@@ -24,7 +24,7 @@ from netsim.clock.lowering import (
     Lowered,
 )
 from netsim.clock.network import Network, codec_seconds, links
-from netsim.clock.timeline import NOBODY, Ticks
+from netsim.clock.timeline import FLUSHING, NOBODY, Ticks
 
 Post = Callable[[float, int, int, float, int], None]
 """Called with (posted, sender, receiver, bits, tag)."""
@@ -63,9 +63,11 @@ def run(lowered: Lowered, network: Network, seconds: np.ndarray, together: bool 
     mail.ready.extend(range(nodes))
     mail.settle()
     clock.run()
+    stuck = np.array(mail.awaited)
+    stuck[list(mail.flushing)] = FLUSHING
     rounds = max(map(len, finish[: lowered.n]))  # of who is stuck they are fewer
     times = np.array([one + [NEVER] * (rounds - len(one)) for one in finish[: lowered.n]]).T
-    return Ticks(times.max(axis=1, keepdims=True) if together else times, sum(count), np.array(mail.awaited))
+    return Ticks(times.max(axis=1, keepdims=True) if together else times, sum(count), stuck)
 
 
 class Mail:
@@ -223,7 +225,7 @@ def fabric(
 
     def post(posted: float, sender: int, receiver: int, bits: float, tag: int) -> None:
         number = count[sender] = count[sender] + 1
-        time, phase, first, last = post_at(ports, posted, sender, receiver, bits)
+        time, phase, first, last = post_at(ports, posted, sender, receiver, number, bits)
         if phase != DELIVERED:
             at(time, (posted, sender, number, receiver, bits, tag, phase, first, last))
         elif tag != NOBODY:
@@ -234,7 +236,7 @@ def fabric(
         arrived = due.pop(now)
         arrived.sort()
         for posted, sender, number, receiver, bits, tag, phase, first, last in arrived:
-            time, then, first, last = reach(ports, phase, now, sender, receiver, bits, first, last)
+            time, then, first, last = reach(ports, phase, now, sender, receiver, number, bits, first, last)
             if then != DELIVERED:
                 at(time, (posted, sender, number, receiver, bits, tag, then, first, last))
             elif tag != NOBODY:

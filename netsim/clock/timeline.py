@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-NOBODY = -1  # in place of a tag
+NOBODY, FLUSHING = -1, -2  # in place of a tag
 
 
 class Ticks(NamedTuple):
@@ -18,7 +18,7 @@ class Ticks(NamedTuple):
     messages
         How many were sent.
     stuck
-        (nodes,): under which tag a node waits for what never comes; NOBODY: it does not.
+        (nodes,): under which tag a node waits for what never comes; NOBODY: it does not; FLUSHING: what it posted never leaves.
     """
 
     finish: np.ndarray
@@ -69,4 +69,4 @@ class Timelines:
     round_end: np.ndarray
     engine: tuple[str, ...]
     checked: int
-    largest_difference: float = 0.0
+    largest_difference: float

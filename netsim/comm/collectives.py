@@ -108,7 +108,7 @@ def steps_of(meant: str, n: int, algorithm: str | None = None) -> tuple[Step, ..
         There is no operation of this name.
     """
     if meant not in COLLECTIVES:
-        raise NetsimError(f"{meant!r}: no operation of a trace; a collective is one of {', '.join(COLLECTIVES)}")
+        raise NetsimError(f"{meant!r}: no collective; it is one of {', '.join(COLLECTIVES)}")
     ways = COLLECTIVES[meant]
     return tuple(ways.get(algorithm or "", next(iter(ways.values())))(n))
 

@@ -36,6 +36,7 @@ class Recorder:
 
     def record(self, operation: Operation, bits: Any = None) -> None:
         """Record an operation; bits is None, an int, or (n,) or, one a message, (D,) integers on the device."""
+        operation.check()
         self.operations.append(operation)
         self.sizes.append(bits)
 

@@ -46,6 +46,19 @@ class Operation(NamedTuple):
     position: int = 0
     fraction: float = 1.0
 
+    def check(self) -> None:
+        """Raise where it is of no known kind.
+
+        Raises
+        ------
+        NetsimError
+            The line names the kind, and those that there are.
+        """
+        if self.kind not in ALONE and self.kind != "post" and not self.collective:
+            raise NetsimError(
+                f"{self.kind!r}: no operation of a trace; a collective is one of {', '.join(COLLECTIVES)}"
+            )
+
     @property
     def collective(self) -> bool:
         """Whether it is a collective of dependent steps."""
@@ -109,11 +122,12 @@ class Trace:
         NetsimError
             The operation is of no known kind.
         """
+        operation.check()
         if operation.kind in ALONE:
             return ()
         own = operation.kind == "post"
         found = tuple(gossip(self.neighbours)) if own else steps_of(operation.kind, self.n, collective)
-        if len(found[0].to) < self.nodes:  # a server takes no part in it
+        if found and len(found[0].to) < self.nodes:  # a server takes no part in it
             return tuple(Step((*step.to, ()), (*step.item, 0), step.parts) for step in found)
         return found
 
@@ -230,11 +244,15 @@ def _check_instruction(instruction: Any, worker: int, index: int, n: int) -> Non
     if len(instruction) != len(_FORMS[kind].strip("()").split(", ")) * (kind != "flush") + 1:
         raise NetsimError(f'{where}: write "{kind}" with {_FORMS[kind]}')
     if kind in ("send", "recv") and not (
-        isinstance(instruction[1], int | np.integer) and 0 <= instruction[1] < n and instruction[1] != worker
+        _is_number(instruction[1], int | np.integer) and 0 <= instruction[1] < n and instruction[1] != worker
     ):
         raise NetsimError(f"{where}: {instruction[1]!r} is not another worker of 0 to {n - 1}")
     if kind in ("send", "recv") and not isinstance(instruction[-1], Hashable):
         raise NetsimError(f"{where}: the tag must be a number, a string or a tuple of such")
     number = {"compute": 1, "send": 2}.get(kind)
-    if number and not (isinstance(instruction[number], int | float | np.number) and 0 <= instruction[number] < np.inf):
+    if number and not (_is_number(instruction[number], int | float | np.number) and 0 <= instruction[number] < 1e300):
         raise NetsimError(f"{where}: {instruction[number]!r} must be a finite number, at least 0")
+
+
+def _is_number(value: Any, kinds: Any) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)

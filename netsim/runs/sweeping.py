@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -298,6 +299,11 @@ def _unique(names: Iterable[str]) -> list[str]:
     return out
 
 
+def _stated(one: Any, network: Network) -> bool:
+    """Return whether a field that a file can say is not what it is by default."""
+    return bool(one.metadata) and one.name != "duplex" and not np.array_equal(getattr(network, one.name), one.default)
+
+
 def _attributes(runs: list[Run], points: list[Network], goal: float, timed: list[Timelines]) -> dict[str, Any]:
     engines = [engine for one in timed for engine in one.engine]
     first = points[0]
@@ -311,6 +317,7 @@ def _attributes(runs: list[Run], points: list[Network], goal: float, timed: list
         "compute": repr(first.compute),
         "sharing": first.sharing,
         "duplex": first.duplex,
+        **{one.name: repr(getattr(first, one.name)) for one in fields(first) if _stated(one, first)},
         **{
             key: value
             for key, value in runs[0].history.attrs.items()

@@ -72,6 +72,11 @@ class Pull:
         return pull + self._off if step == 0 else pull
 
 
+_WITHOUT_MESSAGES = {
+    "at_server", "edge_key", "join", "key", "meanwhile", "mix", "over_neighbours", "tally", "wait",
+}  # fmt: skip
+
+
 class Mute:
     """A communicator that delivers zeros in place of every message.
 
@@ -85,6 +90,8 @@ class Mute:
         self._comm = comm
 
     def __getattr__(self, name: str) -> Any:
+        if name not in _WITHOUT_MESSAGES and callable(getattr(Communicator, name, None)):
+            raise Fault(f"comm.{name}: a message of this kind is not known here, and would not be silenced")
         return getattr(self._comm, name)
 
     def post(self, compress: Compressor, y: Array, purpose: str | None = None) -> Posted:

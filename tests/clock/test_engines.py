@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netsim import NetsimError, Network, Trace, replay, topology
-from netsim.clock import simpy_engine
+from netsim.clock import compiled_engine, simpy_engine
 from netsim.clock.compute import Exponential, LogNormal
+from netsim.clock.fabrics import FABRICS
 from netsim.clock.replaying import replay_all
 from netsim.comm.collectives import ALGORITHMS, COLLECTIVES
 from netsim.comm.trace import Operation
@@ -289,3 +290,30 @@ def test_a_disagreement_stops_the_sweep(monkeypatch, off):
     with pytest.raises(NetsimError, match="disagree") as raised:
         replay_all(pattern("dpsgd"), plane, check=[2])
     assert plane[2].name in str(raised.value)
+
+
+def test_a_wait_for_a_round_before_the_first_is_refused():
+    near = tuple(topology.ring(3).neighbours(i) for i in range(3))
+    program = (Operation("wait", 0, 1, 1), Operation("post"))
+    trace = Trace(3, near, (program,), np.zeros(3, dtype=int), ((np.zeros((0, 0), int), np.array([[8]])),))
+    for engine in ("simpy", "compiled"):
+        with pytest.raises(NetsimError, match="round 0, operation 0: waits for a message of 1 rounds before"):
+            replay(trace, Network(1e-3, 1e6), engine)
+
+
+@pytest.mark.parametrize("kind", ["all_reduce", "all_gather"])
+def test_one_worker_alone_has_nobody_to_wait_for(kind):
+    trace = Trace(
+        1, ((),), ((COMPUTE, Operation(kind, 5)),), np.zeros(3, dtype=int), ((np.zeros((0, 0), int), np.array([[8]])),)
+    )
+    network = Network(1e-3, 1e6, compute=0.5, codec=1e-3)
+    assert agree(trace, network)[:, 0].tolist() == [0.5, 1.0, 1.5] and trace.messages == 0
+    np.testing.assert_array_equal(trace.bits_per_worker(), np.zeros((3, 1)))
+
+
+def test_a_plane_with_random_gradients_is_compiled_once():
+    """Gradient times that were drawn, and those that are one number spread over all rounds, are the same type to numba."""
+    trace = pattern("dpsgd")
+    for compute in (0.0, 1e-3, np.linspace(1e-3, 2e-3, 6), LogNormal(1e-3, 0.1)):
+        replay(trace, Network(1e-3, 1e6, compute=compute))
+    assert len(compiled_engine._run.signatures) <= len(FABRICS)

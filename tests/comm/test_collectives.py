@@ -10,11 +10,13 @@ from netsim.clock.closed_forms import closed_form_seconds
 from netsim.comm.collectives import (
     ALGORITHMS,
     COLLECTIVES,
+    Step,
     halving_doubling,
     message_bits,
     ring_all_gather,
     steps_of,
 )
+from netsim.comm.recorder import Recorder
 from netsim.comm.trace import Operation
 
 SIZES = (2, 3, 4, 5, 6, 7, 8, 12, 13, 16, 31)
@@ -135,6 +137,39 @@ def test_times_of_an_all_reduce_by_hand(n, sharing, engine):
         assert formula == pytest.approx(seconds, rel=1e-12)
 
 
+def test_steps_that_run_side_by_side_have_no_closed_form(monkeypatch):
+    """A sum over the steps holds only where some messages wait for one another through all of them."""
+
+    def by_tree(n):
+        """Reduce up a binomial tree, then broadcast down: leaves send early, whatever the others do."""
+        up = []
+        for k in range((n - 1).bit_length()):
+            senders = {i for i in range(n) if i % 2 ** (k + 1) == 2**k}
+            up.append(Step(tuple((i - 2**k,) if i in senders else () for i in range(n)), tuple(range(n))))
+        down = [
+            Step(tuple(tuple(j for j in range(n) if i in step.to[j]) for i in range(n)), step.item)
+            for step in reversed(up)
+        ]
+        return [*up, *down]
+
+    monkeypatch.setitem(COLLECTIVES["all_reduce"], "tree", by_tree)
+    monkeypatch.setattr("netsim.clock.network.ALGORITHMS", (*ALGORITHMS, "tree"))
+    for n in (3, 4, 5, 8):
+        trace = trace_of("all_reduce", n, 320_000)
+        network = Network(ALPHA, BANDWIDTH, sharing="none", collective="tree")
+        formula, found = closed_form_seconds(trace, network, 1), replay(trace, network).round_end[0]
+        np.testing.assert_array_equal(found, replay(trace, network, "simpy").round_end[0])
+        assert np.isnan(formula) or formula == pytest.approx(found, rel=1e-12)
+        assert deliver(by_tree(n), [{i} for i in range(n)]) == [set(range(n))] * n
+
+
+def test_what_no_formula_knows_has_no_closed_form():
+    trace = trace_of("all_reduce", 4, 32_000)
+    for other in ({"overhead": 1e-6}, {"handshakes": 1}, {"codec": 1e-9}, {"duplex": "half"}):
+        assert np.isnan(closed_form_seconds(trace, Network(ALPHA, BANDWIDTH, **other), 1))
+    assert np.isfinite(closed_form_seconds(trace, Network(ALPHA, BANDWIDTH, framing=1.1), 1))
+
+
 def test_latency_favours_halving_doubling_and_bandwidth_is_the_same():
     trace = trace_of("all_reduce", 16, 32 * 16 * 1000)
     slow, narrow = ({one: replay(trace, Network(a, b, collective=one)).round_end[0] for one in ALGORITHMS}
@@ -155,3 +190,6 @@ def test_a_name_that_nothing_has_is_refused():
     for use in (lambda: trace.messages, lambda: trace.bits_per_worker(), lambda: replay(trace, Network(1e-3, 1e6))):
         with pytest.raises(NetsimError, match=r"'halving_doubling'.*all_reduce, all_gather, push, pull"):
             use()
+    recorder = Recorder(topology.ring(4))
+    with pytest.raises(NetsimError, match="'halving_doubling'"):
+        recorder.record(Operation("halving_doubling"), 1000)

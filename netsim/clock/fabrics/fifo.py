@@ -5,7 +5,17 @@ from typing import Any, NamedTuple
 
 from netsim.clock.compiling import shared
 from netsim.clock.fabrics import DELIVERED
-from netsim.clock.link_cost import delivered, join, leave, receive
+from netsim.clock.link_cost import (
+    Link,
+    delivered,
+    join,
+    latency_of,
+    leave,
+    link_seconds_of,
+    make_link,
+    receive,
+    wire_bits_of,
+)
 
 JOINS, ARRIVES = 0, 1  # a message joins its sender's queue; its first bit reaches the receiver's port
 Next = tuple[float, int, float, float]
@@ -18,14 +28,10 @@ class Ports(NamedTuple):
 
     Attributes
     ----------
-    n, per_link
-        Number of nodes; 1, or 0 where all links are alike: the link from i to j has the entry ``(i * n + j) * per_link``.
-    latency, bandwidth
-        Seconds and bit/s of every link, or of all.
+    link
+        Latency, bandwidth and the like.
     egress, ingress
         (n,) bit/s.
-    overhead, handshakes, framing
-        As of :class:`netsim.Network`.
     direct
         Nothing can come between a post and its joining the queue: no handshakes, full duplex.
     steady
@@ -40,15 +46,9 @@ class Ports(NamedTuple):
         (n * n,) seconds, or (1,) where steady: when a pair's last message was delivered.
     """
 
-    n: int
-    per_link: int
-    latency: Any
-    bandwidth: Any
+    link: Link
     egress: Any
     ingress: Any
-    overhead: float
-    handshakes: float
-    framing: float
     direct: bool
     steady: bool
     out_idle: Any
@@ -61,20 +61,13 @@ class Ports(NamedTuple):
 def make(network: Any, links: Any, column: Callable[[Sequence[float]], Any]) -> Ports:
     """Return the ports when nothing was sent."""
     n = len(links.egress)
-    latency, bandwidth, per_link = links.flat
     steady = bool((links.bandwidth >= links.egress[:, None]).all())
     half = network.duplex == "half"
     out_idle = column([0.0] * n)
     return Ports(
-        n=n,
-        per_link=per_link,
-        latency=column(latency),
-        bandwidth=column(bandwidth),
+        link=make_link(network, links, column),
         egress=column(links.egress.tolist()),
         ingress=column(links.ingress.tolist()),
-        overhead=float(network.overhead),
-        handshakes=float(network.handshakes),
-        framing=float(network.framing),
         direct=network.handshakes == 0 and not half,
         steady=steady,
         out_idle=out_idle,
@@ -86,31 +79,40 @@ def make(network: Any, links: Any, column: Callable[[Sequence[float]], Any]) -> 
 
 
 @shared
-def post(ports: Ports, posted: float, sender: int, receiver: int, bits: float) -> Next:
+def post(ports: Ports, posted: float, sender: int, receiver: int, number: int, bits: float) -> Next:
     """Let a message join its sender's queue, at once or after its handshakes."""
     if ports.direct:
-        return _leave(ports, posted, sender, receiver, bits)
+        return _leave(ports, posted, sender, receiver, number, bits)
     ports.to_join[sender] += 1
-    latency = ports.latency[(sender * ports.n + receiver) * ports.per_link]
-    return join(posted, ports.handshakes, latency), JOINS, 0.0, 0.0
+    latency = latency_of(ports.link, sender, receiver, number)
+    return join(posted, ports.link.handshakes, latency), JOINS, 0.0, 0.0
 
 
 @shared
 def reach(
-    ports: Ports, phase: int, now: float, sender: int, receiver: int, bits: float, first: float, last: float
+    ports: Ports,
+    phase: int,
+    now: float,
+    sender: int,
+    receiver: int,
+    number: int,
+    bits: float,
+    first: float,
+    last: float,
 ) -> Next:
     """Let a message join its sender's queue, or be taken in by its receiver's port."""
     if phase == JOINS:
         ports.to_join[sender] -= 1
-        return _leave(ports, now, sender, receiver, bits)
-    link = (sender * ports.n + receiver) * ports.per_link
-    wire_bits = bits * ports.framing
+        return _leave(ports, now, sender, receiver, number, bits)
+    link = ports.link
+    wire_bits = wire_bits_of(link, bits)
     received = receive(now, ports.in_idle[receiver], wire_bits / ports.ingress[receiver])
     ports.in_idle[receiver] = received
-    time = delivered(received, first, last, ports.latency[link], wire_bits / ports.bandwidth[link])
+    latency, seconds = latency_of(link, sender, receiver, number), link_seconds_of(link, sender, receiver, wire_bits)
+    time = delivered(received, first, last, latency, seconds)
     if not ports.steady:
-        time = max(time, ports.pair_delivered[sender * ports.n + receiver])
-        ports.pair_delivered[sender * ports.n + receiver] = time
+        pair = sender * link.n + receiver
+        time = ports.pair_delivered[pair] = max(time, ports.pair_delivered[pair])
     return time, DELIVERED, first, last
 
 
@@ -121,9 +123,9 @@ def last_bit(ports: Ports, sender: int) -> float:
 
 
 @shared
-def _leave(ports: Ports, joined: float, sender: int, receiver: int, bits: float) -> Next:
+def _leave(ports: Ports, joined: float, sender: int, receiver: int, number: int, bits: float) -> Next:
     """Let a message pass its sender's port."""
-    egress_seconds = bits * ports.framing / ports.egress[sender]
-    first, last = leave(joined, ports.out_idle[sender], ports.overhead, egress_seconds)
+    egress_seconds = wire_bits_of(ports.link, bits) / ports.egress[sender]
+    first, last = leave(joined, ports.out_idle[sender], ports.link.overhead, egress_seconds)
     ports.out_idle[sender] = ports.last_left[sender] = last
-    return first + ports.latency[(sender * ports.n + receiver) * ports.per_link], ARRIVES, first, last
+    return first + latency_of(ports.link, sender, receiver, number), ARRIVES, first, last

@@ -1,0 +1,76 @@
+"""Another way of sharing ports is one file: a fabric of a test's own runs in both engines."""
+
+import json
+import os
+import subprocess
+import sys
+
+from netsim.clock import fabrics
+
+CAPPED = """
+'''Independent links, of which nobody knows before the delivery when a message's last bit has left.'''
+
+from typing import Any, NamedTuple
+
+from netsim.clock.compiling import shared
+from netsim.clock.fabrics import DELIVERED, NEVER
+from netsim.clock.link_cost import Link, latency_of, link_seconds_of, make_link, wire_bits_of
+
+
+class Ports(NamedTuple):
+    link: Link
+    last_left: Any
+    under_way: Any
+
+
+def make(network, links, column):
+    n = len(links.egress)
+    return Ports(make_link(network, links, column), column([0.0] * n), column([0.0] * n))
+
+
+@shared
+def post(ports, posted, sender, receiver, number, bits):
+    ports.under_way[sender] += 1
+    seconds = link_seconds_of(ports.link, sender, receiver, wire_bits_of(ports.link, bits))
+    return posted + seconds + latency_of(ports.link, sender, receiver, number), 0, posted, posted + seconds
+
+
+@shared
+def reach(ports, phase, now, sender, receiver, number, bits, first, last):
+    ports.under_way[sender] -= 1
+    ports.last_left[sender] = max(ports.last_left[sender], last)
+    return now, DELIVERED, first, last
+
+
+@shared
+def last_bit(ports, sender):
+    return NEVER if ports.under_way[sender] else ports.last_left[sender]
+"""
+
+
+SCRIPT = """
+import sys
+from netsim.clock import fabrics
+fabrics.__path__.append(sys.argv[1])
+fabrics.FABRICS += ("capped",)
+from netsim import Network, Trace, replay
+programs = [[("send", 1, 1000, 0), ("flush",), ("send", 1, 500, 1)], [("recv", 0, 0), ("recv", 0, 1)]]
+trace, network = Trace.from_programs(programs), Network(0.25, 1000.0, sharing="capped")
+for engine in ("simpy", "compiled"):
+    print(replay(trace, network, engine).finish[0].tolist())
+"""
+
+
+def test_both_engines_take_it_and_wake_who_flushes_at_the_delivery(tmp_path):
+    """In a process of its own, for what numba keeps of a fabric names the fabric's module."""
+    (tmp_path / "capped.py").write_text(CAPPED)
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path)], env=environment, capture_output=True, text=True, check=True
+    )
+    by_events, compiled = map(json.loads, done.stdout.splitlines())
+    assert compiled == by_events == [1.0, 1.0 + 0.5 + 0.25]
+
+
+def test_the_ways_of_sharing_are_the_files():
+    assert fabrics.FABRICS == ("fifo", "none")
