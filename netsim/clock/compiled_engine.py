@@ -13,6 +13,7 @@ from numba.extending import overload
 
 from netsim.clock.compiling import WITHIN, announced, compiled, within
 from netsim.clock.fabrics import DELIVERED, NEVER, fabric_of
+from netsim.clock.link_cost import Charge, Link, charge, make_link
 from netsim.clock.lowering import (
     BEGIN,
     COMPUTE,
@@ -33,7 +34,7 @@ from netsim.clock.timeline import FLUSHING, NOBODY, Ticks
 _REAL, _WHOLE = np.float64, np.int64
 LETTER = np.dtype(
     [("posted", _REAL), *((name, _WHOLE) for name in ("turn", "sender", "number", "receiver", "key", "phase"))]
-    + [(name, _REAL) for name in ("bits", "first", "last")]
+    + [(name, _REAL) for name in ("latency", "wire_bits", "link_seconds", "first", "last")]
 )
 """A message on its way: ``phase`` is what happens to it next, ``key`` that under which its receiver waits for it."""
 PENDING_LETTER = np.dtype([("time", _REAL), ("letter", _WHOLE)])
@@ -118,12 +119,13 @@ def run(lowered: Lowered, network: Network, seconds: np.ndarray, together: bool 
         links(network, n),
         np.require(seconds, requirements=["C", "W"]),
     )  # read-only is another type to numba
+    link = make_link(network, speeds, np.array)
     room = 1 << max(8, (16 * n).bit_length())
     while True:  # with longer arrays, where messages that nobody waits for pile up
         ports, finish = rule.make(network, speeds, np.array), np.zeros((len(seconds), 1 if together else lowered.n))
         nodes, queue = _start(n, room)
         with announced(network.sharing):
-            _run(lowered, seconds, codec, ports, finish, nodes, queue)
+            _run(lowered, seconds, codec, link, ports, finish, nodes, queue)
         if not queue.count[FULL]:
             stuck = np.where(nodes.awaited == NOBODY, NOBODY, nodes.awaited // n)
             stuck[nodes.stuck == FLUSH] = FLUSHING
@@ -160,12 +162,12 @@ def _start(n: int, room: int) -> tuple[Nodes, Queue]:
     return nodes, queue
 
 
-def post(ports: Any, posted: float, sender: int, receiver: int, number: int, bits: float) -> Any:
+def post(ports: Any, posted: float, sender: int, receiver: int, cost: Charge) -> Any:
     """Stand for the fabric's function of this name."""
 
 
 def reach(
-    ports: Any, phase: int, now: float, sender: int, receiver: int, number: int, bits: float, first: float, last: float
+    ports: Any, phase: int, now: float, sender: int, receiver: int, cost: Charge, first: float, last: float
 ) -> Any:
     """Stand for the fabric's function of this name."""
 
@@ -179,13 +181,13 @@ def _of_fabric(name: str, ports: Any) -> Any:
 
 
 @overload(post, jit_options=WITHIN, strict=False)
-def _post(ports: Any, posted: float, sender: int, receiver: int, number: int, bits: float) -> Any:
+def _post(ports: Any, posted: float, sender: int, receiver: int, cost: Charge) -> Any:
     return _of_fabric("post", ports)
 
 
 @overload(reach, jit_options=WITHIN, strict=False)
 def _reach(
-    ports: Any, phase: int, now: float, sender: int, receiver: int, number: int, bits: float, first: float, last: float
+    ports: Any, phase: int, now: float, sender: int, receiver: int, cost: Charge, first: float, last: float
 ) -> Any:
     return _of_fabric("reach", ports)
 
@@ -196,27 +198,22 @@ def _last_bit(ports: Any, sender: int) -> Any:
 
 
 @compiled
-def _run(table: Lowered, seconds: Any, codec: Any, ports: Any, finish: Any, nodes: Nodes, queue: Queue) -> None:
+def _run(
+    table: Lowered, seconds: Any, codec: Any, link: Link, ports: Any, finish: Any, nodes: Nodes, queue: Queue
+) -> None:
     """Let everything happen, until nothing is to happen or the queue is full."""
     while True:
         while queue.count[READY]:
             queue.count[READY] -= 1
-            _go_on(queue.ready[queue.count[READY]], table, seconds, codec, ports, finish, nodes, queue)
+            _go_on(queue.ready[queue.count[READY]], table, seconds, codec, link, ports, finish, nodes, queue)
         if not queue.count[PENDING] or queue.count[FULL]:
             break
         now, number = _pop(queue)
         letter = queue.letters[number]
         queue.now[0], queue.now[1] = now, letter.turn
+        cost = letter.latency, letter.wire_bits, letter.link_seconds
         time, phase, first, last = reach(
-            ports,
-            letter.phase,
-            now,
-            letter.sender,
-            letter.receiver,
-            letter.number,
-            letter.bits,
-            letter.first,
-            letter.last,
+            ports, letter.phase, now, letter.sender, letter.receiver, cost, letter.first, letter.last
         )
         if nodes.stuck[letter.sender] == FLUSH:
             nodes.stuck[letter.sender] = 0
@@ -231,7 +228,9 @@ def _run(table: Lowered, seconds: Any, codec: Any, ports: Any, finish: Any, node
 
 
 @within
-def _go_on(i: int, table: Any, seconds: Any, codec: Any, ports: Any, finish: Any, nodes: Any, queue: Any) -> None:
+def _go_on(
+    i: int, table: Any, seconds: Any, codec: Any, link: Any, ports: Any, finish: Any, nodes: Any, queue: Any
+) -> None:
     """Go through node i's instructions until it needs what is not there yet."""
     time, r, k, s = nodes.time[i], nodes.round[i], nodes.instruction[i], nodes.step[i]
     if nodes.stuck[i] == WAIT:
@@ -243,7 +242,7 @@ def _go_on(i: int, table: Any, seconds: Any, codec: Any, ports: Any, finish: Any
         while k < table.start[p + 1]:
             code = table.code[k]
             if code == POST or code == STEPS or code == WAIT:  # noqa: SIM109 - faster
-                time, s = _messages(i, time, r, k, s, code, table, ports, nodes, queue)
+                time, s = _messages(i, time, r, k, s, code, table, link, ports, nodes, queue)
             elif code == COMPUTE:
                 time += seconds[r, i] if i < table.n else 0.0
             elif code == BEGIN:
@@ -275,7 +274,7 @@ def _go_on(i: int, table: Any, seconds: Any, codec: Any, ports: Any, finish: Any
 
 @within
 def _messages(
-    i: int, time: float, r: int, k: int, s: int, code: int, table: Any, ports: Any, nodes: Any, queue: Any
+    i: int, time: float, r: int, k: int, s: int, code: int, table: Any, link: Any, ports: Any, nodes: Any, queue: Any
 ) -> Any:
     """Post and await the messages of instruction k from step s on; return the node's time, and the step at which it is stuck."""
     row = table.occurrence[r]
@@ -285,14 +284,16 @@ def _messages(
         for m in range(table.first[at], table.first[at + 1]):
             receiver, bits = table.receiver[m], table.sizes[table.size[m] + row * table.stride[m]]
             nodes.sent[i] += 1
-            when, phase, first, last = post(ports, time, i, receiver, nodes.sent[i], bits)
+            cost = charge(link, i, receiver, nodes.sent[i], bits)
+            when, phase, first, last = post(ports, time, i, receiver, cost)
             own = key + receiver if slot >= 0 else NOBODY
             if phase == DELIVERED:
                 _deliver(nodes, queue, receiver, own, when)
                 continue
             number = _new(queue)
             letter = queue.letters[number]
-            letter.posted, letter.bits, letter.first, letter.last = time, bits, first, last
+            letter.posted, letter.first, letter.last = time, first, last
+            letter.latency, letter.wire_bits, letter.link_seconds = cost
             letter.sender, letter.number, letter.receiver = i, nodes.sent[i], receiver
             letter.key, letter.phase = own, phase
             _push(queue, number, when)

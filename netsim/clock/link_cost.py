@@ -8,9 +8,12 @@ from typing import Any, NamedTuple
 
 from netsim.clock.compiling import shared
 
+Charge = tuple[float, float, float]
+"""What a message is charged whatever else is under way: the latency (s), the bits on the wire, and the seconds that its link takes for them."""
+
 
 class Link(NamedTuple):
-    """What the network charges for a message, whatever the way of sharing ports.
+    """What a network charges for messages.
 
     Attributes
     ----------
@@ -18,7 +21,7 @@ class Link(NamedTuple):
         Number of nodes; 1, or 0 where all links are alike: the link from i to j has the entry ``(i * n + j) * per_link``.
     latency, bandwidth
         Seconds and bit/s of every link, or of all.
-    overhead, handshakes, framing
+    framing
         As of :class:`netsim.Network`.
     """
 
@@ -26,34 +29,21 @@ class Link(NamedTuple):
     per_link: int
     latency: Any
     bandwidth: Any
-    overhead: float
-    handshakes: float
     framing: float
 
 
 def make_link(network: Any, links: Any, column: Callable[[Sequence[float]], Any]) -> Link:
     """Return what a network charges; ``column`` turns a sequence of numbers into a list, or an array."""
     latency, bandwidth, per_link = links.flat
-    overhead, handshakes, framing = float(network.overhead), float(network.handshakes), float(network.framing)
-    return Link(len(links.egress), per_link, column(latency), column(bandwidth), overhead, handshakes, framing)
+    return Link(len(links.egress), per_link, column(latency), column(bandwidth), float(network.framing))
 
 
 @shared
-def latency_of(link: Link, sender: int, receiver: int, number: int) -> float:
-    """Return the latency of a message, the sender's ``number``-th: a function of these alone, asked for more than once."""
-    return link.latency[(sender * link.n + receiver) * link.per_link]
-
-
-@shared
-def wire_bits_of(link: Link, bits: float) -> float:
-    """Return the bits on the wire."""
-    return bits * link.framing
-
-
-@shared
-def link_seconds_of(link: Link, sender: int, receiver: int, wire_bits: float) -> float:
-    """Return how long the link takes to carry so many bits on the wire."""
-    return wire_bits / link.bandwidth[(sender * link.n + receiver) * link.per_link]
+def charge(link: Link, sender: int, receiver: int, number: int, bits: float) -> Charge:
+    """Return what a message of so many bits, its sender's ``number``-th, is charged: a function of these alone."""
+    at = (sender * link.n + receiver) * link.per_link
+    wire_bits = bits * link.framing
+    return link.latency[at], wire_bits, wire_bits / link.bandwidth[at]
 
 
 @shared

@@ -14,29 +14,27 @@ from typing import Any, NamedTuple
 
 from netsim.clock.compiling import shared
 from netsim.clock.fabrics import DELIVERED, NEVER
-from netsim.clock.link_cost import Link, latency_of, link_seconds_of, make_link, wire_bits_of
 
 
 class Ports(NamedTuple):
-    link: Link
     last_left: Any
     under_way: Any
 
 
 def make(network, links, column):
     n = len(links.egress)
-    return Ports(make_link(network, links, column), column([0.0] * n), column([0.0] * n))
+    return Ports(column([0.0] * n), column([0.0] * n))
 
 
 @shared
-def post(ports, posted, sender, receiver, number, bits):
+def post(ports, posted, sender, receiver, cost):
     ports.under_way[sender] += 1
-    seconds = link_seconds_of(ports.link, sender, receiver, wire_bits_of(ports.link, bits))
-    return posted + seconds + latency_of(ports.link, sender, receiver, number), 0, posted, posted + seconds
+    latency, _, seconds = cost
+    return posted + seconds + latency, 0, posted, posted + seconds
 
 
 @shared
-def reach(ports, phase, now, sender, receiver, number, bits, first, last):
+def reach(ports, phase, now, sender, receiver, cost, first, last):
     ports.under_way[sender] -= 1
     ports.last_left[sender] = max(ports.last_left[sender], last)
     return now, DELIVERED, first, last

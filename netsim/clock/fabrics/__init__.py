@@ -5,9 +5,10 @@ other engine compiles:
 
 ``make(network, links, column)``
     the ports when nothing was sent; ``column`` turns a sequence of numbers into what one engine indexes fast (a list, or an array).
-``post(ports, posted, sender, receiver, number, bits)``
-    a message of so many bits, the sender's ``number``-th, is posted: what happens to it next, ``(time, phase, first bit leaves, last bit leaves)``.
-``reach(ports, phase, now, sender, receiver, number, bits, first, last)``
+``post(ports, posted, sender, receiver, cost)``
+    a message is posted that is charged ``cost`` (:data:`netsim.clock.link_cost.Charge`): what happens to it next, ``(time, phase, first bit leaves,
+    last bit leaves)``.
+``reach(ports, phase, now, sender, receiver, cost, first, last)``
     what was to happen to it does, and what happens next.
 ``last_bit(ports, sender)``
     when the last bit of all that a node posted leaves; :data:`NEVER` while that is not known.
@@ -16,7 +17,7 @@ Phases are numbers of the fabric's own, but for :data:`DELIVERED`: then ``time``
 is known. At one instant messages are taken in the order (posted, sender, number); what they cause at the same instant comes after all of them.
 
 ``reach`` is called in the order of time. ``post`` is not: nodes run ahead of the clock, each in the order of its own posts. So ``post`` may change
-nothing that other nodes' messages depend on; what does, waits for ``reach``. What a message costs alone is :mod:`netsim.clock.link_cost`'s.
+nothing that other nodes' messages depend on; what does, waits for ``reach``.
 """
 
 from importlib import import_module

@@ -5,17 +5,7 @@ from typing import Any, NamedTuple
 
 from netsim.clock.compiling import shared
 from netsim.clock.fabrics import DELIVERED
-from netsim.clock.link_cost import (
-    Link,
-    delivered,
-    join,
-    latency_of,
-    leave,
-    link_seconds_of,
-    make_link,
-    receive,
-    wire_bits_of,
-)
+from netsim.clock.link_cost import Charge, delivered, join, leave, receive
 
 JOINS, ARRIVES = 0, 1  # a message joins its sender's queue; its first bit reaches the receiver's port
 Next = tuple[float, int, float, float]
@@ -28,8 +18,10 @@ class Ports(NamedTuple):
 
     Attributes
     ----------
-    link
-        Latency, bandwidth and the like.
+    n
+        Number of nodes.
+    overhead, handshakes
+        As of :class:`netsim.Network`.
     egress, ingress
         (n,) bit/s.
     direct
@@ -46,7 +38,9 @@ class Ports(NamedTuple):
         (n * n,) seconds, or (1,) where steady: when a pair's last message was delivered.
     """
 
-    link: Link
+    n: int
+    overhead: float
+    handshakes: float
     egress: Any
     ingress: Any
     direct: bool
@@ -65,7 +59,9 @@ def make(network: Any, links: Any, column: Callable[[Sequence[float]], Any]) -> 
     half = network.duplex == "half"
     out_idle = column([0.0] * n)
     return Ports(
-        link=make_link(network, links, column),
+        n=n,
+        overhead=float(network.overhead),
+        handshakes=float(network.handshakes),
         egress=column(links.egress.tolist()),
         ingress=column(links.ingress.tolist()),
         direct=network.handshakes == 0 and not half,
@@ -79,39 +75,28 @@ def make(network: Any, links: Any, column: Callable[[Sequence[float]], Any]) -> 
 
 
 @shared
-def post(ports: Ports, posted: float, sender: int, receiver: int, number: int, bits: float) -> Next:
+def post(ports: Ports, posted: float, sender: int, receiver: int, cost: Charge) -> Next:
     """Let a message join its sender's queue, at once or after its handshakes."""
     if ports.direct:
-        return _leave(ports, posted, sender, receiver, number, bits)
+        return _leave(ports, posted, sender, cost)
     ports.to_join[sender] += 1
-    latency = latency_of(ports.link, sender, receiver, number)
-    return join(posted, ports.link.handshakes, latency), JOINS, 0.0, 0.0
+    return join(posted, ports.handshakes, cost[0]), JOINS, 0.0, 0.0
 
 
 @shared
 def reach(
-    ports: Ports,
-    phase: int,
-    now: float,
-    sender: int,
-    receiver: int,
-    number: int,
-    bits: float,
-    first: float,
-    last: float,
+    ports: Ports, phase: int, now: float, sender: int, receiver: int, cost: Charge, first: float, last: float
 ) -> Next:
     """Let a message join its sender's queue, or be taken in by its receiver's port."""
     if phase == JOINS:
         ports.to_join[sender] -= 1
-        return _leave(ports, now, sender, receiver, number, bits)
-    link = ports.link
-    wire_bits = wire_bits_of(link, bits)
+        return _leave(ports, now, sender, cost)
+    latency, wire_bits, link_seconds = cost
     received = receive(now, ports.in_idle[receiver], wire_bits / ports.ingress[receiver])
     ports.in_idle[receiver] = received
-    latency, seconds = latency_of(link, sender, receiver, number), link_seconds_of(link, sender, receiver, wire_bits)
-    time = delivered(received, first, last, latency, seconds)
+    time = delivered(received, first, last, latency, link_seconds)
     if not ports.steady:
-        pair = sender * link.n + receiver
+        pair = sender * ports.n + receiver
         time = ports.pair_delivered[pair] = max(time, ports.pair_delivered[pair])
     return time, DELIVERED, first, last
 
@@ -123,9 +108,9 @@ def last_bit(ports: Ports, sender: int) -> float:
 
 
 @shared
-def _leave(ports: Ports, joined: float, sender: int, receiver: int, number: int, bits: float) -> Next:
+def _leave(ports: Ports, joined: float, sender: int, cost: Charge) -> Next:
     """Let a message pass its sender's port."""
-    egress_seconds = wire_bits_of(ports.link, bits) / ports.egress[sender]
-    first, last = leave(joined, ports.out_idle[sender], ports.link.overhead, egress_seconds)
+    latency, wire_bits, _ = cost
+    first, last = leave(joined, ports.out_idle[sender], ports.overhead, wire_bits / ports.egress[sender])
     ports.out_idle[sender] = ports.last_left[sender] = last
-    return first + latency_of(ports.link, sender, receiver, number), ARRIVES, first, last
+    return first + latency, ARRIVES, first, last
