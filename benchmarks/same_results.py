@@ -36,7 +36,7 @@ def differences(one: xr.Dataset, other: xr.Dataset) -> Iterator[str]:
             yield f"{name}: shape {a.shape} and {b.shape}"
         elif a.dtype.kind in "fc" and not np.array_equal(a, b, equal_nan=True):
             apart = np.abs(a - b) / np.maximum(np.abs(a), 1e-300)
-            yield f"{name}: {int((a != b).sum())} of {a.size} numbers, by up to {np.nanmax(apart):.2g} of them"
+            yield f"{name}: {int(((a != b) & ~(np.isnan(a) & np.isnan(b))).sum())} of {a.size} numbers, by up to {np.nanmax(apart):.2g} of them"
         elif a.dtype.kind not in "fc" and not np.array_equal(a, b):
             at = np.flatnonzero((a != b).ravel())
             yield f"{name}: {len(at)} of {a.size}, the first {a.ravel()[at[0]]!r} and {b.ravel()[at[0]]!r}"

@@ -219,21 +219,14 @@ def fabric(
     ----------
     clock, network, nodes
         SimPy's clock, the network, whose ``sharing`` is the rule, and the number of nodes.
-    deliver
-        Called with (receiver, tag, time) as soon as it is known when a message is delivered.
-    go_on
-        Called at the end of each instant.
+    deliver, go_on
+        Called with (receiver, tag, time) as soon as a delivery is known; called at the end of each instant.
     count
         (nodes,) zeros, which count each node's messages.
     """
-    rule = fabric_of(network.sharing)
-    speeds = links(network, nodes)
-    link, ports, reach, post_at = (
-        make_link(network, speeds, list),
-        rule.make(network, speeds, list),
-        rule.reach,
-        rule.post,
-    )
+    rule, speeds = fabric_of(network.sharing), links(network, nodes)
+    link, ports = (made(network, speeds, list) for made in (make_link, rule.make))
+    post_at, reach = rule.post, rule.reach
     due: dict[float, list[tuple]] = {}  # what happens at each instant for which an event is set
 
     def at(time: float, entry: tuple) -> None:
