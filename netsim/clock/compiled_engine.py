@@ -1,8 +1,4 @@
-"""The compiled engine: the same instructions and the same fabrics as the event engine's, in machine code, and bit for bit its times.
-
-What is to happen stands in a binary heap, ordered by (time, turn, posted, sender, number): ``turn`` counts how often something was caused at the very
-instant that is under way, as the event engine takes all that was known of an instant before what that causes at the same one.
-"""
+"""The compiled engine: the same instructions and the same fabrics as the event engine's, in machine code, and bit for bit its times."""
 
 from functools import partial
 from importlib import import_module
@@ -11,6 +7,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.extending import overload
 
+from netsim.clock.compiled_queue import (
+    FREE,
+    FULL,
+    PENDING,
+    READY,
+    Queue,
+    empty_queue,
+    keep,
+    make_ready,
+    new,
+    pop,
+    push,
+    take,
+)
 from netsim.clock.compiling import WITHIN, announced, compiled, within
 from netsim.clock.fabrics import DELIVERED, NEVER, fabric_of
 from netsim.clock.link_cost import Charge, Link, charge, make_link
@@ -30,18 +40,6 @@ from netsim.clock.lowering import (
 )
 from netsim.clock.network import Network, codec_seconds, links
 from netsim.clock.timeline import FLUSHING, NOBODY, Ticks
-
-_REAL, _WHOLE = np.float64, np.int64
-LETTER = np.dtype(
-    [("posted", _REAL), *((name, _WHOLE) for name in ("turn", "sender", "number", "receiver", "key", "phase"))]
-    + [(name, _REAL) for name in ("latency", "wire_bits", "link_seconds", "first", "last")]
-)
-"""A message on its way: ``phase`` is what happens to it next, ``key`` that under which its receiver waits for it."""
-PENDING_LETTER = np.dtype([("time", _REAL), ("letter", _WHOLE)])
-KEPT_MAIL = np.dtype([("key", _WHOLE), ("many", _WHOLE), ("latest", _REAL)])
-
-PENDING, FREE, FRESH, READY, KEPT, FULL = range(6)  # what Queue.count counts
-SPREAD = 0x9E3779B1  # a large odd number, which spreads keys over the table
 
 
 class Nodes(NamedTuple):
@@ -72,32 +70,6 @@ class Nodes(NamedTuple):
     awaited: Any
     missing: Any
     sent: Any
-
-
-class Queue(NamedTuple):
-    """What is to happen, which nodes can go on, and what was delivered before it was asked for.
-
-    Attributes
-    ----------
-    letters, heap, free
-        Messages on their way; when something happens to which, as a heap; numbers of letters that can be used again.
-    ready
-        (nodes,): nodes that can go on.
-    kept
-        A hash table: how many messages of a key were delivered, and when the latest.
-    count
-        How many letters are pending, numbers free and used at all, nodes ready, keys kept; and 1 where the arrays are too short.
-    now
-        (2,): the instant under way, and how often something was caused at that very instant.
-    """
-
-    letters: Any
-    heap: Any
-    free: Any
-    ready: Any
-    kept: Any
-    count: Any
-    now: Any
 
 
 def run(lowered: Lowered, network: Network, seconds: np.ndarray, together: bool = False) -> Ticks:
@@ -149,17 +121,7 @@ def _start(n: int, room: int) -> tuple[Nodes, Queue]:
         missing=whole(),
         sent=whole(),
     )
-    queue = Queue(
-        letters=np.zeros(room, LETTER),
-        heap=np.zeros(room, PENDING_LETTER),
-        free=np.zeros(room, np.int64),
-        ready=np.arange(n)[::-1].copy(),
-        kept=np.full(room, NOBODY, KEPT_MAIL),
-        count=np.zeros(6, np.int64),
-        now=np.full(2, -1.0),
-    )
-    queue.count[READY] = n
-    return nodes, queue
+    return nodes, empty_queue(n, room)
 
 
 def post(ports: Any, posted: float, sender: int, receiver: int, cost: Charge) -> Any:
@@ -208,7 +170,7 @@ def _run(
             _go_on(queue.ready[queue.count[READY]], table, seconds, codec, link, ports, finish, nodes, queue)
         if not queue.count[PENDING] or queue.count[FULL]:
             break
-        now, number = _pop(queue)
+        now, number = pop(queue)
         letter = queue.letters[number]
         queue.now[0], queue.now[1] = now, letter.turn
         cost = letter.latency, letter.wire_bits, letter.link_seconds
@@ -217,14 +179,14 @@ def _run(
         )
         if nodes.stuck[letter.sender] == FLUSH:
             nodes.stuck[letter.sender] = 0
-            _make_ready(queue, letter.sender)
+            make_ready(queue, letter.sender)
         if phase == DELIVERED:
             queue.free[queue.count[FREE]] = number
             queue.count[FREE] += 1
             _deliver(nodes, queue, letter.receiver, letter.key, time)
             continue
         letter.phase, letter.first, letter.last = phase, first, last
-        _push(queue, number, time)
+        push(queue, number, time)
 
 
 @within
@@ -290,15 +252,15 @@ def _messages(
             if phase == DELIVERED:
                 _deliver(nodes, queue, receiver, own, when)
                 continue
-            number = _new(queue)
+            number = new(queue)
             letter = queue.letters[number]
             letter.posted, letter.first, letter.last = time, first, last
             letter.latency, letter.wire_bits, letter.link_seconds = cost
             letter.sender, letter.number, letter.receiver = i, nodes.sent[i], receiver
             letter.key, letter.phase = own, phase
-            _push(queue, number, when)
+            push(queue, number, when)
         if code != POST and table.comes[at]:
-            have, latest = _take(queue, key + i)
+            have, latest = take(queue, key + i)
             if have < table.comes[at]:
                 nodes.awaited[i], nodes.missing[i], nodes.latest[i] = key + i, table.comes[at] - have, latest
                 nodes.stuck[i] = WAIT
@@ -314,129 +276,10 @@ def _deliver(nodes: Any, queue: Any, receiver: int, key: int, time: float) -> No
     if key == NOBODY:
         return
     if nodes.awaited[receiver] != key:
-        _keep(queue, key, time)
+        keep(queue, key, time)
         return
     nodes.missing[receiver] -= 1
     nodes.latest[receiver] = max(nodes.latest[receiver], time)
     if not nodes.missing[receiver]:
         nodes.awaited[receiver] = NOBODY
-        _make_ready(queue, receiver)
-
-
-@within
-def _make_ready(queue: Any, node: int) -> None:
-    queue.ready[queue.count[READY]] = node
-    queue.count[READY] += 1
-
-
-@within
-def _new(queue: Any) -> int:
-    """Return the number of a letter that is not in use."""
-    if queue.count[FREE]:
-        queue.count[FREE] -= 1
-        return queue.free[queue.count[FREE]]
-    if queue.count[FRESH] == len(queue.letters):
-        queue.count[FULL] = 1
-        return 0
-    queue.count[FRESH] += 1
-    return queue.count[FRESH] - 1
-
-
-@within
-def _push(queue: Any, number: int, time: float) -> None:
-    """Let something happen to a letter at a time."""
-    heap, at = queue.heap, queue.count[PENDING]
-    if at == len(heap):
-        return  # full
-    queue.letters[number].turn = int(queue.now[1]) + 1 if time == queue.now[0] else 0
-    queue.count[PENDING] += 1
-    while at > 0:
-        above = (at - 1) >> 1
-        if not _before(queue, time, number, heap[above].time, heap[above].letter):
-            break
-        heap[at].time, heap[at].letter = heap[above].time, heap[above].letter
-        at = above
-    heap[at].time, heap[at].letter = time, number
-
-
-@within
-def _pop(queue: Any) -> Any:
-    """Take out what happens next: when, and to which letter."""
-    heap = queue.heap
-    queue.count[PENDING] -= 1
-    size, at = queue.count[PENDING], 0
-    now, top = heap[0].time, heap[0].letter
-    time, number = heap[size].time, heap[size].letter
-    while 2 * at + 1 < size:
-        child = 2 * at + 1
-        if child + 1 < size and _before(
-            queue, heap[child + 1].time, heap[child + 1].letter, heap[child].time, heap[child].letter
-        ):
-            child += 1
-        if not _before(queue, heap[child].time, heap[child].letter, time, number):
-            break
-        heap[at].time, heap[at].letter = heap[child].time, heap[child].letter
-        at = child
-    heap[at].time, heap[at].letter = time, number
-    return now, top
-
-
-@within
-def _before(queue: Any, time: float, number: int, other_time: float, other_number: int) -> bool:
-    """Return whether what happens to one letter comes before what happens to another."""
-    if time != other_time:
-        return time < other_time
-    one, other = queue.letters[number], queue.letters[other_number]
-    if one.turn != other.turn:
-        return one.turn < other.turn
-    if one.posted != other.posted:
-        return one.posted < other.posted
-    if one.sender != other.sender:
-        return one.sender < other.sender
-    return one.number < other.number
-
-
-@within
-def _keep(queue: Any, key: int, time: float) -> None:
-    """Note that a message of a key was delivered."""
-    mail = queue.kept[_find(queue, key)]
-    if mail.key != key:
-        if 2 * queue.count[KEPT] >= len(queue.kept):
-            queue.count[FULL] = 1
-            return
-        queue.count[KEPT] += 1
-        mail.key, mail.many, mail.latest = key, 0, time
-    mail.many += 1
-    mail.latest = max(mail.latest, time)
-
-
-@within
-def _take(queue: Any, key: int) -> Any:
-    """Return how many messages of a key were delivered, and when the latest; forget them."""
-    at, kept, mask = _find(queue, key), queue.kept, len(queue.kept) - 1
-    if kept[at].key != key:
-        return 0, 0.0
-    many, latest = kept[at].many, kept[at].latest
-    queue.count[KEPT] -= 1
-    behind = (at + 1) & mask
-    while kept[behind].key != NOBODY:  # who was moved on because of this place may have it
-        if ((behind - _place(queue, kept[behind].key)) & mask) >= ((behind - at) & mask):
-            kept[at].key, kept[at].many, kept[at].latest = kept[behind].key, kept[behind].many, kept[behind].latest
-            at = behind
-        behind = (behind + 1) & mask
-    kept[at].key = NOBODY
-    return many, latest
-
-
-@within
-def _find(queue: Any, key: int) -> int:
-    """Return where a key is in the table, or where it would be."""
-    at = _place(queue, key)
-    while queue.kept[at].key != NOBODY and queue.kept[at].key != key:
-        at = (at + 1) & (len(queue.kept) - 1)
-    return at
-
-
-@within
-def _place(queue: Any, key: int) -> int:
-    return ((key * SPREAD) >> 15) & (len(queue.kept) - 1)
+        make_ready(queue, receiver)

@@ -1,0 +1,186 @@
+"""What the compiled engine keeps of messages: on their way, and delivered before they were asked for.
+
+What is to happen stands in a binary heap, ordered by (time, turn, posted, sender, number): ``turn`` counts how often something was caused at the very
+instant that is under way, as the event engine takes all that was known of an instant before what that causes at the same one. What was delivered and
+not yet asked for stands in a hash table by its key.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from netsim.clock.compiling import within
+from netsim.clock.timeline import NOBODY
+
+_REAL, _WHOLE = np.float64, np.int64
+LETTER = np.dtype(
+    [("posted", _REAL), *((name, _WHOLE) for name in ("turn", "sender", "number", "receiver", "key", "phase"))]
+    + [(name, _REAL) for name in ("latency", "wire_bits", "link_seconds", "first", "last")]
+)
+"""A message on its way: ``phase`` is what happens to it next, ``key`` that under which its receiver waits for it."""
+PENDING_LETTER = np.dtype([("time", _REAL), ("letter", _WHOLE)])
+KEPT_MAIL = np.dtype([("key", _WHOLE), ("many", _WHOLE), ("latest", _REAL)])
+
+PENDING, FREE, FRESH, READY, KEPT, FULL = range(6)  # what Queue.count counts
+SPREAD = 0x9E3779B1  # a large odd number, which spreads keys over the table
+
+
+class Queue(NamedTuple):
+    """What is to happen, which nodes can go on, and what was delivered before it was asked for.
+
+    Attributes
+    ----------
+    letters, heap, free
+        Messages on their way; when something happens to which, as a heap; numbers of letters that can be used again.
+    ready
+        (nodes,): nodes that can go on.
+    kept
+        A hash table: how many messages of a key were delivered, and when the latest.
+    count
+        How many letters are pending, numbers free and used at all, nodes ready, keys kept; and 1 where the arrays are too short.
+    now
+        (2,): the instant under way, and how often something was caused at that very instant.
+    """
+
+    letters: Any
+    heap: Any
+    free: Any
+    ready: Any
+    kept: Any
+    count: Any
+    now: Any
+
+
+def empty_queue(nodes: int, room: int) -> Queue:
+    """Return a queue with room for so many messages, and all nodes ready."""
+    queue = Queue(
+        letters=np.zeros(room, LETTER),
+        heap=np.zeros(room, PENDING_LETTER),
+        free=np.zeros(room, np.int64),
+        ready=np.arange(nodes)[::-1].copy(),
+        kept=np.full(room, NOBODY, KEPT_MAIL),
+        count=np.zeros(6, np.int64),
+        now=np.full(2, -1.0),
+    )
+    queue.count[READY] = nodes
+    return queue
+
+
+@within
+def make_ready(queue: Any, node: int) -> None:
+    """Let a node go on."""
+    queue.ready[queue.count[READY]] = node
+    queue.count[READY] += 1
+
+
+@within
+def new(queue: Any) -> int:
+    """Return the number of a letter that is not in use."""
+    if queue.count[FREE]:
+        queue.count[FREE] -= 1
+        return queue.free[queue.count[FREE]]
+    if queue.count[FRESH] == len(queue.letters):
+        queue.count[FULL] = 1
+        return 0
+    queue.count[FRESH] += 1
+    return queue.count[FRESH] - 1
+
+
+@within
+def push(queue: Any, number: int, time: float) -> None:
+    """Let something happen to a letter at a time."""
+    heap, at = queue.heap, queue.count[PENDING]
+    if at == len(heap):
+        return  # full
+    queue.letters[number].turn = int(queue.now[1]) + 1 if time == queue.now[0] else 0
+    queue.count[PENDING] += 1
+    while at > 0:
+        above = (at - 1) >> 1
+        if not _before(queue, time, number, heap[above].time, heap[above].letter):
+            break
+        heap[at].time, heap[at].letter = heap[above].time, heap[above].letter
+        at = above
+    heap[at].time, heap[at].letter = time, number
+
+
+@within
+def pop(queue: Any) -> Any:
+    """Take out what happens next: when, and to which letter."""
+    heap = queue.heap
+    queue.count[PENDING] -= 1
+    size, at = queue.count[PENDING], 0
+    now, top = heap[0].time, heap[0].letter
+    time, number = heap[size].time, heap[size].letter
+    while 2 * at + 1 < size:
+        child = 2 * at + 1
+        if child + 1 < size and _before(
+            queue, heap[child + 1].time, heap[child + 1].letter, heap[child].time, heap[child].letter
+        ):
+            child += 1
+        if not _before(queue, heap[child].time, heap[child].letter, time, number):
+            break
+        heap[at].time, heap[at].letter = heap[child].time, heap[child].letter
+        at = child
+    heap[at].time, heap[at].letter = time, number
+    return now, top
+
+
+@within
+def _before(queue: Any, time: float, number: int, other_time: float, other_number: int) -> bool:
+    """Return whether what happens to one letter comes before what happens to another."""
+    if time != other_time:
+        return time < other_time
+    one, other = queue.letters[number], queue.letters[other_number]
+    if one.turn != other.turn:
+        return one.turn < other.turn
+    if one.posted != other.posted:
+        return one.posted < other.posted
+    if one.sender != other.sender:
+        return one.sender < other.sender
+    return one.number < other.number
+
+
+@within
+def keep(queue: Any, key: int, time: float) -> None:
+    """Note that a message of a key was delivered."""
+    mail = queue.kept[_find(queue, key)]
+    if mail.key != key:
+        if 2 * queue.count[KEPT] >= len(queue.kept):
+            queue.count[FULL] = 1
+            return
+        queue.count[KEPT] += 1
+        mail.key, mail.many, mail.latest = key, 0, time
+    mail.many += 1
+    mail.latest = max(mail.latest, time)
+
+
+@within
+def take(queue: Any, key: int) -> Any:
+    """Return how many messages of a key were delivered, and when the latest; forget them."""
+    at, kept, mask = _find(queue, key), queue.kept, len(queue.kept) - 1
+    if kept[at].key != key:
+        return 0, 0.0
+    many, latest = kept[at].many, kept[at].latest
+    queue.count[KEPT] -= 1
+    behind = (at + 1) & mask
+    while kept[behind].key != NOBODY:  # who was moved on because of this place may have it
+        if ((behind - _place(queue, kept[behind].key)) & mask) >= ((behind - at) & mask):
+            kept[at].key, kept[at].many, kept[at].latest = kept[behind].key, kept[behind].many, kept[behind].latest
+            at = behind
+        behind = (behind + 1) & mask
+    kept[at].key = NOBODY
+    return many, latest
+
+
+@within
+def _find(queue: Any, key: int) -> int:
+    """Return where a key is in the table, or where it would be."""
+    at = _place(queue, key)
+    while queue.kept[at].key != NOBODY and queue.kept[at].key != key:
+        at = (at + 1) & (len(queue.kept) - 1)
+    return at
+
+
+@within
+def _place(queue: Any, key: int) -> int:
+    return ((key * SPREAD) >> 15) & (len(queue.kept) - 1)
