@@ -1,4 +1,4 @@
-"""Seconds to replay 400 networks x 5 algorithms x 1,000 rounds (8 workers on a ring), training not counted, on one core and on two.
+"""Seconds to replay 400 networks x 5 algorithms x 1,000 rounds (8 workers on a ring), training not counted, on one core and on all.
 
 The traces are those of real trainings of 25 rounds, their rounds repeated to 1,000 (the sizes of these methods' messages do not change).
 """
@@ -6,6 +6,7 @@ The traces are those of real trainings of 25 rounds, their rounds repeated to 1,
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -59,15 +60,15 @@ def measure(**fixed: Any) -> Figures:
     }
 
 
+KINDS = {
+    "fifo": {"compute": COMPUTE},
+    "none": {"compute": COMPUTE, "sharing": "none"},
+    "fifo, gradient times with 10 % noise per round": {"compute": LogNormal(COMPUTE, 0.1)},
+}
 VARIANTS = {
-    "fifo": Variant(lambda: measure(compute=COMPUTE), one_thread=True),
-    "none": Variant(lambda: measure(compute=COMPUTE, sharing="none"), one_thread=True),
-    "fifo, gradient times with 1 % noise per round": Variant(
-        lambda: measure(compute=LogNormal(COMPUTE, 0.01)), one_thread=True
-    ),
-    "fifo, gradient times with 10 % noise per round": Variant(
-        lambda: measure(compute=LogNormal(COMPUTE, 0.1)), one_thread=True
-    ),
+    f"{kind}, {cores}": Variant(partial(measure, **fixed), one_thread=cores == "one core")
+    for kind, fixed in KINDS.items()
+    for cores in ("one core", "all cores")
 }
 
 if __name__ == "__main__":

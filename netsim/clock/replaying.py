@@ -1,6 +1,7 @@
 """From a trace to times: which engine, on how many networks at once, and the check of one engine against the other."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from netsim.clock.timeline import FLUSHING, NOBODY, Ticks, Timeline, Timelines
 from netsim.comm.trace import Trace
 from netsim.errors import NetsimError
 
+_TURN = 2e-4  # seconds: who comes back from compiled code waits no longer for Python's lock, which SimPy's engine holds meanwhile
 ENGINES = ("auto", "compiled", "simpy")
 BY_DEFAULT = "compiled"  # what "auto" is: the compiled engine takes every trace and network
 
@@ -101,12 +103,16 @@ def _workers(engine: str, count: int) -> Iterator[Callable[..., Iterable[np.ndar
     if engine == "simpy" or count == 1:
         yield map
         return
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # numba lets one of them compile, and the others wait
+    before = sys.getswitchinterval()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        sys.setswitchinterval(_TURN)
         try:
             yield pool.map
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+        finally:
+            sys.setswitchinterval(before)
 
 
 def _ticks(
