@@ -1,8 +1,8 @@
 """What the compiled engine keeps of messages: on their way, and delivered before they were asked for.
 
-What is to happen stands in a binary heap, ordered by (time, turn, posted, sender, number): ``turn`` counts how often something was caused at the very
-instant that is under way, as the event engine takes all that was known of an instant before what that causes at the same one. What was delivered and
-not yet asked for stands in a hash table by its key.
+What is to happen stands in a sorted list, and a binary heap behind it, ordered by (time, turn, posted, sender, number): ``turn`` counts how often
+something was caused at the very instant that is under way, as the event engine takes all that was known of an instant before what that causes at the
+same one. What was delivered and not yet asked for stands in a hash table by its key.
 """
 
 from typing import Any, NamedTuple
@@ -21,7 +21,8 @@ LETTER = np.dtype(
 PENDING_LETTER = np.dtype([("time", _REAL), ("letter", _WHOLE)])
 KEPT_MAIL = np.dtype([("key", _WHOLE), ("many", _WHOLE), ("latest", _REAL)])
 
-PENDING, FREE, FRESH, READY, KEPT, FULL = range(6)  # what Queue.count counts
+PENDING, FREE, FRESH, READY, KEPT, FULL, HEAD, SOON = range(8)  # what Queue.count counts
+SOONEST = 32  # letters that are kept sorted: with few pending, that is sooner done than a heap
 SPREAD = 0x9E3779B1  # a large odd number, which spreads keys over the table
 
 
@@ -30,19 +31,23 @@ class Queue(NamedTuple):
 
     Attributes
     ----------
-    letters, heap, free
-        Messages on their way; when something happens to which, as a heap; numbers of letters that can be used again.
+    letters, free
+        Messages on their way; numbers of letters that can be used again.
+    front, heap
+        When something happens to which: the soonest, sorted, and behind all of them the others, as a heap.
     ready
         (nodes,): nodes that can go on.
     kept
         A hash table: how many messages of a key were delivered, and when the latest.
     count
-        How many letters are pending, numbers free and used at all, nodes ready, keys kept; and 1 where the arrays are too short.
+        How many letters are pending, numbers free and used at all, nodes ready, keys kept; 1 where the arrays are too short; where ``front`` begins,
+        and how many are in it.
     now
         (2,): the instant under way, and how often something was caused at that very instant.
     """
 
     letters: Any
+    front: Any
     heap: Any
     free: Any
     ready: Any
@@ -55,11 +60,12 @@ def empty_queue(nodes: int, room: int) -> Queue:
     """Return a queue with room for so many messages, and all nodes ready."""
     queue = Queue(
         letters=np.zeros(room, LETTER),
+        front=np.zeros(4 * SOONEST, PENDING_LETTER),
         heap=np.zeros(room, PENDING_LETTER),
         free=np.zeros(room, np.int64),
         ready=np.arange(nodes)[::-1].copy(),
         kept=np.full(room, NOBODY, KEPT_MAIL),
-        count=np.zeros(6, np.int64),
+        count=np.zeros(8, np.int64),
         now=np.full(2, -1.0),
     )
     queue.count[READY] = nodes
@@ -89,11 +95,52 @@ def new(queue: Any) -> int:
 @within
 def push(queue: Any, number: int, time: float) -> None:
     """Let something happen to a letter at a time."""
-    heap, at = queue.heap, queue.count[PENDING]
-    if at == len(heap):
+    front, count = queue.front, queue.count
+    if count[PENDING] == len(queue.heap):
         return  # full
     queue.letters[number].turn = int(queue.now[1]) + 1 if time == queue.now[0] else 0
-    queue.count[PENDING] += 1
+    count[PENDING] += 1
+    last = count[HEAD] + count[SOON] - 1
+    crowded = count[SOON] == SOONEST or count[SOON] < count[PENDING] - 1
+    if crowded and not _before(queue, time, number, front[last].time, front[last].letter):
+        _push_later(queue, time, number)
+        return
+    if count[SOON] == SOONEST:
+        _push_later(queue, front[last].time, front[last].letter)
+        count[SOON] -= 1
+        last -= 1
+    if last + 1 == len(front):
+        for k in range(count[SOON]):
+            front[k].time, front[k].letter = front[count[HEAD] + k].time, front[count[HEAD] + k].letter
+        count[HEAD], last = 0, count[SOON] - 1
+    at = last + 1
+    while at > count[HEAD] and _before(queue, time, number, front[at - 1].time, front[at - 1].letter):
+        front[at].time, front[at].letter = front[at - 1].time, front[at - 1].letter
+        at -= 1
+    front[at].time, front[at].letter = time, number
+    count[SOON] += 1
+
+
+@within
+def pop(queue: Any) -> Any:
+    """Take out what happens next: when, and to which letter."""
+    front, count = queue.front, queue.count
+    now, top = front[count[HEAD]].time, front[count[HEAD]].letter
+    count[HEAD] += 1
+    count[SOON] -= 1
+    count[PENDING] -= 1
+    if not count[SOON]:
+        count[HEAD] = 0
+        while count[SOON] < count[PENDING] and count[SOON] < SOONEST // 2:
+            front[count[SOON]].time, front[count[SOON]].letter = _pop_later(queue, count[PENDING] - count[SOON])
+            count[SOON] += 1
+    return now, top
+
+
+@within
+def _push_later(queue: Any, time: float, number: int) -> None:
+    """Put what does not belong to the soonest into the heap, whose size is what is pending less those, the new one not counted."""
+    heap, at = queue.heap, queue.count[PENDING] - 1 - queue.count[SOON]
     while at > 0:
         above = (at - 1) >> 1
         if not _before(queue, time, number, heap[above].time, heap[above].letter):
@@ -104,12 +151,11 @@ def push(queue: Any, number: int, time: float) -> None:
 
 
 @within
-def pop(queue: Any) -> Any:
-    """Take out what happens next: when, and to which letter."""
-    heap = queue.heap
-    queue.count[PENDING] -= 1
-    size, at = queue.count[PENDING], 0
+def _pop_later(queue: Any, size: int) -> Any:
+    """Take the first out of the heap, which has so many."""
+    heap, at = queue.heap, 0
     now, top = heap[0].time, heap[0].letter
+    size -= 1
     time, number = heap[size].time, heap[size].letter
     while 2 * at + 1 < size:
         child = 2 * at + 1

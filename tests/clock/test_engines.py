@@ -317,3 +317,18 @@ def test_a_plane_with_random_gradients_is_compiled_once():
     for compute in (0.0, 1e-3, np.linspace(1e-3, 2e-3, 6), LogNormal(1e-3, 0.1)):
         replay(trace, Network(1e-3, 1e6, compute=compute))
     assert len(compiled_engine._run.signatures) <= len(FABRICS)
+
+
+@pytest.mark.parametrize(
+    "graph", [topology.ring(64), topology.complete(24), topology.star(40)], ids=lambda graph: graph.name
+)
+@pytest.mark.parametrize("spread", [0.0, 0.5])
+def test_the_engines_agree_where_many_messages_are_pending(graph, spread):
+    program = (Operation("post"), COMPUTE, Operation("wait", 0, 0, 0), Operation("all_reduce"))
+    near = tuple(graph.neighbours(i) for i in range(graph.n))
+    none = np.zeros((0, 0), dtype=int)
+    trace = Trace(
+        graph.n, near, (program,), np.zeros(4, dtype=int), ((np.array([[5000]]), none, none, np.array([[6400]])),)
+    )
+    for duplex in ("full", "half"):
+        agree(trace, Network(1e-3, 1e6, compute=LogNormal(5e-3, spread), duplex=duplex))
