@@ -203,6 +203,8 @@ def keep(queue: Any, key: int, time: float) -> None:
 @within
 def take(queue: Any, key: int) -> Any:
     """Return how many messages of a key were delivered, and when the latest; forget them."""
+    if not queue.count[KEPT]:
+        return 0, 0.0
     at, kept, mask = _find(queue, key), queue.kept, len(queue.kept) - 1
     if kept[at].key != key:
         return 0, 0.0

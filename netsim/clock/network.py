@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -205,6 +206,7 @@ class Links(NamedTuple):
         return self.latency.reshape(-1).tolist(), self.bandwidth.reshape(-1).tolist(), 1
 
 
+@lru_cache(maxsize=64)
 def links(network: Network, n: int) -> Links:
     """Fill in a network for n workers.
 
