@@ -79,7 +79,7 @@ def closed_form_seconds(trace: Trace, network: Network, rounds: int) -> float:
     rounds
         How many of the trace's rounds.
     """
-    if not (_textbook(network, trace.nodes) and _regular(trace, network.sharing, network.collective)):
+    if not (_textbook(network, trace.n, trace.nodes) and _regular(trace, network.sharing, network.collective)):
         return float("nan")
     if trace.nodes > trace.n:
         pushed, replied = (float(column[0, 0]) for column in trace.bits[0][1:])
@@ -89,13 +89,14 @@ def closed_form_seconds(trace: Trace, network: Network, rounds: int) -> float:
     return float(sum(_round_seconds(trace, network, p, count).sum() for p, count in enumerate(counts) if count))
 
 
-_IN_THE_FORM = {"latency", "bandwidth", "compute", "sharing", "framing", "egress", "ingress", "collective", "name"}
+_IN_THE_FORM = {"latency", "bandwidth", "compute", "sharing", "framing", "collective", "name"}
+_IN_THE_FORM |= {"egress", "ingress", "server_egress", "server_ingress"}
 
 
-def _textbook(network: Network, n: int) -> bool:
+def _textbook(network: Network, n: int, nodes: int) -> bool:
     """Return whether links, ports and workers are all alike and nothing is added to alpha and b/B."""
-    latency, bandwidth, egress, ingress = links(network, n)
-    between = ~np.eye(n, dtype=bool)
+    latency, bandwidth, egress, ingress = links(network, n, nodes)
+    between = ~np.eye(nodes, dtype=bool)
     speeds = np.concatenate([bandwidth[between], egress, ingress])
     alike = all((values == values[:1]).all() for values in (latency[between], speeds))
     others: Any = [one for one in fields(network) if one.name not in _IN_THE_FORM]

@@ -88,7 +88,7 @@ def run(lowered: Lowered, network: Network, seconds: np.ndarray, together: bool 
     """
     rule, codec, n = fabric_of(network.sharing), codec_seconds(network), lowered.nodes
     speeds, seconds = (
-        links(network, n),
+        links(network, lowered.n, n),
         np.require(seconds, requirements=["C", "W"]),
     )  # read-only is another type to numba
     link = make_link(network, speeds, np.array)

@@ -13,7 +13,9 @@ from netsim.comm.collectives import ALGORITHMS
 from netsim.errors import NetsimError, check
 from netsim.files.units import format_bandwidth, format_seconds
 
-PerLink = float | np.ndarray  # a number, or (n, n): entry (i, j) for the link from i to j
+PerLink = (
+    float | np.ndarray
+)  # a number, or (n, n): entry (i, j) for the link from i to j; (n + 1, n + 1): the last is the server
 
 
 def declared(default: Any, description: str, quantity: str = "", each: bool = False) -> Any:
@@ -40,9 +42,9 @@ class Network:
     Parameters
     ----------
     latency
-        Seconds until a bit that leaves i reaches j (alpha): a number, or (n, n) per link.
+        Seconds until a bit that leaves i reaches j (alpha): a number, or (n, n) per link, or (n + 1, n + 1) with a parameter server as the last.
     bandwidth
-        Bits per second of a link (1/beta): a number, or (n, n) per link. May be infinite.
+        Bits per second of a link (1/beta), as ``latency``. May be infinite.
     compute
         Seconds of one gradient: a number, (n,) per worker, or a model of :mod:`netsim.clock.compute`.
     duplex
@@ -57,7 +59,9 @@ class Network:
     framing
         Bits on the wire per bit of message: 1.0456 for Ethernet, IP and TCP at an MTU of 1500.
     egress, ingress
-        Port speeds in bit/s: None (the fastest link of that port), a number, or (n,).
+        Port speeds in bit/s: None (the fastest link of that port), a number, the server's too, (n,), or (n + 1,) with the server's as the last.
+    server_egress, server_ingress
+        Port speeds of the parameter server in bit/s; None: what ``egress`` and ``ingress`` say of it.
     codec
         Seconds per number to encode a compressed message and, for every message received, to decode it: None, a number for both, or
         (encode, decode).
@@ -71,6 +75,12 @@ class Network:
     ------
     NetsimError
         A value is out of range; the line names the field and what is right.
+
+    Notes
+    -----
+    One network serves methods with and without a server. Where arrays have n entries and a method has a server, the server is as near to a worker as
+    its nearest peer: the link between them is the fastest of the worker's links each way, and the server's port is as fast as the fastest port.
+    Where they have n + 1 and there is no server, the last is not used.
     """
 
     latency: PerLink
@@ -83,6 +93,12 @@ class Network:
     framing: float = declared(1.0, "bits on the wire per bit of message")
     egress: float | Sequence[float] | None = declared(None, "port speed out", "bits_per_second", each=True)
     ingress: float | Sequence[float] | None = declared(None, "port speed in", "bits_per_second", each=True)
+    server_egress: float | None = declared(
+        None, "port speed out of the parameter server; if left out, the fastest worker's", "bits_per_second"
+    )
+    server_ingress: float | None = declared(
+        None, "port speed in of the parameter server; if left out, the fastest worker's", "bits_per_second"
+    )
     codec: float | tuple[float, float] | None = declared(
         None, "time per number to encode and to decode: one value, or a list of two", "seconds", each=True
     )
@@ -114,6 +130,9 @@ class Network:
         for port in ("egress", "ingress"):
             speed = getattr(self, port)
             check(speed is None or _positive(speed), port, speed, "above 0 bit/s, one number or one a worker")
+            own = getattr(self, f"server_{port}")
+            right = own is None or (np.ndim(own) == 0 and _positive(own))
+            check(right, f"server_{port}", own, "above 0 bit/s, one number")
         check(
             self.codec is None or (np.shape(self.codec) in ((), (2,)) and _nonnegative(self.codec)),
             "codec",
@@ -138,19 +157,60 @@ class Network:
         check(_nonnegative(beta), "beta", beta, "at least 0 seconds per byte")
         return cls(**{"latency": alpha, "bandwidth": 8.0 / beta if beta else np.inf, "sharing": "none", **fixed})
 
-    @staticmethod
-    def grid(latency: Sequence[float], bandwidth: Sequence[float], **fixed: Any) -> "NetworkGrid":
-        """Return every pair of the latencies (seconds) and bandwidths (bit/s), with the other fields fixed."""
-        for axis, values, right in (("latency", latency, _nonnegative), ("bandwidth", bandwidth, _positive)):
-            check(
-                np.ndim(values) == 1 and len(values) > 0 and right(values),
-                axis,
-                values,
-                "a list of numbers, one or more, each in range",
-            )
-        return NetworkGrid(
-            tuple(map(float, latency)), tuple(map(float, bandwidth)), Network(latency[0], bandwidth[0], **fixed)
+    @classmethod
+    def groups(
+        cls, sizes: Sequence[int], inside: tuple[float, float], between: tuple[float, float], **fixed: Any
+    ) -> "Network":
+        """Return a network of groups, such as racks or data centres: fast links inside a group, slower ones between groups.
+
+        Parameters
+        ----------
+        sizes
+            Workers of each group: the first group is workers 0 to sizes[0] - 1, and so on.
+        inside, between
+            (latency in seconds, bandwidth in bit/s) of every link inside a group, and of every link between two groups.
+        **fixed
+            Other fields of a network.
+
+        Raises
+        ------
+        NetsimError
+            A value is out of range; the line names the field and what is right.
+        """
+        check(
+            np.ndim(sizes) == 1
+            and len(sizes) > 0
+            and all(isinstance(one, int | np.integer) and one >= 1 for one in sizes),
+            "sizes",
+            sizes,
+            "a list of whole numbers, at least 1: the workers of each group",
         )
+        for name, pair in (("inside", inside), ("between", between)):
+            right = np.shape(pair) == (2,) and _nonnegative(pair[0]) and _positive(pair[1])
+            check(right, name, pair, "(latency in seconds, bandwidth in bit/s)")
+        group = np.repeat(np.arange(len(sizes)), sizes)
+        together = group[:, None] == group
+        said = [f"{format_seconds(alpha)}, {format_bandwidth(rate)}" for alpha, rate in (inside, between)]
+        name = f"groups of {' + '.join(map(str, sizes))}: {said[0]} inside, {said[1]} between"
+        links_of = {
+            "latency": np.where(together, float(inside[0]), float(between[0])),
+            "bandwidth": np.where(together, float(inside[1]), float(between[1])),
+        }
+        return cls(**{**links_of, "name": name, **fixed})
+
+    @staticmethod
+    def grid(latency: Sequence[PerLink], bandwidth: Sequence[PerLink], **fixed: Any) -> "NetworkGrid":
+        """Return every pair of the latencies (seconds) and bandwidths (bit/s), with the other fields fixed.
+
+        A matrix is one point of its axis, which the mean over its links stands for: ``Network.grid([ping, 2 * ping], [1e7, 1e8])``.
+        """
+        axes = [points(axis, values) for axis, values in (("latency", latency), ("bandwidth", bandwidth))]
+        template = Network(axes[0][0], axes[1][0], **fixed)
+        means = [tuple(map(mean_over_links, axis)) for axis in axes]
+        for name, values, axis in zip(("latency", "bandwidth"), means, axes, strict=True):
+            per_link = any(np.ndim(one) for one in axis)
+            check(not per_link or len(set(values)) == len(values), name, values, "points whose means over links differ")
+        return NetworkGrid(means[0], means[1], template, tuple(axes[0]), tuple(axes[1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,14 +220,18 @@ class NetworkGrid:
     Attributes
     ----------
     latency, bandwidth
-        Seconds and bit/s along the two axes.
+        Seconds and bit/s along the two axes; of a matrix the mean over its links.
     template
         The network whose other fields they all have.
+    latencies, bandwidths
+        The points themselves: numbers, or (n, n) matrices.
     """
 
     latency: tuple[float, ...]
     bandwidth: tuple[float, ...]
     template: Network
+    latencies: tuple[PerLink, ...]
+    bandwidths: tuple[PerLink, ...]
 
     def __len__(self) -> int:
         return len(self.latency) * len(self.bandwidth)
@@ -176,21 +240,50 @@ class NetworkGrid:
         if not -len(self) <= at < len(self):
             raise IndexError(f"network {at} of a grid of {len(self)}")
         row, column = divmod(at % len(self), len(self.bandwidth))
-        return replace(self.template, latency=self.latency[row], bandwidth=self.bandwidth[column], name="")
+        return replace(self.template, latency=self.latencies[row], bandwidth=self.bandwidths[column], name="")
 
     def __iter__(self) -> Iterator[Network]:
         return (self[at] for at in range(len(self)))
 
 
+def points(axis: str, values: Any) -> list[PerLink]:
+    """Return the points of an axis, "latency" or "bandwidth": numbers and (n, n) matrices; a matrix alone is one point.
+
+    Raises
+    ------
+    NetsimError
+        There is none, or one is out of range.
+    """
+    right = _nonnegative if axis == "latency" else _positive
+    try:
+        each = [np.asarray(one, dtype=float) for one in values]
+        found = [np.stack(each)] if each and {one.ndim for one in each} == {1} else each  # a matrix alone, in its rows
+    except (TypeError, ValueError):
+        found = []
+    check(
+        len(found) > 0
+        and all(one.ndim in (0, 2) and len(set(one.shape)) <= 1 and right(_between(one)) for one in found),
+        axis,
+        values,
+        "a list of numbers, or of matrices with a number for each link, one or more, each in range",
+    )
+    return [one if one.ndim else float(one) for one in found]
+
+
+def mean_over_links(value: PerLink) -> float:
+    """Return what stands for a matrix where one number is needed: the mean over the links between different nodes."""
+    return float(value) if np.ndim(value) == 0 else float(np.mean(_between(value)))
+
+
 class Links(NamedTuple):
-    """A network's numbers for n workers, every array filled in.
+    """A network's numbers for its nodes, every array filled in.
 
     Attributes
     ----------
     latency, bandwidth
-        (n, n) seconds and bit/s per link.
+        (nodes, nodes) seconds and bit/s per link.
     egress, ingress
-        (n,) bit/s per port.
+        (nodes,) bit/s per port.
     """
 
     latency: np.ndarray
@@ -207,20 +300,33 @@ class Links(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def links(network: Network, n: int) -> Links:
-    """Fill in a network for n workers.
+def links(network: Network, n: int, nodes: int | None = None) -> Links:
+    """Fill in a network.
+
+    Parameters
+    ----------
+    network
+        The network.
+    n
+        Number of workers.
+    nodes
+        n + 1 where there is a parameter server, the last node; None: n.
 
     Raises
     ------
     NetsimError
         An array of the network does not fit n workers.
     """
-    bandwidth = _shaped("bandwidth", network.bandwidth, (n, n))
-    alike = np.ndim(network.bandwidth) == 0 and n > 1  # of a thousand networks most are
-    speeds = bandwidth if alike else np.where(np.eye(n, dtype=bool), 0.0, bandwidth)
-    egress = speeds.max(axis=1) if network.egress is None else _shaped("egress", network.egress, (n,))
-    ingress = speeds.max(axis=0) if network.ingress is None else _shaped("ingress", network.ingress, (n,))
-    return Links(_shaped("latency", network.latency, (n, n)), bandwidth, egress, ingress)
+    nodes = n if nodes is None else nodes
+    bandwidth = _of_links("bandwidth", network.bandwidth, n, nodes, np.max)
+    alike = np.ndim(network.bandwidth) == 0 and nodes > 1  # of a thousand networks most are
+    speeds = bandwidth if alike else np.where(np.eye(nodes, dtype=bool), 0.0, bandwidth)
+    egress = speeds.max(axis=1) if network.egress is None else _of_ports("egress", network, n, nodes)
+    ingress = speeds.max(axis=0) if network.ingress is None else _of_ports("ingress", network, n, nodes)
+    for name, ports in (("server_egress", egress), ("server_ingress", ingress)):
+        if nodes > n and getattr(network, name) is not None:
+            ports[n] = getattr(network, name)
+    return Links(_of_links("latency", network.latency, n, nodes, np.min), bandwidth, egress, ingress)
 
 
 def codec_seconds(network: Network) -> tuple[float, float]:
@@ -231,16 +337,41 @@ def codec_seconds(network: Network) -> tuple[float, float]:
     return encode, decode
 
 
-def _shaped(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
-    if np.shape(value) not in ((), shape):
-        raise NetsimError(f"{name} has shape {np.shape(value)}: give one number or shape {shape}")
-    return np.broadcast_to(np.asarray(value, dtype=float), shape)
+def _of_links(name: str, value: PerLink, n: int, nodes: int, fastest: Any) -> np.ndarray:
+    """Return (nodes, nodes) numbers; the links of a server that the matrix does not know are the fastest of each worker's own."""
+    if np.ndim(value) == 0:
+        return np.broadcast_to(np.asarray(value, dtype=float), (nodes, nodes))
+    matrix = np.asarray(value, dtype=float)
+    if matrix.shape == (n, n) and nodes > n:
+        others = matrix if n == 1 else matrix[~np.eye(n, dtype=bool)].reshape(n, n - 1)
+        into = matrix if n == 1 else matrix.T[~np.eye(n, dtype=bool)].reshape(n, n - 1)
+        column, row = fastest(others, axis=1), fastest(into, axis=1)
+        return np.block([[matrix, column[:, None]], [row[None, :], np.full((1, 1), fastest(matrix))]])
+    _check_shape(name, matrix.shape, (n, n), (n + 1, n + 1))
+    return matrix[:nodes, :nodes]
+
+
+def _of_ports(name: str, network: Network, n: int, nodes: int) -> np.ndarray:
+    """Return (nodes,) speeds; a server's that the list does not know is the fastest worker's."""
+    speeds = np.asarray(getattr(network, name), dtype=float)
+    if speeds.ndim == 0:
+        return np.full(nodes, speeds)
+    _check_shape(name, speeds.shape, (n,), (n + 1,))
+    return np.append(speeds, speeds.max())[:nodes] if len(speeds) == n else speeds[:nodes].copy()
+
+
+def _check_shape(name: str, shape: tuple[int, ...], *right: tuple[int, ...]) -> None:
+    if shape not in right:
+        raise NetsimError(
+            f"{name} has shape {shape}: give one number, shape {right[0]} for the workers, or {right[1]} with a server as the last"
+        )
 
 
 def _between(value: PerLink) -> PerLink:
     """Return the entries between different workers; the diagonal of a matrix means nothing."""
     matrix = np.asarray(value)
-    return matrix[~np.eye(len(matrix), dtype=bool)] if matrix.ndim == 2 and len(set(matrix.shape)) == 1 else value
+    square = matrix.ndim == 2 and len(set(matrix.shape)) == 1 and len(matrix) > 1
+    return matrix[~np.eye(len(matrix), dtype=bool)] if square else value
 
 
 def _nonnegative(value: Any) -> bool:
@@ -263,6 +394,7 @@ def _numbers(value: Any, test: Any) -> bool:
 
 
 def _label(value: PerLink, form: Any) -> str:
-    return (
-        form(float(value)) if np.ndim(value) == 0 else f"{form(float(np.min(value)))} to {form(float(np.max(value)))}"
-    )
+    if np.ndim(value) == 0:
+        return form(float(value))
+    least, most = float(np.min(_between(value))), float(np.max(_between(value)))
+    return form(least) if least == most else f"{form(least)} to {form(most)}"

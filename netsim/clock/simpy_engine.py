@@ -26,7 +26,7 @@ from netsim.clock.lowering import (
     WAIT,
     Lowered,
 )
-from netsim.clock.network import Network, codec_seconds, links
+from netsim.clock.network import Links, Network, codec_seconds, links
 from netsim.clock.timeline import FLUSHING, NOBODY, Ticks
 
 Post = Callable[[float, int, int, float, int], None]
@@ -57,7 +57,7 @@ def run(lowered: Lowered, network: Network, seconds: np.ndarray, together: bool 
     clock, nodes = simpy.Environment(), lowered.nodes
     mail = Mail(nodes)
     count = [0] * nodes
-    post, last_bit = fabric(clock, network, nodes, mail.deliver, mail.settle, count)
+    post, last_bit = fabric(clock, network, links(network, lowered.n, nodes), mail.deliver, mail.settle, count)
     table = lowered.as_lists()
     finish: list[list[float]] = [[] for _ in range(nodes)]
     for i in range(nodes):
@@ -208,7 +208,7 @@ def _rows(table: Lowered, i: int) -> dict[int, tuple[list[tuple[int, int, int]],
 def fabric(
     clock: simpy.Environment,
     network: Network,
-    nodes: int,
+    speeds: Links,
     deliver: Callable[[int, int, float], None],
     go_on: Callable[[], None],
     count: list[int],
@@ -217,14 +217,14 @@ def fabric(
 
     Parameters
     ----------
-    clock, network, nodes
-        SimPy's clock, the network, whose ``sharing`` is the rule, and the number of nodes.
+    clock, network, speeds
+        SimPy's clock, the network, whose ``sharing`` is the rule, and its numbers for the nodes.
     deliver, go_on
         Called with (receiver, tag, time) as soon as a delivery is known; called at the end of each instant.
     count
         (nodes,) zeros, which count each node's messages.
     """
-    rule, speeds = fabric_of(network.sharing), links(network, nodes)
+    rule = fabric_of(network.sharing)
     link, ports = (made(network, speeds, list) for made in (make_link, rule.make))
     post_at, reach = rule.post, rule.reach
     due: dict[float, list[tuple]] = {}  # what happens at each instant for which an event is set

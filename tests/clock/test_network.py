@@ -218,7 +218,7 @@ def test_a_bad_field_is_named_with_what_is_right(field, value, right):
 
 @pytest.mark.parametrize("field", ["latency", "bandwidth", "egress", "ingress"])
 def test_arrays_that_do_not_fit_the_workers(field):
-    value = np.ones((3, 3)) if field in ("latency", "bandwidth") else [1.0, 1.0, 1.0]
+    value = np.ones((4, 4)) if field in ("latency", "bandwidth") else [1.0, 1.0, 1.0, 1.0]  # 2 workers, a server, and 1
     network = Network(**{"latency": A, "bandwidth": B, field: value})
     with pytest.raises(NetsimError, match=f"{field} has shape") as raised:
         finish(network, [send(1)], [recv(0)])
