@@ -150,7 +150,18 @@ def _letter(trace: Trace, worker: int, slot: int) -> str:
     return f"tag {tag!r} from worker {sender}"
 
 
-def _chosen(engine: str) -> str:
+def check_engine(engine: str) -> None:
+    """Raise if there is no such engine.
+
+    Raises
+    ------
+    NetsimError
+        There is none.
+    """
     if engine not in ENGINES:
         raise NetsimError(f"engine = {engine!r}: write one of {', '.join(map(repr, ENGINES))}")
+
+
+def _chosen(engine: str) -> str:
+    check_engine(engine)
     return BY_DEFAULT if engine == "auto" else engine

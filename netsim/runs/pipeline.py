@@ -1,34 +1,33 @@
 """From a Setup to one labelled Dataset: trainings timed on many networks, or gossip without gradients from many starts."""
 
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from netsim.algorithms import describe
-from netsim.algorithms.description import name_of
+from netsim.clock.network import Network
 from netsim.errors import NetsimError
+from netsim.runs.cases import APART, SUMMED, TIMED, at_condition, combined, network_said
 from netsim.runs.checkpoints import Checkpoints
 from netsim.runs.descriptions import as_text, described
 from netsim.runs.experiment import Experiment
-from netsim.runs.gossip import GAMMA_FROM, GAMMAS, Problem, candidates, megabytes
-from netsim.runs.results import SENT, SUMMED, TIMED
-from netsim.runs.setup import Condition, Method, Setup
-from netsim.runs.sweeping import sweep
+from netsim.runs.gossip import GAMMA_FROM, GAMMAS, Problem, candidates
+from netsim.runs.gossiping import Trials, gossiped
+from netsim.runs.results import SENT
+from netsim.runs.setup import Setup
+from netsim.runs.sweeping import timed_on, unique_names
+from netsim.runs.targets import default_target, stated_target
 from netsim.runs.training import Run, train
 from netsim.runs.tuning import Progress, Trial, best, race, silent
-
-Trials = Mapping[tuple[str, str], list[Trial]]  # {(start, label of the method): trials}
 
 
 def labels(experiments: Sequence[Experiment]) -> list[str]:
     """Return the name of each experiment; those that occur again are numbered, as in a sweep: a, b, a (2)."""
-    names = [experiment.name for experiment in experiments]
-    counts = [names[: i + 1].count(name) for i, name in enumerate(names)]
-    return [name if count == 1 else f"{name} ({count})" for name, count in zip(names, counts, strict=True)]
+    return unique_names(experiment.name for experiment in experiments)
 
 
 def samples_per_step(experiments: Sequence[Experiment]) -> dict[str, int]:
@@ -63,18 +62,47 @@ def train_all(
         The task does not fit the workers; the line names the experiment.
     """
 
-    def one(number: int, experiment: Experiment, label: str) -> Run:
-        own = checkpoints and replace(
-            checkpoints, folder=checkpoints.folder / f"{number}-{type(experiment.algorithm).__name__}"
-        )
+    return _trained([_Training(*each) for each in _named(experiments)], executor, progress, checkpoints)
+
+
+class _Training(NamedTuple):
+    """An experiment, its name for progress and errors, and its folder of checkpoints."""
+
+    experiment: Experiment
+    label: str
+    folder: str
+
+
+def _named(experiments: Sequence[Experiment], where: str = "", folder: str = "") -> list[tuple[Experiment, str, str]]:
+    """Return the experiments with their names and folders, to each of which what is said of their case is added."""
+    each = enumerate(zip(experiments, labels(experiments), strict=True), 1)
+    return [
+        (one, f"{label}{where}", f"{number}-{type(one.algorithm).__name__}{folder}") for number, (one, label) in each
+    ]
+
+
+def _trainings(setup: Setup) -> list[_Training]:
+    """Return all trainings of a Setup, case by case."""
+    found = []
+    for topology, seed, experiments in setup.cases():
+        said = [topology.name] * (len(setup.topologies) > 1) + [f"seed {seed}"] * (len(setup.seeds) > 1)
+        folder = "".join(f"-{re.sub('[^A-Za-z0-9]+', '-', one).strip('-')}" for one in said)
+        found += [_Training(*each) for each in _named(experiments, "".join(f", {one}" for one in said), folder)]
+    return found
+
+
+def _trained(
+    trainings: Sequence[_Training], executor: Executor | None, progress: Progress, checkpoints: Checkpoints | None
+) -> list[Run]:
+    def one(training: _Training) -> Run:
+        experiment, label, folder = training
+        own = checkpoints and replace(checkpoints, folder=checkpoints.folder / folder)
         try:
             return train(experiment, lambda done, loss: progress(label, done, experiment.steps, loss), own)
         except ValueError as error:
             raise NetsimError(f"{label}: {error}") from None
 
-    return list(
-        (executor.map if executor else map)(one, range(1, len(experiments) + 1), experiments, labels(experiments))
-    )
+    return list((executor.map if executor else map)(one, trainings))
 
 
 def run(
@@ -109,6 +137,13 @@ def run(
         networks over ``condition``: ``condition_latency`` (s), ``condition_bandwidth`` (bit/s), ``condition_ours`` (bool), ``condition_source`` (as
         :class:`netsim.runs.setup.Condition`); attribute ``changed`` (what the command line overrode).
 
+        Where a named network is no point of the grid (it has matrices, or other fields than the grid's), all that depends on a network is also
+        there over ``condition``, its name after ``condition_``: ``condition_time``, ``condition_time_to_target``, …; ``condition_network`` says
+        each in words, and ``condition_latency`` and ``condition_bandwidth`` are NaN where they are matrices. Read one with
+        :func:`netsim.runs.cases.at_condition`, which copes with both.
+
+        Of several topologies or seeds, with first dimensions ``topology`` (names) and ``seed``: :mod:`netsim.runs.cases`.
+
         Of gossip alone, dims ``start``, ``experiment`` (the methods' labels), ``round``. Over all three: ``error`` (mean over workers of the squared
         distance from the average of the start), ``relative_error`` and ``megabytes`` (sent by a worker so far), NaN after a run's end. Over start
         and experiment: ``algorithm``, ``description`` ("" where a method does not gossip from a start), ``gamma``, ``theta`` (NaN: none),
@@ -126,7 +161,7 @@ def run(
     about = {"title": setup.title, "preset": setup.name, "config": setup.text}
     if setup.experiments:
         return _trained_and_timed(setup, engine, executor, progress, checkpoints).assign_attrs(about)
-    return _gossiped(setup, found, executor, progress).assign_attrs(about)
+    return gossiped(setup, found, executor, progress).assign_attrs(about)
 
 
 # --- trainings -----------------------------------------------------------------------------------------------------------
@@ -135,16 +170,33 @@ def run(
 def _trained_and_timed(
     setup: Setup, engine: str, executor: Executor | None, progress: Progress, checkpoints: Checkpoints | None
 ) -> xr.Dataset:
-    runs = train_all(setup.experiments, executor, progress, checkpoints)
-    swept = []
-    for sharing, grid in setup.grids.items():
+    cases, runs = setup.cases(), _trained(_trainings(setup), executor, progress, checkpoints)
+    trained = [runs[at : at + len(setup.experiments)] for at in range(0, len(runs), len(setup.experiments))]
+    stated = stated_target(setup.experiments, setup.target)
+    target = max(map(default_target, trained)) if stated is None else stated
+    known: dict[Any, dict] = {}
+    names = unique_names([graph.name for graph in setup.topologies] or [cases[0].topology.name])
+    name_of_case = [name for name in names for _ in setup.seeds or (0,)]
 
-        def timed(what: str, done: int, total: int, sharing: str = sharing) -> None:
-            progress(f"{what}, {sharing}", done, total, None)
+    def timed(at: int, sharing: str, networks: Any, what: str) -> xr.Dataset:
+        total = len(cases) * len(setup.experiments) * len(networks)
+        before = at * len(setup.experiments) * len(networks)
 
-        swept.append(sweep(runs, grid, setup.target, engine, progress=timed))
-    ds = _over_sharing(swept, list(setup.grids))
-    return _with_conditions(ds, setup.conditions).assign_attrs(changed=setup.changed)
+        def show(_: str, done: int, all_of_case: int) -> None:
+            progress(f"{what}, {sharing}", before + done, total, None)
+
+        return timed_on(trained[at], networks, target, engine, show, known.setdefault((what, sharing), {}))
+
+    found = {}
+    for at, case in enumerate(cases):
+        swept = [timed(at, sharing, grid, "networks") for sharing, grid in setup.grids.items()]
+        ds = _with_conditions(_over_sharing(swept, list(setup.grids)), setup)
+        if setup.apart:
+            each = {s: [replace(one, sharing=s) for one in setup.apart.values()] for s in setup.grids}
+            beside = [timed(at, sharing, networks, "named networks") for sharing, networks in each.items()]
+            ds = _with_apart(ds, _over_sharing(beside, list(setup.grids)), setup.apart)
+        found[name_of_case[at], case.seed] = ds
+    return combined(found).assign_attrs(changed=setup.changed)
 
 
 def _over_sharing(swept: list[xr.Dataset], sharing: list[str]) -> xr.Dataset:
@@ -157,7 +209,36 @@ def _over_sharing(swept: list[xr.Dataset], sharing: list[str]) -> xr.Dataset:
     return ds.assign_attrs({**kept, **totals, "largest_difference": largest})
 
 
-def _with_conditions(ds: xr.Dataset, named: Sequence[Condition]) -> xr.Dataset:
+def _with_apart(ds: xr.Dataset, apart: xr.Dataset, networks: Mapping[str, Network]) -> xr.Dataset:
+    """Return results with what depends on a network over ``condition`` too: of points of the grid from there, of the others as timed apart."""
+    names, each = [str(name) for name in ds["condition"].values], []
+    for name in names:
+        here = apart.isel(network=list(networks).index(name)) if name in networks else at_condition(ds, name)
+        each.append(here[list(TIMED)].drop_vars([key for key in here.coords if key not in here.dims], errors="ignore"))
+    timed = xr.concat(each, dim="condition", combine_attrs="override").transpose(
+        "sharing", "experiment", "condition", ...
+    )
+    said = [networks[name].name if name in networks else network_said(ds, name) for name in names]
+    matrices = {
+        f"condition_{key}": apart[key]
+        .rename(network="condition")
+        .assign_coords(condition=list(networks))
+        .reindex(condition=names)
+        for key in ("link_latency", "link_bandwidth")
+        if key in apart
+    }
+    totals = {key: ds.attrs[key] + apart.attrs[key] for key in SUMMED}
+    largest = max(ds.attrs["largest_difference"], apart.attrs["largest_difference"])
+    return (
+        ds.assign({f"{APART}{key}": timed[key].drop_vars("condition", errors="ignore") for key in TIMED})
+        .assign(matrices)
+        .assign_coords(condition_network=("condition", said))
+        .assign_attrs(**totals, largest_difference=largest)
+    )
+
+
+def _with_conditions(ds: xr.Dataset, setup: Setup) -> xr.Dataset:
+    named = setup.conditions
     return ds.assign_coords(
         condition=[one.name for one in named],
         condition_latency=("condition", [one.latency for one in named], {"units": "s"}),
@@ -167,92 +248,7 @@ def _with_conditions(ds: xr.Dataset, named: Sequence[Condition]) -> xr.Dataset:
     )
 
 
-# --- gossip alone --------------------------------------------------------------------------------------------------------
-
-
-def _gossiped(setup: Setup, found: Trials | None, executor: Executor | None, progress: Progress) -> xr.Dataset:
-    pairs = setup.pairs()
-    chosen = {(start, method.label): _chosen(start, method, found) for start, method in pairs}
-
-    def one(key: tuple[str, str], algorithm: Any) -> Run:
-        problem, name = setup.problems[key[0]], ", ".join(key)
-        total = problem.rounds(algorithm)
-        return problem.run(algorithm, setup.until, lambda done: progress(name, done, total, None))
-
-    runs = list((executor.map if executor else map)(one, chosen, chosen.values()))
-    published = {(start, method.label): method.published.get(start, np.nan) for start, method in pairs}
-    ds = _over_starts(dict(zip(chosen, runs, strict=True)), chosen, published, float(setup.target or 0))
-    searched = {method.label: len(method.candidates(setup.topology)) > 1 for method in setup.methods}
-    ds["searched"] = "experiment", [searched[str(label)] for label in ds["experiment"].values]
-    provenance = {key: runs[0].history.attrs[key] for key in ("seed", "dtype", "device", "numpy", "blas_threads")}
-    return ds.assign(budget=("start", [setup.problems[start].budget for start in ds["start"].values])).assign_attrs(
-        until=setup.until,
-        topology=setup.topology.name,
-        workers=setup.topology.n,
-        optimal_gossip_rate=setup.topology.optimal_gossip_rate,
-        left_out="; ".join(f"{name}: {why}" for name, why in setup.left_out.items()),
-        **provenance,
-    )
-
-
-def _chosen(start: str, method: Method, found: Trials | None) -> Any:
-    if found is not None and (start, method.label) in found:
-        return replace(method.algorithm, **best(found[start, method.label]).values)
-    known = method.known(start)
-    if known is None:
-        raise NetsimError(f"{method.label}: its step size is a grid; search it, or write best.{start}")
-    return known
-
-
-_CELLS: Mapping[str, tuple[Any, Any]] = {  # over start and experiment: the fill value and its type
-    "algorithm": ("", object),
-    "description": ("", object),
-    "gamma": (np.nan, float),
-    "theta": (np.nan, float),
-    "rounds_to_target": (-1, int),
-    "megabytes_to_target": (np.inf, float),
-    "last_error": (np.nan, float),
-    "diverged_at": (-1, int),
-    "published": (np.nan, float),
-}
-
-
-def _over_starts(
-    runs: Mapping[tuple[str, str], Run],
-    chosen: Mapping[tuple[str, str], Any],
-    published: Mapping[tuple[str, str], float],
-    target: float,
-) -> xr.Dataset:
-    starts, methods = (list(dict.fromkeys(key[i] for key in runs)) for i in (0, 1))
-    rounds = max(run.trace.rounds for run in runs.values()) + 1
-    pair, curves = ("start", "experiment"), ("start", "experiment", "round")
-    cells = {name: np.full((len(starts), len(methods)), *fill) for name, fill in _CELLS.items()}
-    lines = {n: np.full((len(starts), len(methods), rounds), np.nan) for n in ("error", "relative_error", "megabytes")}
-    for key, run in runs.items():
-        at = starts.index(key[0]), methods.index(key[1])
-        sent, error = megabytes(run), run.history["relative_error"].values
-        lines["megabytes"][at][: len(sent)] = sent
-        for name in ("error", "relative_error"):
-            lines[name][at][: len(sent)] = run.history[name].values
-        reached = np.flatnonzero(error <= target)
-        cells["algorithm"][at] = name_of(chosen[key])
-        cells["description"][at] = as_text([describe(chosen[key])])[0]
-        for name in ("gamma", "theta"):
-            cells[name][at] = getattr(chosen[key], name, np.nan)
-        if len(reached):
-            cells["rounds_to_target"][at], cells["megabytes_to_target"][at] = reached[0], sent[reached[0]]
-        cells["last_error"][at] = error[-1]
-        cells["diverged_at"][at] = -1 if run.diverged_at is None else run.diverged_at
-        cells["published"][at] = published[key]
-    cells |= {name: cells[name].astype(str) for name in ("algorithm", "description")}
-    ds = xr.Dataset(
-        {**{n: (curves, v) for n, v in lines.items()}, **{n: (pair, v) for n, v in cells.items()}},
-        {"start": starts, "experiment": methods, "round": np.arange(rounds)},
-        {"target": target},
-    )
-    for name in ("megabytes", "megabytes_to_target", "published"):
-        ds[name].attrs["units"] = SENT
-    return ds
+# --- searches of step sizes -----------------------------------------------------------------------------------------------
 
 
 def sensitivity(

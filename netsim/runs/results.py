@@ -3,6 +3,7 @@
 import math
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,9 @@ from netsim.clock.network import Network
 from netsim.clock.timeline import Timeline
 from netsim.errors import NetsimError
 from netsim.runs.bounds import remark_bound, theorem1_bound
+from netsim.runs.cases import SUMMED, TIMED, at_condition, network_said, over_seeds, topologies_of
 from netsim.runs.training import Run
 
-TIMED = (
-    "time",
-    "seconds_per_epoch",
-    "time_to_target",
-    "closed_form",
-    "speedup",
-    "engine",
-)  # quantities that depend on a network
-SUMMED = ("by_compiled", "by_simpy", "checked")  # attributes that are counts, over all kinds of sharing
 _OF_SWEEP = ("title", "preset", "target", "baseline", *SUMMED, "largest_difference", "compute", "seed", "device")
 _OF_CONSENSUS = ("title", "preset", "target", "topology", "workers", "optimal_gossip_rate", "seed", "dtype", "device")
 _OF_EACH_ALGORITHM = (
@@ -57,9 +50,11 @@ def table(ds: xr.Dataset) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        Of a sweep ``algorithm``, ``condition``, ``sharing``, ``latency`` (s), ``bandwidth`` (bit/s), ``seconds_per_epoch`` (per 1,000 steps where the
-        task knows no epochs), ``seconds_to_target`` (inf: not reached), ``speedup`` (over all-reduce; 0: not reached, NaN: all-reduce did not reach
-        it either), ``status`` ("reached", "not reached" or "diverged @ step"), ``engine``.
+        Of a sweep ``algorithm``, ``condition``, ``sharing``, ``network`` (in words), ``latency`` (s) and ``bandwidth`` (bit/s; NaN: they differ by
+        link), ``seconds_per_epoch`` (per 1,000 steps where the task knows no epochs), ``seconds_to_target`` (inf: not reached), ``speedup`` (over
+        all-reduce; 0: not reached, NaN: all-reduce did not reach it either), ``status`` ("reached", "not reached" or "diverged @ step"), ``engine``.
+        Of several topologies ``topology`` too. Of several seeds the numbers are medians, and beside them are ``seconds_per_epoch_range``,
+        ``seconds_to_target_range`` and ``speedup_range`` ([lowest, highest]), ``seeds`` and ``reached`` (how many, and how many reached the target).
 
         Of gossip alone ``start``, ``method``, ``algorithm``, ``gamma``, ``theta``, ``searched``, ``rounds``, ``megabytes`` (None: not reached),
         ``last_error``, ``status`` ("reached", "not reached" or "diverged @ round"), ``published``, ``difference`` (in percent of the published;
@@ -70,28 +65,43 @@ def table(ds: xr.Dataset) -> list[dict[str, Any]]:
 
 def _sweep_table(ds: xr.Dataset) -> list[dict[str, Any]]:
     rows = []
-    for sharing in ds["sharing"].values:
-        for condition in ds["condition"].values:
-            named = ds.sel(sharing=sharing, condition=condition)
-            latency, bandwidth = float(named["condition_latency"]), float(named["condition_bandwidth"])
-            point = named.sel(latency=latency, bandwidth=bandwidth)
-            for name in ds["experiment"].values:
-                cell = point.sel(experiment=name)
-                rows.append(
-                    {
-                        "algorithm": str(name),
-                        "condition": str(condition),
-                        "sharing": str(sharing),
-                        "latency": latency,
-                        "bandwidth": bandwidth,
-                        "seconds_per_epoch": float(cell["seconds_per_epoch"]),
-                        "seconds_to_target": float(cell["time_to_target"]),
-                        "speedup": float(cell["speedup"]),
-                        "status": _status(int(cell["diverged_at"]), int(cell["steps_to_target"])),
-                        "engine": str(cell["engine"].values),
-                    }
-                )
+    for topology, all_seeds in topologies_of(ds).items():
+        middle = over_seeds(all_seeds)
+        for sharing in ds["sharing"].values:
+            for condition in ds["condition"].values:
+                each, point = (at_condition(one.sel(sharing=sharing), str(condition)) for one in (all_seeds, middle))
+                where = {"topology": topology} if topology else {}
+                where |= {
+                    "condition": str(condition),
+                    "sharing": str(sharing),
+                    "network": network_said(ds, str(condition)),
+                }
+                rows += [_sweep_row(str(name), where, point, each) for name in ds["experiment"].values]
     return rows
+
+
+def _sweep_row(name: str, where: dict[str, str], point: xr.Dataset, each: xr.Dataset) -> dict[str, Any]:
+    """Return a row of the table, from the medians over the seeds and from every seed."""
+    cell, seeds = point.sel(experiment=name), each.sel(experiment=name)
+    row: dict[str, Any] = {
+        "algorithm": name,
+        **where,
+        "latency": float(cell["condition_latency"]),
+        "bandwidth": float(cell["condition_bandwidth"]),
+        "seconds_per_epoch": float(cell["seconds_per_epoch"]),
+        "seconds_to_target": float(cell["time_to_target"]),
+        "speedup": float(cell["speedup"]),
+        "status": _status(int(cell["diverged_at"]), int(cell["steps_to_target"])),
+        "engine": str(cell["engine"].values),
+    }
+    if "seed" in each.dims:
+        count, reached = each.sizes["seed"], int((seeds["steps_to_target"] >= 0).sum())
+        if 0 < reached < count:
+            row["status"] += f" ({reached} of {count} seeds reached it)"
+        spread = {"seconds_per_epoch": "seconds_per_epoch", "seconds_to_target": "time_to_target", "speedup": "speedup"}
+        row |= {f"{key}_range": [float(seeds[of].min()), float(seeds[of].max())] for key, of in spread.items()}
+        row |= {"seeds": count, "reached": reached}
+    return row
 
 
 def _consensus_table(ds: xr.Dataset) -> list[dict[str, Any]]:
@@ -155,11 +165,28 @@ def to_json(ds: xr.Dataset) -> dict[str, Any]:
     """Return the table and the attributes, ready for ``json.dumps``: numbers that are not finite are None."""
     if kind_of(ds) == "consensus":
         return plain({**{key: ds.attrs[key] for key in _OF_CONSENSUS}, "table": table(ds)})
-    algorithms = [
-        {"algorithm": str(name)} | {key: _known(key, ds[key].sel(experiment=name).item()) for key in _OF_EACH_ALGORITHM}
+    known = {key: ds.attrs[key] for key in _OF_SWEEP if key in ds.attrs}
+    plural = {"topology": "topologies", "seed": "seeds"}
+    several = {word: ds[name].values.tolist() for name, word in plural.items() if name in ds.dims}
+    algorithms = [one for each in _cases(ds) for one in _algorithms(*each)]
+    every = {"runs": [{**where, **row} for where, one in _cases(ds) for row in table(one)]} if several else {}
+    return plain({**known, **several, "algorithms": algorithms, "table": table(ds), **every})
+
+
+def _cases(ds: xr.Dataset) -> Iterator[tuple[dict[str, Any], xr.Dataset]]:
+    """Yield ({"topology": name, "seed": seed}, as far as there are several, and the results of this case)."""
+    for topology, of_one in topologies_of(ds).items():
+        where = {"topology": topology} if topology else {}
+        for seed in ds["seed"].values.tolist() if "seed" in ds.dims else [None]:
+            yield where | ({} if seed is None else {"seed": seed}), of_one if seed is None else of_one.sel(seed=seed)
+
+
+def _algorithms(where: dict[str, Any], ds: xr.Dataset) -> list[dict[str, Any]]:
+    return [
+        {"algorithm": str(name), **where}
+        | {key: _known(key, ds[key].sel(experiment=name).item()) for key in _OF_EACH_ALGORITHM}
         for name in ds["experiment"].values
     ]
-    return plain({**{key: ds.attrs[key] for key in _OF_SWEEP}, "algorithms": algorithms, "table": table(ds)})
 
 
 def _known(key: str, value: Any) -> Any:

@@ -5,7 +5,7 @@
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -40,6 +40,22 @@ class Condition(NamedTuple):
     def ours(self) -> bool:
         """Whether it is not in the paper."""
         return self.source == "ours"
+
+
+class Case(NamedTuple):
+    """What one topology and one seed make of a file's trainings.
+
+    Attributes
+    ----------
+    topology, seed
+        Of all its experiments.
+    experiments
+        One per method.
+    """
+
+    topology: Topology
+    seed: int
+    experiments: tuple[Experiment, ...]
 
 
 @dataclass(frozen=True)
@@ -97,7 +113,7 @@ class Setup:
     title
         One line.
     topology
-        Of the workers.
+        Of the workers; of several the first.
     methods
         In the order of the file.
     target
@@ -109,11 +125,15 @@ class Setup:
     changed
         What overrides the file: "" or, for example, ``"steps = 22, data = mnist"``.
     experiments
-        Of a training: one per method, sharing task, topology and seed. Empty: gossip.
+        Of a training: one per method, sharing task, topology and seed, of several the first. Empty: gossip.
     grids
         Of a training: the networks, by ``sharing``.
     conditions
-        Of a training: the named networks, which are points of the grids.
+        Of a training: the named networks, which are points of the grids, but for those of ``apart``.
+    apart
+        Of a training: {name of a condition: network} of those that are no points of the grids; their ``sharing`` is that of each grid.
+    topologies, seeds
+        Of a training: all that it is done for; empty: the experiments' own.
     problems
         Of gossip: {name of a start: problem}, without those left out.
     until
@@ -134,9 +154,42 @@ class Setup:
     experiments: tuple[Experiment, ...] = ()
     grids: Mapping[str, NetworkGrid] = field(default_factory=dict)
     conditions: tuple[Condition, ...] = ()
+    apart: Mapping[str, Network] = field(default_factory=dict)
+    topologies: tuple[Topology, ...] = ()
+    seeds: tuple[int, ...] = ()
     problems: Mapping[str, Problem] = field(default_factory=dict)
     until: float = 0.0
     left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def cases(self) -> tuple[Case, ...]:
+        """Return every topology with every seed, and its trainings: the topologies in turn, the seeds of each one after the other."""
+        first = self.experiments[0]
+        return tuple(
+            Case(graph, seed, tuple(replace(one, topology=graph, seed=seed) for one in self.experiments))
+            for graph in self.topologies or (first.topology,)
+            for seed in self.seeds or (first.seed,)
+        )
+
+    def first_only(self) -> tuple["Setup", str]:
+        """Return the Setup of its first topology and seed, and what was left out, in words: "" where there was one of each."""
+        words = [
+            f"{what} {first}, the first of {len(each)}"
+            for what, each, first in (
+                ("topology", self.topologies, self.topology.name),
+                ("seed", self.seeds, self.seeds[0] if self.seeds else ""),
+            )
+            if len(each) > 1
+        ]
+        return replace(self, topologies=(), seeds=()), ", ".join(words)
+
+    def largest(self) -> tuple[Experiment, ...]:
+        """Return the trainings of the topology with the most workers, which need the most memory."""
+        return max(self.cases(), key=lambda case: case.topology.n).experiments
+
+    def with_tasks_of(self, experiments: Sequence[Experiment]) -> "Setup":
+        """Return the Setup with the tasks of other experiments, one per method."""
+        pairs = zip(self.experiments, experiments, strict=True)
+        return replace(self, experiments=tuple(replace(one, task=other.task) for one, other in pairs))
 
     def only(self, wanted: str) -> "Setup":
         """Return the Setup with one of its methods.
@@ -192,4 +245,14 @@ class Setup:
         x0 = standard_normal(self.topology.n, (size,), seed)
         problem = Problem(x0, self.topology, seed=seed, dtype=first.dtype, device=first.device, tensors=tensors)
         gossiping = tuple(replace(one, starts=(start,)) for one in methods)
-        return replace(self, methods=gossiping, experiments=(), grids={}, conditions=(), problems={start: problem})
+        return replace(
+            self,
+            methods=gossiping,
+            experiments=(),
+            grids={},
+            conditions=(),
+            apart={},
+            topologies=(),
+            seeds=(),
+            problems={start: problem},
+        )

@@ -2,24 +2,27 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from netsim.algorithms import AllReduceSGD, describe
-from netsim.algorithms.description import same_method
 from netsim.clock.closed_forms import closed_form_seconds, overlaps
 from netsim.clock.network import Network, NetworkGrid
-from netsim.clock.replaying import Timelines, replay_all
-from netsim.errors import NetsimError
+from netsim.clock.network_checks import check_networks
+from netsim.clock.replaying import check_engine, replay_all
+from netsim.clock.timeline import Timelines
+from netsim.comm.collectives import ALGORITHMS
+from netsim.errors import NetsimError, check
 from netsim.runs.bounds import bounds
+from netsim.runs.cases import APART
 from netsim.runs.descriptions import as_text, described
 from netsim.runs.experiment import Experiment
+from netsim.runs.network_coordinates import of_networks, stated_fields
+from netsim.runs.targets import baseline_of, default_target, first_at, stated_target
 from netsim.runs.training import Run, train
 
-TARGET = 1.05  # times the best loss of all-reduce
+USUAL = ALGORITHMS[0]  # how an all-reduce is done where networks differ
 CHECKED = 5  # minimum number of conditions that both engines time
 
 
@@ -64,17 +67,62 @@ def sweep(
     NetsimError
         No experiments or networks, or the engines disagree.
     """
-    if not len(experiments) or not len(networks):
-        raise NetsimError("sweep: give at least one experiment and one network")
-    runs, points = _trained(experiments, executor, progress), list(networks)
-    names = _unique([run.experiment.name for run in runs])
-    goal = _target(runs, target)
-    timed = _timed(runs, points, engine, progress)
-    histories = _histories(runs, names)
-    first = [_first_at(loss, goal) for loss in histories["loss"].values]
+    for name, given, kinds in (("experiments", experiments, Experiment | Run), ("networks", networks, Network)):
+        if isinstance(given, kinds):
+            raise NetsimError(f"sweep: {name} is one {type(given).__name__}: write it in a list, [{given.name}]")
+        if not len(given):
+            raise NetsimError("sweep: give at least one experiment and one network")
+    _check_before(experiments, networks, target, engine)
+    return timed_on(_trained(experiments, executor, progress), networks, target, engine, progress)
+
+
+def timed_on(
+    runs: Sequence[Run],
+    networks: NetworkGrid | Sequence[Network],
+    target: float | None = None,
+    engine: str = "auto",
+    progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+    known: dict[tuple, Timelines] | None = None,
+) -> xr.Dataset:
+    """Replay finished runs on every network.
+
+    Parameters
+    ----------
+    runs, networks, target, engine, progress
+        As for :func:`sweep`.
+    known
+        What was timed on these networks before, by trace; what is timed now is added.
+
+    Returns
+    -------
+    xarray.Dataset
+        As of :func:`sweep`.
+
+    Raises
+    ------
+    NetsimError
+        As for :func:`sweep`.
+    """
+    runs, points = list(runs), list(networks)
+    names = unique_names([run.experiment.name for run in runs])
+    goal = default_target(runs) if (stated := stated_target(runs, target)) is None else stated
+    before = len(known) if known else 0
+    timed = _timed(runs, points, engine, progress, known := {} if known is None else known)
+    histories = _histories(runs, names, points)
+    first = [first_at(loss, goal) for loss in histories["loss"].values]
     values = _values(runs, points, timed, histories["step"].values, first)
-    data = _assemble(histories, values, first, networks, names[_baseline(runs)])
-    return data.assign_attrs(_attributes(runs, points, goal, timed))
+    data = _assemble(histories, values, first, networks, names[baseline_of(runs)])
+    return data.assign_attrs(_attributes(runs, points, goal, timed, list(known.values())[before:]))
+
+
+def _check_before(experiments: Any, networks: Any, target: float | None, engine: str) -> None:
+    """Raise, before anything is trained, for what would fail after it."""
+    check_engine(engine)
+    for one in experiments:
+        check(isinstance(one, Experiment | Run), "sweep: experiments", one, "a list of experiments, or of runs")
+    stated_target(experiments, target)
+    for n in sorted({(one.experiment if isinstance(one, Run) else one).topology.n for one in experiments}):
+        check_networks(networks, n)
 
 
 def at_target(ds: xr.Dataset, target: float) -> xr.Dataset:
@@ -101,19 +149,26 @@ def at_target(ds: xr.Dataset, target: float) -> xr.Dataset:
         raise NetsimError(f"target = {target}: write the training loss to be reached")
     reached = ds["loss"] <= target
     ever, first = reached.any("step"), reached.argmax("step")
-    seconds = ds["time"].isel(step=first).drop_vars("step").where(ever, np.inf).transpose(*ds["time_to_target"].dims)
-    baseline = seconds.sel(experiment=ds.attrs["baseline"], drop=True)
-    speedup = xr.where(np.isfinite(seconds), baseline / seconds, 0.0).transpose(*seconds.dims)
     steps = ds["step"][first].drop_vars("step").where(ever, -1)
+    reach = {"steps_to_target": steps.astype(ds["steps_to_target"].dtype)}
+    for before in ("", APART):  # on the grid, and on named networks that are no points of it
+        if f"{before}time" in ds:
+            reach |= _reached_at(ds, first, ever, before)
+    found = {name: values.assign_attrs(ds[name].attrs) for name, values in reach.items()}
     return (
-        ds.drop_vars("closed_form", errors="ignore")
-        .assign(
-            steps_to_target=steps.astype(ds["steps_to_target"].dtype),
-            time_to_target=seconds.assign_attrs(ds["time_to_target"].attrs),
-            speedup=speedup.assign_attrs(ds["speedup"].attrs),
-        )
+        ds.drop_vars(["closed_form", f"{APART}closed_form"], errors="ignore")
+        .assign(found)
         .assign_attrs(target=float(target))
     )
+
+
+def _reached_at(ds: xr.Dataset, first: xr.DataArray, ever: xr.DataArray, before: str) -> dict[str, xr.DataArray]:
+    """Return time to target and speed-up, by their names after ``before``, for targets that are reached at the ``first`` evaluation, if ``ever``."""
+    time, dims = ds[f"{before}time"], ds[f"{before}time_to_target"].dims
+    seconds = time.isel(step=first).drop_vars("step").where(ever, np.inf).transpose(*dims)
+    baseline = seconds.sel(experiment=ds.attrs["baseline"], drop=True)
+    speedup = xr.where(np.isfinite(seconds), baseline / seconds, 0.0).transpose(*dims)
+    return {f"{before}time_to_target": seconds, f"{before}speedup": speedup}
 
 
 def _trained(
@@ -134,11 +189,18 @@ def _train_or_keep(experiment: Experiment | Run) -> Run:
     return experiment if isinstance(experiment, Run) else train(experiment)
 
 
-def _histories(runs: list[Run], names: list[str]) -> xr.Dataset:
+def _histories(runs: list[Run], names: list[str], points: list[Network]) -> xr.Dataset:
     """Return the quantities that do not depend on a network, over (experiment, step) or experiment; after a run's early end, NaN."""
     described_runs = as_text(described([run.experiment.algorithm for run in runs]))
-    summaries = [_summary(run, *named) for run, *named in zip(runs, names, described_runs, strict=True)]
-    return xr.concat(summaries, dim="experiment", join="outer", combine_attrs="drop")
+    collectives = {point.collective for point in points}
+    collective = collectives.pop() if len(collectives) == 1 else USUAL
+    each = zip(runs, names, described_runs, strict=True)
+    summaries = [_summary(run, name, said, collective) for run, name, said in each]
+    ds = xr.concat(summaries, dim="experiment", join="outer", combine_attrs="drop")
+    for key, (units, meaning) in _MEANING.items():
+        if key in ds:
+            ds[key].attrs = {"units": units, "long_name": meaning.format(collective=collective)}
+    return ds
 
 
 def _values(
@@ -156,7 +218,7 @@ def _values(
     to_target = np.array([times[e, :, at] if at >= 0 else np.full(len(points), np.inf) for e, at in enumerate(first)])
     epochs = np.array([run.trace.rounds / (run.steps_per_epoch or 1000) for run in runs])
     with np.errstate(invalid="ignore"):
-        speedup = np.where(np.isfinite(to_target), to_target[_baseline(runs)] / to_target, 0.0)
+        speedup = np.where(np.isfinite(to_target), to_target[baseline_of(runs)] / to_target, 0.0)
     expected = [
         [closed_form_seconds(run.trace, point, steps[at]) if at >= 0 else np.inf for point in points]
         for run, at in zip(runs, first, strict=True)
@@ -190,28 +252,31 @@ def _assemble(
     baseline: str,
 ) -> xr.Dataset:
     """Return the histories with the values of :func:`_values` over the dimensions of the networks."""
-    if isinstance(networks, NetworkGrid):
-        shape: tuple[int, ...] = (len(networks.latency), len(networks.bandwidth))
-        coords: dict[str, tuple] = {
-            "latency": ("latency", list(networks.latency), {"units": "s"}),
-            "bandwidth": ("bandwidth", list(networks.bandwidth), {"units": "bit/s"}),
-        }
-    else:
-        shape, coords = (len(networks),), {"network": ("network", _unique([one.name for one in networks]))}
-    data: dict[str, tuple] = {}
+    over, coords, data = of_networks(networks, unique_names)
+    shape = tuple(len(coords[dim][1]) for dim in over)
     for name, (units, meaning) in _TIMED.items():
         array = values[name]
-        dims = ("experiment", *coords, *(("step",) if array.ndim == 3 else ()))
+        dims = ("experiment", *over, *(("step",) if array.ndim == 3 else ()))
         attributes = {"units": units, "long_name": meaning.format(baseline=baseline)}
         data[name] = (dims, array.reshape(len(array), *shape, *array.shape[2:]), attributes)
     steps = histories["step"].values
-    data["steps_to_target"] = ("experiment", np.array([steps[at] if at >= 0 else -1 for at in first]))
+    reached = np.array([steps[at] if at >= 0 else -1 for at in first])
+    data["steps_to_target"] = (
+        "experiment",
+        reached,
+        {"units": "1", "long_name": "steps to the target loss; -1: not reached"},
+    )
     return histories.assign(data).assign_coords(coords)
 
 
 def _timed(
-    runs: list[Run], points: list[Network], engine: str, progress: Callable[[str, int, int], None]
+    runs: list[Run],
+    points: list[Network],
+    engine: str,
+    progress: Callable[[str, int, int], None],
+    timed: dict[tuple, Timelines],
 ) -> list[Timelines]:
+    """Return the times of each run; those of equal traces are computed once, and added to ``timed``."""
     rng = np.random.default_rng(sum(run.experiment.seed for run in runs))
     distinct = sorted({run.trace.fingerprint: run.trace.messages for run in runs}.items(), key=lambda one: one[1])
     checks = {fingerprint: 1 for fingerprint, _ in distinct}
@@ -223,8 +288,7 @@ def _timed(
         done += more
         progress("networks", done, total)
 
-    timed: dict[tuple, Timelines] = {}  # DCD and ECD have equal traces: timed once
-    for run in runs:
+    for run in runs:  # DCD and ECD have equal traces
         trace = run.trace
         if trace.fingerprint in timed:
             count(len(points))
@@ -234,9 +298,14 @@ def _timed(
     return [timed[run.trace.fingerprint] for run in runs]
 
 
-def _summary(run: Run, name: str, description: str) -> xr.Dataset:
-    """Return the quantities of a run that do not depend on a network, labelled with its name."""
+def _summary(run: Run, name: str, description: str, collective: str) -> xr.Dataset:
+    """Return the quantities of a run that do not depend on a network, but for how it does an all-reduce, labelled with its name."""
     topology, history = run.experiment.topology, run.history
+    sent = history["bits"]
+    if collective != USUAL:
+        steps, each = history["step"].values, run.trace.bits_per_worker(collective)
+        total = np.concatenate([np.zeros((1, topology.n)), np.cumsum(each, axis=0)])
+        sent = sent.copy(data=total[np.minimum(steps, run.trace.rounds)])
     numbers = {
         "diverged_at": run.diverged_at or -1,
         "compression_error": history.attrs.get("compression_error", 0.0),
@@ -253,44 +322,29 @@ def _summary(run: Run, name: str, description: str) -> xr.Dataset:
     }
     shared = [key for key, values in history.items() if values.dims == ("step",)]
     scalars: dict[str, Any] = {key: ((), value) for key, value in numbers.items()}
-    summary = history[shared].assign({"bits": history["bits"].mean("worker"), **scalars})
-    for key, (units, meaning) in _MEANING.items():
-        if key in summary:
-            summary[key].attrs = {"units": units, "long_name": meaning}
+    summary = history[shared].assign({"bits": sent.mean("worker"), **scalars})
     return summary.expand_dims(experiment=[name]).drop_attrs(deep=False)
 
 
 _MEANING = {
+    "step": ("1", "steps"),
     "loss": ("1", "training loss of the average model"),
     "test_loss": ("1", "test loss of the average model"),
     "accuracy": ("1", "test accuracy of the average model"),
     "batch_loss": ("1", "loss of the step's batches, mean over workers"),
     "consensus": ("1", "squared distance of the models from their average, mean over workers"),
     "lr": ("1", "learning rate"),
-    "bits": ("bit", "bits sent by a worker since the start, mean over workers"),
+    "bits": ("bit", "bits sent by a worker since the start, mean over workers; an all-reduce by {collective}"),
+    "diverged_at": ("1", "step at which it diverged; -1: it did not"),
+    "compression_error": ("1", "largest ||C(z) - z||/||z|| of what was compressed"),
+    "clipped": ("1", "share of the numbers that were clipped"),
+    "violations": ("1", "violations of theta; -1: not counted"),
+    "steps_per_epoch": ("1", "steps of an epoch; 0: the task knows none"),
 }
 
 
-def _target(runs: list[Run], target: float | None) -> float:
-    stated = [target, *(run.experiment.target for run in runs)]
-    given = [value for value in stated if value is not None]
-    return float(given[0]) if given else float(TARGET * runs[_baseline(runs)].history["loss"].min())
-
-
-def _baseline(runs: list[Run]) -> int:
-    """Return the number of the all-reduce run in full precision; 0 where there is none."""
-    plain = describe(AllReduceSGD())
-    found = (e for e, run in enumerate(runs) if same_method(describe(run.experiment.algorithm), plain))
-    return next(found, 0)
-
-
-def _first_at(losses: np.ndarray, target: float) -> int:
-    at = np.flatnonzero(losses <= target)
-    return int(at[0]) if len(at) else -1
-
-
-def _unique(names: Iterable[str]) -> list[str]:
-    """Return the names, those that occur again numbered: a, b, a (2)."""
+def unique_names(names: Iterable[str]) -> list[str]:
+    """Return names of which those that occur again are numbered: a, b, a (2)."""
     seen: dict[str, int] = {}
     out = []
     for name in names:
@@ -299,25 +353,19 @@ def _unique(names: Iterable[str]) -> list[str]:
     return out
 
 
-def _stated(one: Any, network: Network) -> bool:
-    """Return whether a field that a file can say is not what it is by default."""
-    return bool(one.metadata) and one.name != "duplex" and not np.array_equal(getattr(network, one.name), one.default)
-
-
-def _attributes(runs: list[Run], points: list[Network], goal: float, timed: list[Timelines]) -> dict[str, Any]:
+def _attributes(
+    runs: list[Run], points: list[Network], goal: float, timed: list[Timelines], new: list[Timelines]
+) -> dict[str, Any]:
     engines = [engine for one in timed for engine in one.engine]
-    first = points[0]
+    said = {name: value for name, value in stated_fields(points).items() if isinstance(value, str)}
     return {
         "target": goal,
-        "baseline": runs[_baseline(runs)].experiment.name,
+        "baseline": runs[baseline_of(runs)].experiment.name,
         "by_compiled": engines.count("compiled"),
         "by_simpy": engines.count("simpy"),
-        "checked": sum(one.checked for one in set(timed)),
+        "checked": sum(one.checked for one in new),
         "largest_difference": max(one.largest_difference for one in timed),
-        "compute": repr(first.compute),
-        "sharing": first.sharing,
-        "duplex": first.duplex,
-        **{one.name: repr(getattr(first, one.name)) for one in fields(first) if _stated(one, first)},
+        **said,
         **{
             key: value
             for key, value in runs[0].history.attrs.items()
