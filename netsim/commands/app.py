@@ -5,16 +5,21 @@ Results go to stdout, progress and errors to stderr. A user error is one line an
 
 import signal
 import sys
+import textwrap
 import warnings
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from netsim.commands.streams import close_quietly, put, say, say_lines, take_any_character
 from netsim.errors import NetsimError
 
 STOPPED = 130  # exit code of a command that was interrupted
+UNREAD = 141  # of one whose reader, such as head, has gone, as of a program that SIGPIPE ends
+DISTRIBUTION = "netsim-training"
+WIDTH = 76  # of examples and keys, which typer indents by two columns
 
 COMMANDS = {
     "sweep": "Train every algorithm once, time it on every network, and see who is first.",
@@ -40,14 +45,50 @@ class _Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, found, rest = super().resolve_command(ctx, args)
-        return name, found and _imported(str(name)), rest
+        return name, found and imported(str(name)), rest
 
 
-def _imported(name: str) -> Any:
-    """Return a command with its options."""
-    alone = typer.Typer(add_completion=False)
-    alone.command(name)(import_module(f"netsim.commands.{name}").command)
+def imported(name: str) -> Any:
+    """Return a command with its options, its examples and what it prints as JSON: ``EXAMPLES`` and ``KEYS`` of its module, where it has them.
+
+    Parameters
+    ----------
+    name
+        One of ``COMMANDS``.
+    """
+    module = import_module(f"netsim.commands.{name}")
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    alone.command(name, epilog=_epilog(module))(module.command)
     return typer.main.get_command(alone)
+
+
+def _epilog(module: Any) -> str:
+    """Return the examples and the keys as paragraphs that are printed as they stand."""
+    parts = [["Examples:", *(f"  {line}" for line in getattr(module, "EXAMPLES", ()))]]
+    keys = getattr(module, "KEYS", {})
+    if keys:
+        wrapped = [
+            textwrap.wrap(f"{names}: {said}", WIDTH, initial_indent="  ", subsequent_indent="      ")
+            for names, said in keys.items()
+        ]
+        parts.append(["Keys of --json:", *(line for lines in wrapped for line in lines)])
+    return "\n\n".join("\n".join(["\b", *part]) for part in parts)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        put(f"netsim {version(DISTRIBUTION)}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
 
 
 app = typer.Typer(
@@ -55,11 +96,10 @@ app = typer.Typer(
     cls=_Commands,
     help="Which way of communicating reaches my target loss first on my network?\n\n"
     "Trains every algorithm once on real data, puts every message through a simulated network, and reads off the time for any latency and bandwidth.",
-    epilog="Begin with: netsim presets, then netsim sweep tang2018",
-    add_completion=False,
+    epilog="Begin with: netsim presets, then netsim sweep tang2018. Of a command: netsim sweep --help",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich takes longer to import than all else that help needs
-    callback=lambda: None,
+    callback=_options,
 )
 
 
@@ -73,26 +113,31 @@ def main(arguments: list[str] | None = None) -> None:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that temporary folders are removed
+    take_any_character()
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_: _say(f"warning: {message}")
+            warnings.showwarning = lambda message, *_: say(f"warning: {' '.join(str(message).split())}")
             code = app(args=arguments or ["--help"], prog_name="netsim", standalone_mode=False)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         code = STOPPED
+    except BrokenPipeError:
+        close_quietly()
+        code = UNREAD
     except (NetsimError, OSError) as error:
-        _say(f"netsim: {error if getattr(error, 'lines', False) else ' '.join(str(error).split())}")
+        if getattr(error, "lines", False):
+            say_lines(f"netsim: {error}")
+        else:
+            say(f"netsim: {' '.join(str(error).split())}")
         code = 2
     except Exception as error:
         if not hasattr(error, "format_message"):  # a typer error, about an option or a command
             raise
-        _say(f"netsim: {' '.join(error.format_message().split())} (see netsim --help)")
+        command = getattr(getattr(error, "ctx", None), "command_path", "netsim")
+        say(f"netsim: {' '.join(error.format_message().split())} (see {command} --help)")
         code = 2
     if code == STOPPED:
-        _say(
+        say(
             "netsim: stopped; results are written whole or not at all; sweep and run go on from their checkpoints with --resume"
         )
     sys.exit(code)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

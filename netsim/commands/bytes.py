@@ -3,17 +3,30 @@
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from netsim.commands import options
-from netsim.commands.console import out, print_json
+from netsim.commands.console import print_json
+from netsim.commands.tables import Table, lines, print_table
 from netsim.errors import NetsimError, hint
 from netsim.papers import published_bytes as published
 from netsim.planning.shapes import parameters
 
+EXAMPLES = tuple(f"netsim bytes {table}" for table in published.TABLES)
+KEYS = {
+    "table, title, parameters, workers, steps_per_epoch, convention": "what was computed, and how bytes are counted",
+    "rows": "row, computed and published (in unit), difference_percent, factor, published_factor, share_of_model of each",
+}
+
 
 def command(
-    table: Annotated[str, typer.Argument(metavar="TABLE", help=" or ".join(published.TABLES))],
+    table: Annotated[
+        str,
+        typer.Argument(
+            metavar="TABLE",
+            help=f"Of Vogels et al. 2020: {' or '.join(published.TABLES)}.",
+            autocompletion=lambda: list(published.TABLES),
+        ),
+    ],
     as_json: options.Json = False,
 ) -> None:
     """What each method sends per epoch, computed from shapes alone, beside what was published."""
@@ -32,25 +45,33 @@ def command(
         }
         print_json({**known, "rows": rows})
         return
-    shown = Table()
-    shown.add_column("sent per worker and epoch")
-    for heading in ("computed", "published", "difference", "factor", "published", "of a model, per step"):
-        shown.add_column(heading, justify="right")
+    shown = Table(
+        (
+            "sent per worker and epoch",
+            "computed",
+            "published",
+            "difference",
+            "factor",
+            "published factor",
+            "of a model,\nper step",
+        )
+    )
     for row in rows:
         unit = row["unit"]
-        shown.add_row(
-            row["row"],
-            f"{row['computed']:.4g} {unit}",
-            _or_dash(row["published"], "{:g} " + unit),
-            _or_dash(row["difference_percent"], "{:+.2f} %"),
-            f"{row['factor']:.3g}",
-            _or_dash(row["published_factor"], "{:.3g}"),
-            f"{100 * row['share_of_model']:.3g} %",
+        shown.rows.append(
+            (
+                row["row"],
+                f"{row['computed']:.4g} {unit}",
+                _or_dash(row["published"], "{:g} " + unit),
+                _or_dash(row["difference_percent"], "{:+.2f} %"),
+                f"{row['factor']:.3g}",
+                _or_dash(row["published_factor"], "{:.3g}"),
+                f"{100 * row['share_of_model']:.3g} %",
+            )
         )
-    console = out()
-    console.print(f"{chosen.title}; {parameters(chosen.tensors):,} parameters; {chosen.steps}", markup=False)
-    console.print(shown)
-    console.print(f"convention: {published.CONVENTION}", markup=False, soft_wrap=True)
+    lines(f"{chosen.title}; {parameters(chosen.tensors):,} parameters; {chosen.steps}")
+    print_table(shown)
+    lines(f"convention: {published.CONVENTION}")
 
 
 def _or_dash(value: float | None, shown: str) -> str:

@@ -1,17 +1,26 @@
 """``netsim check module:Name``: the checks of ``netsim.testing`` on the command line."""
 
 import inspect
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from netsim.commands import options
+from netsim.commands.console import print_json
+from netsim.commands.streams import say
+from netsim.commands.tables import lines
 from netsim.errors import NetsimError
 from netsim.files.calls import user_object
 from netsim.testing.algorithm import examine_algorithm
 from netsim.testing.compressor import examine_compressor, is_compressor, is_linear
+
+EXAMPLES = ("netsim check my_method:MySGD", "netsim check netsim.algorithms:TopK --json")
+KEYS = {
+    "subject": "what was checked",
+    "passed": "whether every claim is kept",
+    "findings": "property, outcome (PASSED, FAILED, NOT CLAIMED) and detail of each",
+}
 
 Subject = Annotated[
     str,
@@ -25,6 +34,7 @@ Subject = Annotated[
 def command(subject: Subject, as_json: options.Json = False) -> None:
     """Check that an algorithm or a compressor of yours keeps what it claims; exit code 1 where it does not."""
     method = _made(subject)
+    say(f"checking {subject}")
     if is_compressor(method) or is_linear(method):
         report = examine_compressor(method)
     elif callable(getattr(method, "init", None)) and callable(getattr(method, "step", None)):
@@ -33,7 +43,10 @@ def command(subject: Subject, as_json: options.Json = False) -> None:
         raise NetsimError(
             f"{subject} ({type(method).__name__}) is neither an algorithm (init, step) nor a compressor (compress, encode, decode)"
         )
-    print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False) if as_json else report)
+    if as_json:
+        print_json(report.as_dict())
+    else:
+        lines(report.subject, *(f"  {finding}" for finding in report.findings), hanging=" " * 13)
     if report.failed:
         raise typer.Exit(1)
 

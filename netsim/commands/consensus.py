@@ -4,19 +4,28 @@ import shlex
 from pathlib import Path
 from typing import Annotated
 
-import typer
 import xarray as xr
-from rich.table import Table
 
 from netsim.commands import options
-from netsim.commands.console import out, print_json, say, training
+from netsim.commands.console import print_json, training
+from netsim.commands.estimates import Work
 from netsim.commands.publishing import check_folder, publish
+from netsim.commands.streams import say
+from netsim.commands.tables import Table, heading, lines, print_table
 from netsim.files import config
 from netsim.plots.drawing import draw
 from netsim.runs import results
 from netsim.runs.pipeline import run
 from netsim.runs.setup import Setup
-from netsim.runs.tuning import search
+from netsim.runs.tuning import search, searched
+
+EXAMPLES = ("netsim consensus powergossip-consensus", "netsim consensus mine.toml --out results/mine --json")
+KEYS = {
+    "title, preset, target, topology, workers, optimal_gossip_rate, seed, dtype, device": "what was run; the target is a relative error",
+    "table": "start, method, gamma, theta, searched, rounds, megabytes, last_error, status, published, difference of each run",
+    "left_out": "starts without data, and why",
+    "out": "folder of results.nc and figures/",
+}
 
 
 def command(
@@ -24,19 +33,22 @@ def command(
     data: options.Data = None,
     out_folder: options.Out = None,
     again: Annotated[
-        bool, typer.Option("--search", help="Search step sizes again, in place of the best ones that the file has.")
+        bool,
+        options.option("--search", help="Search step sizes again, in place of the best ones that the file has."),
     ] = False,
     jobs: options.Jobs = None,
+    seed: options.Seed = None,
     device: options.Device = None,
     as_json: options.Json = False,
 ) -> None:
     """Gossip without gradients: how far the workers are from their average, against what they sent."""
-    setup = config.load(source, data, device=device, kind="gossip")
+    setup = config.load(source, data, device=device, kind="gossip", seed=seed)
     folder = out_folder or Path("results") / setup.name
     check_folder(folder)
     for name, why in setup.left_out.items():
         say(f"{name}: left out: {why}")
-    with training(options.at_a_time(jobs)) as (executor, progress):
+    pairs, races = setup.pairs(), searched(setup, known=again)
+    with training(options.at_a_time(jobs), work=Work(count=len(pairs) + len(races))) as (executor, progress):
         found = search(setup, executor, progress, known=again)
         ds = run(setup, executor=executor, progress=progress, found=found)
 
@@ -50,51 +62,48 @@ def command(
         return
     command = shlex.join(["netsim", "tune", source, *([] if data is None else ["--data", str(data)])])
     _show(ds, setup, command)
-    out().print(f"wrote {folder / 'results.nc'} and {folder / 'figures'} (PNG and SVG)", markup=False, soft_wrap=True)
+    lines(f"wrote {folder / 'results.nc'} and {folder / 'figures'} (PNG and SVG)")
 
 
 def _show(ds: xr.Dataset, setup: Setup, command: str) -> None:
-    console = out()
-    console.print(f"[bold]{setup.title}[/bold]", soft_wrap=True)
-    console.print(_table(ds))
-    console.print(f"MB: {results.SENT}; {_budgets(ds)}", markup=False, soft_wrap=True)
-    console.print(f"* searched: {command}", markup=False, soft_wrap=True)
-    for name, why in setup.left_out.items():
-        console.print(f"{name}: left out: {why}", markup=False, soft_wrap=True)
+    heading(setup.title)
+    print_table(_table(ds))
+    lines(f"MB: {results.SENT}; {_budgets(ds)}")
+    if any(row["searched"] for row in results.table(ds)):
+        lines(f"* searched: {command}")
+    lines(*(f"{name}: left out: {why}" for name, why in setup.left_out.items()))
 
 
 def _table(ds: xr.Dataset) -> Table:
-    shown = Table()
-    columns = (
+    rows = results.table(ds)
+    published = any(row["published"] is not None for row in rows)
+    target = f"MB to {ds.attrs['target']:g}"
+    headings = (
         "start",
         "method",
         "gamma",
         "theta",
         "rounds",
-        f"MB to {ds.attrs['target']:g}",
-        "elsewhere",
-        "difference",
+        target,
+        *(("elsewhere", "difference") if published else ()),
     )
-    for column in columns:
-        shown.add_column(column, justify="left" if column in ("start", "method") else "right", overflow="fold")
-    last = ""
-    for row in results.table(ds):
-        if last and row["start"] != last:
-            shown.add_section()
-        searched = "*" if row["searched"] else ""
+    begun = [at for at, row in enumerate(rows) if not at or row["start"] != rows[at - 1]["start"]]
+    shown = Table(headings, left=2, sections=begun)
+    for at, row in enumerate(rows):
+        star = "*" if row["searched"] else ""
         reached = row["megabytes"] is not None
         left = f"{row['status']}, {row['last_error']:.2g}" if row["last_error"] is not None else row["status"]
-        shown.add_row(
-            row["start"] if row["start"] != last else "",
+        cells = (
+            row["start"] if at in begun else "",
             row["method"],
-            f"{row['gamma']:.4g}{searched}" if row["gamma"] is not None else "",
-            f"{row['theta']:.4g}{searched}" if row["theta"] is not None else "",
+            f"{row['gamma']:.4g}{star}" if row["gamma"] is not None else "",
+            f"{row['theta']:.4g}{star}" if row["theta"] is not None else "",
             str(row["rounds"]) if reached else "",
             f"{row['megabytes']:.3f}" if reached else left,
             f"{row['published']:.2f}" if row["published"] is not None else "",
             f"{row['difference']:+.1f} %" if row["difference"] is not None else "",
         )
-        last = row["start"]
+        shown.rows.append(cells[: len(headings)])
     return shown
 
 

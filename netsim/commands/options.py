@@ -3,11 +3,12 @@
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from netsim.clock.fabrics import FABRICS
+from netsim.files import sources
 
 
 class EngineName(StrEnum):
@@ -23,36 +24,84 @@ if TYPE_CHECKING:
 else:
     SharingName = StrEnum("SharingName", {name: name for name in FABRICS})
 
-Source = Annotated[str, typer.Argument(metavar="PRESET|FILE.toml", help="A preset's name, or a configuration file.")]
-Data = Annotated[Path | None, typer.Option(help="Folder of the data files, instead of the file's.", metavar="PATH")]
+
+def preset_names(incomplete: str) -> list[str]:
+    """Return the presets that begin so, for the shell's completion."""
+    return [one for one in sources.presets() if one.startswith(incomplete)]
+
+
+def source_names(incomplete: str) -> list[str]:
+    """Return what may be meant by the beginning of a source, for the shell: presets, and TOML files that lie there."""
+    folder = Path(incomplete).parent if "/" in incomplete else Path()
+    files = [str(one) for one in folder.glob("*.toml")] if folder.is_dir() else []
+    return [*preset_names(incomplete), *(one for one in files if one.startswith(incomplete))]
+
+
+def option(*names: str, help: str, metavar: str | None = None, **rest: Any) -> Any:
+    """Return a typer option; what it takes is said by its metavar."""
+    return typer.Option(*names, help=help, metavar=metavar, **rest)
+
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="PRESET|FILE.toml", help="A preset's name, or a configuration file.", autocompletion=source_names
+    ),
+]
+Data = Annotated[Path | None, option(help="Folder of the data files, instead of the file's.", metavar="DIR")]
 Download = Annotated[
-    bool, typer.Option("--download", help="Fetch MNIST or CIFAR-10 once, checked, where there is no --data.")
+    bool, option("--download", help="Fetch MNIST or CIFAR-10 once, checked, where there is no --data.")
 ]
 Out = Annotated[
-    Path | None,
-    typer.Option("--out", help="Folder for results.nc and figures/. Default: results/NAME.", metavar="DIR"),
+    Path | None, option("--out", help="Folder for results.nc and figures/.  [default: results/NAME]", metavar="DIR")
 ]
-Steps = Annotated[int | None, typer.Option(help="Train for so many steps instead of the file's.", min=1)]
-Jobs = Annotated[int | None, typer.Option(help="Trainings or runs at a time. Default: the cores, at most 4.", min=1)]
+Steps = Annotated[int | None, option(help="Train for so many steps instead of the file's.", metavar="N", min=1)]
+Seed = Annotated[int | None, option(help="Seed of all random draws, instead of the file's.", metavar="N", min=0)]
+Jobs = Annotated[
+    int | None, option(help="Trainings or runs at a time.  [default: the cores, at most 4]", metavar="N", min=1)
+]
 Device = Annotated[
-    str | None, typer.Option(help="auto, cpu or cuda, instead of the file's choice.", metavar="auto|cpu|cuda")
+    str | None, option(help="Where the arrays are, instead of the file's choice.", metavar="auto|cpu|cuda")
 ]
 Engine = Annotated[
     EngineName,
-    typer.Option(
-        help="simpy: SimPy's events. auto, compiled: the same in machine code, a sample of it checked by SimPy."
+    option(
+        help="What times the messages. simpy: SimPy's events; auto and compiled: the same in machine code, of which SimPy checks a sample.",
+        metavar="auto|simpy|compiled",
     ),
 ]
 Every = Annotated[
-    int, typer.Option("--checkpoint-every", help="Steps between checkpoints, which a stop writes too.", min=1)
+    int, option("--checkpoint-every", help="Steps between checkpoints, which a stop writes too.", metavar="N", min=1)
 ]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on from the checkpoints of a run that was stopped or killed.")
+Resume = Annotated[bool, option("--resume", help="Go on from the checkpoints of a run that was stopped or killed.")]
+Latency = Annotated[str, option(help='Of a message, with a unit (ns, us, ms, s): "20 ms".', metavar="TIME")]
+Bandwidth = Annotated[
+    str, option(help='Of a link, with a unit (bit/s, kbit/s, Mbit/s, MB/s, …) or inf: "5 Mbit/s".', metavar="RATE")
 ]
-Latency = Annotated[str, typer.Option(help='Such as "20 ms".')]
-Bandwidth = Annotated[str, typer.Option(help='Such as "5 Mbit/s".')]
-Sharing = Annotated[SharingName, typer.Option(help="fifo: messages queue at ports; none: they share nothing.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
+Latencies = Annotated[
+    str | None,
+    option(
+        "--latency",
+        help='Instead of the file\'s latencies: "20 ms", or "1 ms, 5 ms", or "1 ms .. 20 ms x 5" (5 values, evenly in the logarithm).',
+        metavar="TIMES",
+    ),
+]
+Bandwidths = Annotated[
+    str | None,
+    option(
+        "--bandwidth",
+        help='Instead of the file\'s bandwidths: "5 Mbit/s", or "1 Mbit/s .. 1 Gbit/s x 4".',
+        metavar="RATES",
+    ),
+]
+Sharing = Annotated[
+    SharingName,
+    option(
+        help="fifo: messages queue at the ports of sender and receiver; none: they share nothing.",
+        metavar="|".join(FABRICS),
+    ),
+]
+Json = Annotated[bool, option("--json", help="Print JSON on stdout, and nothing else there.")]
 
 CHECKPOINT_EVERY = 1000  # steps
 

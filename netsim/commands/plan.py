@@ -6,33 +6,49 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.table import Table
 
 from netsim import topology
 from netsim.comm.topology import Topology
 from netsim.commands import options
-from netsim.commands.console import out, print_json
+from netsim.commands.console import print_json
+from netsim.commands.tables import Table, lines, print_table
 from netsim.device import device_name, device_namespace
 from netsim.errors import NetsimError, check
 from netsim.files import config
 from netsim.files.units import format_bytes
 from netsim.planning.available_memory import available_bytes
-from netsim.planning.fitting import COLUMNS, as_they_fit, memory_table, shown_bytes
+from netsim.planning.fitting import COLUMNS, as_they_fit, memory_rows, shown_bytes
 from netsim.planning.memory import Memory, memory, memory_of, needed
 from netsim.planning.shapes import Tensors, load_shapes, parameters
 from netsim.planning.times import methods
 from netsim.runs.setup import Setup
 
+EXAMPLES = ("netsim plan tang2018", "netsim plan mine.toml --jobs 2", "netsim plan --shapes lstm650 --workers 16")
+KEYS = {
+    "source, parameters, topology, workers, dtype, device": "what was planned, and where",
+    "jobs": "trainings at a time",
+    "free, needed": "bytes of the device's memory; free is null where it is unknown",
+    "chunk": "workers whose activations are computed at once; null: as the task has it",
+    "methods": "bytes of each: models, gradient, momentum, replicas, activations, data, working, total, by_copies, by_sums, model",
+}
+
 
 def command(
     source: Annotated[
-        str | None, typer.Argument(metavar="PRESET|FILE.toml", help="A preset's name, or a configuration file.")
+        str | None,
+        typer.Argument(
+            metavar="PRESET|FILE.toml",
+            help="A preset's name, or a configuration file.",
+            autocompletion=options.source_names,
+        ),
     ] = None,
     shapes: Annotated[
         str | None,
-        typer.Option(metavar="NAME|FILE.json", help="Instead: resnet20, lstm650, or a file of names and sizes."),
+        options.option(metavar="NAME|FILE.json", help="Instead: resnet20, lstm650, or a JSON file, { name: [sizes] }."),
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="With --shapes: how many, on a ring.", min=2)] = None,
+    workers: Annotated[
+        int | None, options.option(help="With --shapes: how many, on a ring.  [default: 8]", metavar="N", min=2)
+    ] = None,
     data: options.Data = None,
     device: options.Device = None,
     jobs: options.Jobs = None,
@@ -139,25 +155,20 @@ def _as_json(planned: _Planned, source: str | None) -> dict[str, Any]:
 
 
 def _show(planned: _Planned, source: str) -> None:
-    console, found, device = out(), planned.found, device_name(planned.xp)
-    console.print(
-        f"{source}: {parameters(planned.tensors):,} parameters, {planned.dtype}; {planned.topology.name}; on {device}; bytes, 1 MB = 10^6",
-        markup=False,
-        soft_wrap=True,
+    found, device = planned.found, device_name(planned.xp)
+    lines(
+        f"{source}: {parameters(planned.tensors):,} parameters, {planned.dtype}; {planned.topology.name}; on {device}; bytes, 1 MB = 10^6"
     )
     columns = COLUMNS if planned.trains else [name for name in COLUMNS if name not in ("activations", "data")]
-    console.print(memory_table(found, columns))
-    for line in _remarks(planned):
-        console.print(line, soft_wrap=True)
-    console.print(_deployed_table(found))
+    print_table(Table(*memory_rows(found, columns)))
+    lines(*_remarks(planned))
+    print_table(_deployed_table(found))
     many = min(planned.together, len(found))
     whose = f"{many} at a time, the largest, need" if many > 1 else "the largest needs"
     kept = planned.trains and planned.xp is np and len(found) > many
     others = f", the models of the other {len(found) - many} included" if kept else ""
-    console.print(
+    lines(
         f"{whose} {format_bytes(planned.needed)}{others}; free on {device}: {shown_bytes(planned.available)}",
-        markup=False,
-        soft_wrap=True,
     )
 
 
@@ -181,13 +192,18 @@ def _remarks(planned: _Planned) -> list[str]:
 
 
 def _deployed_table(found: Sequence[Memory]) -> Table:
-    shown = Table()
-    shown.add_column("a deployed worker, beside model, gradient and momentum", overflow="fold")
-    for heading in ("a copy per neighbour", "of a model", "their weighted sum", "of a model"):
-        shown.add_column(heading, justify="right")
+    shown = Table(
+        (
+            "a deployed worker, beside model, gradient and momentum",
+            "a copy per\nneighbour",
+            "of a model",
+            "their weighted\nsum",
+            "of a model",
+        )
+    )
     for one in found:
         cells: list[str] = []
         for held in (one.by_copies, one.by_sums):
             cells += [format_bytes(held), f"{100 * held / one.model:.3g} %"]
-        shown.add_row(repr(one.algorithm), *cells)
+        shown.rows.append((repr(one.algorithm), *cells))
     return shown

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from netsim.commands.console import out
 from netsim.commands.publishing import check_folder, publish
+from netsim.commands.streams import say
+from netsim.commands.tables import lines
 from netsim.errors import NetsimError
 from netsim.plots.drawing import draw
 from netsim.runs import results
@@ -41,5 +42,6 @@ def command(
     if target is not None:
         ds = at_target(ds, target)
     check_folder(folder)
+    say("drawing the figures")
     publish(folder, lambda fresh: draw(ds, fresh))
-    out().print(f"wrote {folder} (PNG and SVG)", markup=False)
+    lines(f"wrote {folder} (PNG and SVG)")

@@ -3,26 +3,40 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-from rich.table import Table
-
 from netsim.clock.replaying import replay
 from netsim.commands import options
-from netsim.commands.console import out, print_json, say, training
+from netsim.commands.console import print_json, training
 from netsim.commands.publishing import check_folder, publish
+from netsim.commands.quantities import asked_bandwidth, asked_seconds
+from netsim.commands.streams import say
+from netsim.commands.tables import Table, lines, print_table
 from netsim.files import config
-from netsim.files.units import bits_per_second, format_bytes, format_seconds, seconds
+from netsim.files.units import format_bytes, format_seconds
 from netsim.planning.fitting import fitted
 from netsim.runs import results
 from netsim.runs.checkpoints import Checkpoints, clear, remove_empty
 from netsim.runs.pipeline import samples_per_step, train_all
+
+EXAMPLES = (
+    'netsim run tang2018 --algorithm 3 --latency "20 ms" --bandwidth "5 Mbit/s"',
+    'netsim run mine.toml --algorithm 1 --latency "1 ms" --bandwidth inf --steps 99',
+)
+KEYS = {
+    "algorithm, topology, network, sharing, learning_rate, overlap, engine, steps_per_epoch": "what was run, and what timed it",
+    "messages, rounds, bits_per_worker": "how much was said",
+    "seconds, target, seconds_to_target, status": "simulated time; a training loss; null: no target, or not reached",
+    "compression_error, clipped, violations, theorem1_bound, remark_bound, remarks": "of compression; null where there is none",
+    "numbers, history": "step, simulated time (s), and the numbers that were evaluated, about ten times",
+}
 
 
 def command(
     source: options.Source,
     algorithm: Annotated[
         str,
-        typer.Option(help="Class, full name, or number (1 is the first) of one algorithm of the file.", metavar="NAME"),
+        options.option(
+            help="One algorithm of the file: its class, its full name, or its number; 1 is the first.", metavar="NAME"
+        ),
     ],
     latency: options.Latency,
     bandwidth: options.Bandwidth,
@@ -30,18 +44,19 @@ def command(
     data: options.Data = None,
     download: options.Download = False,
     out_folder: Annotated[
-        Path | None, typer.Option("--out", help="Also write run.nc into this folder.", metavar="DIR")
+        Path | None, options.option("--out", help="Also write run.nc into this folder.", metavar="DIR")
     ] = None,
     engine: options.Engine = options.EngineName.auto,
     steps: options.Steps = None,
+    seed: options.Seed = None,
     device: options.Device = None,
     every: options.Every = options.CHECKPOINT_EVERY,
     resume: options.Resume = False,
     as_json: options.Json = False,
 ) -> None:
     """Train one algorithm and time it on one network."""
-    alpha, rate = seconds(latency, "--latency"), bits_per_second(bandwidth, "--bandwidth")
-    setup = config.load(source, data, steps, device, download, kind="training").only(algorithm)
+    alpha, rate = asked_seconds(latency, "--latency"), asked_bandwidth(bandwidth, "--bandwidth")
+    setup = config.load(source, data, steps, device, download, kind="training", seed=seed).only(algorithm)
     network = setup.network(alpha, rate, sharing)
     kept = (out_folder or Path("results") / setup.name) / "checkpoints-run"
     check_folder(kept)
@@ -57,41 +72,37 @@ def command(
     if as_json:
         print_json(summary)
         return
-    _show(summary)
+    _show(summary, getattr(run.experiment.algorithm, "theory", None))
     if out_folder is not None:
-        out().print(f"wrote {out_folder / 'run.nc'}", markup=False)
+        lines(f"wrote {out_folder / 'run.nc'}")
 
 
-def _show(summary: dict[str, Any]) -> None:
-    console = out()
-    console.print(
-        f"{summary['algorithm']} on {summary['topology']}, {summary['network']}, sharing = {summary['sharing']}",
-        markup=False,
-    )
-    shown = Table()
-    for heading in ("step", "simulated time", *summary["numbers"]):
-        shown.add_column(heading, justify="right")
+def _show(summary: dict[str, Any], theory: str | None) -> None:
+    lines(f"{summary['algorithm']} on {summary['topology']}, {summary['network']}, sharing = {summary['sharing']}")
+    shown = Table(("step", "simulated time", *summary["numbers"]), left=0)
     for row in summary["history"]:
         numbers = [f"{row[name]:.4g}" for name in summary["numbers"]]
-        shown.add_row(str(row["step"]), format_seconds(row["time"]), *numbers)
-    console.print(shown)
+        shown.rows.append((str(row["step"]), format_seconds(row["time"]), *numbers))
+    print_table(shown)
     sent = f"{format_bytes(summary['bits_per_worker'] / 8)} sent by a worker in {summary['rounds']} steps"
     travel = "messages travel while a gradient is computed" if summary["overlap"] else "no overlap"
-    lines = [
+    lines(
         f"{format_seconds(summary['seconds'])} simulated, {summary['messages']} messages timed by {summary['engine']}; {sent}; {travel}",
         f"learning rate {summary['learning_rate']}; {_goal(summary)}",
-    ]
+    )
     if summary["compression_error"] is not None:
-        bounds = f"bounds {summary['theorem1_bound']:.3g} (Theorem 1), {summary['remark_bound']:.3g} (remark after Theorem 3)"
-        lines.append(
-            f"compression error: max ||C(z) - z||/||z|| = {summary['compression_error']:.3g}, a lower bound of alpha; {bounds}"
+        bounds = ""
+        if theory:
+            bounds = f"; bounds {summary['theorem1_bound']:.3g} (Theorem 1), {summary['remark_bound']:.3g} (remark after Theorem 3) of {theory}"
+        lines(
+            f"compression error: max ||C(z) - z||/||z|| = {summary['compression_error']:.3g}, a lower bound of alpha{bounds}"
         )
     if summary["violations"] is not None:
-        lines.append(
+        lines(
             f"violations of theta: {summary['violations']:,} (neighbours' numbers further apart than theta, over all steps)"
         )
-    for line in [*lines, *summary["remarks"]]:
-        console.print(line, markup=False, soft_wrap=True)
+    if summary["remarks"]:
+        lines(*summary["remarks"])
 
 
 def _goal(summary: dict[str, Any]) -> str:

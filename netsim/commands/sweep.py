@@ -1,24 +1,41 @@
 """``netsim sweep``: train every algorithm once, time it on every network."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
-from rich.console import Console
-from rich.table import Table
 
 from netsim.commands import options
-from netsim.commands.console import out, print_json, say, training
+from netsim.commands.console import print_json, training
+from netsim.commands.estimates import MESSAGES_A_SECOND, Work
 from netsim.commands.publishing import check_folder, publish
+from netsim.commands.quantities import bandwidths, latencies
+from netsim.commands.streams import say
+from netsim.commands.tables import Table, heading, lines, print_table
 from netsim.files import config
 from netsim.files.units import format_bandwidth, format_seconds
 from netsim.planning.fitting import fitted
 from netsim.plots.drawing import draw
 from netsim.runs import results
 from netsim.runs.checkpoints import Checkpoints, clear
-from netsim.runs.pipeline import run, samples_per_step
+from netsim.runs.pipeline import labels, run, samples_per_step
+from netsim.runs.setup import Setup
+
+EXAMPLES = (
+    "netsim sweep tang2018",
+    "netsim sweep mine.toml --steps 100 --jobs 2 --out results/mine",
+    'netsim sweep tang2018 --latency "1 ms .. 20 ms x 5" --bandwidth "1 Gbit/s"',
+)
+KEYS = {
+    "title, preset, target, baseline, compute, seed, device": "what was run; the target is a training loss",
+    "by_compiled, by_simpy, checked, largest_difference": "replays by each engine, by both, and their largest difference in seconds",
+    "algorithms": "algorithm, learning_rate, overlap, diverged_at, steps_to_target, compression_error, remarks, … of each",
+    "table": "algorithm, condition, sharing, latency (s), bandwidth (bit/s), seconds_per_epoch, seconds_to_target, speedup, status, engine",
+    "out": "folder of results.nc and figures/",
+}
 
 
 def command(
@@ -28,6 +45,9 @@ def command(
     out_folder: options.Out = None,
     engine: options.Engine = options.EngineName.auto,
     steps: options.Steps = None,
+    seed: options.Seed = None,
+    latency: options.Latencies = None,
+    bandwidth: options.Bandwidths = None,
     jobs: options.Jobs = None,
     device: options.Device = None,
     every: options.Every = options.CHECKPOINT_EVERY,
@@ -35,13 +55,14 @@ def command(
     as_json: options.Json = False,
 ) -> None:
     """Train every algorithm once, time it on every network, and see who is first."""
-    setup = config.load(source, data, steps, device, download, kind="training")
+    grid = {"latency": latencies(latency), "bandwidth": bandwidths(bandwidth)}
+    setup = config.load(source, data, steps, device, download, "training", seed=seed, **grid)
     folder, together = out_folder or Path("results") / setup.name, options.at_a_time(jobs)
     check_folder(folder)
     setup = replace(setup, experiments=fitted(setup.experiments, together, say=say))
     swept = " and ".join(f"{len(grid)} networks ({sharing})" for sharing, grid in setup.grids.items())
     say(f"{setup.title}: {len(setup.experiments)} algorithms, {swept}")
-    with training(together, samples_per_step(setup.experiments)) as (executor, progress):
+    with training(together, samples_per_step(setup.experiments), _work(setup, together)) as (executor, progress):
         checkpoints = Checkpoints(folder / "checkpoints", every, resume)
         ds = run(setup, engine, executor, progress, checkpoints)
     say("drawing the figures")
@@ -49,8 +70,12 @@ def command(
     if as_json:
         print_json({**results.to_json(ds), "out": str(folder)})
         return
-    show(ds, out())
-    out().print(f"wrote {folder / 'results.nc'} and {folder / 'figures'} (PNG and SVG)", markup=False)
+    theories = {
+        name: getattr(one.algorithm, "theory", "")
+        for name, one in zip(labels(setup.experiments), setup.experiments, strict=True)
+    }
+    show(ds, theories)
+    lines(f"wrote {folder / 'results.nc'} and {folder / 'figures'} (PNG and SVG)")
 
 
 def _publish(ds: xr.Dataset, folder: Path) -> None:
@@ -71,38 +96,60 @@ def _publish(ds: xr.Dataset, folder: Path) -> None:
         raise failed[0]
 
 
-def show(ds: xr.Dataset, console: Console) -> None:
-    """Print a sweep: the table of its first kind of sharing, and the remarks on it."""
+def _work(setup: Setup, jobs: int) -> Work:
+    """Return what there is to do: the trainings, then the networks on which they are timed."""
+    trainings = {name: one.steps for name, one in zip(labels(setup.experiments), setup.experiments, strict=True)}
+    each = max(trainings.values()) * 2 * len(setup.topology.edges) / MESSAGES_A_SECOND
+    timings = {f"networks, {sharing}": (len(trainings) * len(grid), each) for sharing, grid in setup.grids.items()}
+    return Work(trainings, timings, jobs)
+
+
+def show(ds: xr.Dataset, theories: Mapping[str, str]) -> None:
+    """Print a sweep: the table of its first kind of sharing, and the remarks on it.
+
+    Parameters
+    ----------
+    ds
+        Of :func:`netsim.runs.pipeline.run`.
+    theories
+        By experiment, the theory that its algorithm declares, or "".
+    """
     sharing = str(ds["sharing"].values[0])
     rows = [row for row in results.table(ds) if row["sharing"] == sharing]
-    console.print(f"[bold]{ds.attrs['title']}[/bold]\n{_setting(ds)}; sharing = {sharing}")
+    heading(ds.attrs["title"])
+    lines(f"{_setting(ds)}; sharing = {sharing}")
     if ds.attrs.get("changed"):
-        console.print(
-            f"changed: {ds.attrs['changed']}; the rates, the target and the assumptions are the file's", markup=False
-        )
-    console.print(_sweep_table(ds, rows))
-    target, baseline = ds.attrs["target"], ds.attrs["baseline"]
-    console.print(f"target: training loss {target:.4g} of the average model; speed-up over {baseline}")
-    for name in ds["experiment"].values:
-        one = ds.sel(experiment=name)
-        travel = "messages travel while a gradient is computed" if one["overlap"] else "no overlap"
-        error = f"; compression error {float(one['compression_error']):.3g}" if one["compression_error"] else ""
-        broken = f"; theta violated {int(one['violations']):,} times" if one["violations"] >= 0 else ""
-        console.print(
-            f"  {name}: lr {one['learning_rate'].item()}; {travel}{error}{broken}", markup=False, soft_wrap=True
-        )
-        if one["remarks"].item():
-            console.print(f"    {one['remarks'].item()}", markup=False, soft_wrap=True)
-    theorem, remark = float(ds["theorem1_bound"][0]), float(ds["remark_bound"][0])
-    console.print(
-        "compression error: max ||C(z) - z||/||z|| of what was compressed, a lower bound of alpha; Tang et al. 2018 for DCD-PSGD: "
-        f"alpha < {theorem:.3g} (Theorem 1), alpha <= {remark:.3g} (remark after Theorem 3)",
-        soft_wrap=True,
+        lines(f"changed: {ds.attrs['changed']}; the rates, the target and the assumptions are the file's")
+    print_table(_sweep_table(ds, rows))
+    lines(
+        f"target: training loss {ds.attrs['target']:.4g} of the average model; speed-up over {ds.attrs['baseline']}",
+        *(line for name in ds["experiment"].values for line in _of_one(ds.sel(experiment=name), str(name))),
     )
-    console.print(
+    if (ds["compression_error"] > 0).any():
+        lines(
+            f"compression error: max ||C(z) - z||/||z|| of what was compressed, a lower bound of alpha{_bounds(ds, theories)}"
+        )
+    lines(
         f"timed: {ds.attrs['by_compiled']} compiled, {ds.attrs['by_simpy']} by SimPy, largest difference "
         f"{ds.attrs['largest_difference']:g} s ({ds.attrs['checked']} timed by both)"
     )
+
+
+def _of_one(one: xr.Dataset, name: str) -> list[str]:
+    travel = "messages travel while a gradient is computed" if one["overlap"] else "no overlap"
+    error = f"; compression error {float(one['compression_error']):.3g}" if one["compression_error"] else ""
+    broken = f"; theta violated {int(one['violations']):,} times" if one["violations"] >= 0 else ""
+    remarks = [f"    {one['remarks'].item()}"] if one["remarks"].item() else []
+    return [f"  {name}: lr {one['learning_rate'].item()}; {travel}{error}{broken}", *remarks]
+
+
+def _bounds(ds: xr.Dataset, theories: Mapping[str, str]) -> str:
+    """Return the bounds of the paper whose methods are among those that were run; "" where there is none."""
+    held = [name for name, theory in theories.items() if theory and float(ds["compression_error"].sel(experiment=name))]
+    if not held:
+        return ""
+    theorem, remark = (float(ds[name].sel(experiment=held[0])) for name in ("theorem1_bound", "remark_bound"))
+    return f"; {theories[held[0]]} for DCD-PSGD: alpha < {theorem:.3g} (Theorem 1), alpha <= {remark:.3g} (remark after Theorem 3)"
 
 
 def _setting(ds: xr.Dataset) -> str:
@@ -115,29 +162,32 @@ def _setting(ds: xr.Dataset) -> str:
 
 
 def _sweep_table(ds: xr.Dataset, rows: list[dict[str, Any]]) -> Table:
-    shown = Table(show_lines=True)
-    shown.add_column("algorithm", overflow="fold")
-    shown.add_column("")
+    words = {"ours": " (ours)", "paper panel": " (number ours)"} if _of_a_paper(ds) else {}
+    headings = ["algorithm", ""]
     for condition in ds["condition"].values:
         named = ds.sel(condition=condition)
-        ours = {"ours": " (ours)", "paper panel": " (number ours)"}.get(named["condition_source"].item(), "")
         latency, bandwidth = float(named["condition_latency"]), float(named["condition_bandwidth"])
-        shown.add_column(
-            f"{condition}{ours}\n{format_seconds(latency)}\n{format_bandwidth(bandwidth)}", justify="right"
-        )
+        whose = words.get(named["condition_source"].item(), "")
+        headings.append(f"{condition}{whose}\n{format_seconds(latency)}\n{format_bandwidth(bandwidth)}")
+    shown = Table(headings, left=2, ruled=True)
     epoch = "s per epoch" if int(ds["steps_per_epoch"][0]) else "s per 1,000 steps"
     for name in ds["experiment"].values:
         cells = [row for row in rows if row["algorithm"] == name]
-        shown.add_row(str(name), f"{epoch}\ns to target\nspeed-up", *map(_cell, cells))
+        shown.rows.append((str(name), f"{epoch}\ns to target\nspeed-up", *map(_cell, cells)))
     return shown
+
+
+def _of_a_paper(ds: xr.Dataset) -> bool:
+    """Return whether a paper has one of the named networks, so that it matters whose the others are."""
+    return any(source != "ours" for source in ds["condition_source"].values)
 
 
 def _cell(row: dict[str, Any]) -> str:
     seconds, speedup = row["seconds_to_target"], row["speedup"]
     reached = seconds < float("inf")
-    lines = [f"{row['seconds_per_epoch']:.3g}", f"{seconds:.4g}" if reached else row["status"]]
+    found = [f"{row['seconds_per_epoch']:.3g}", f"{seconds:.4g}" if reached else row["status"]]
     if reached:
-        lines.append(f"{speedup:.3g}x" if speedup < float("inf") else "baseline: not reached")
+        found.append(f"{speedup:.3g}x" if speedup < float("inf") else "baseline: not reached")
     if reached and row["status"] != "reached":
-        lines.append(row["status"])
-    return "\n".join(lines)
+        found.append(row["status"])
+    return "\n".join(found)

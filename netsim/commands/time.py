@@ -4,16 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
-import typer
-from rich.table import Table
-
 from netsim import topology as topologies
 from netsim.clock.network import Network
 from netsim.comm.topology import Topology
 from netsim.commands import options
-from netsim.commands.console import out, print_json
+from netsim.commands.console import print_json
+from netsim.commands.quantities import asked_bandwidth, asked_seconds
+from netsim.commands.tables import Table, lines, print_table
 from netsim.errors import NetsimError, hint
-from netsim.files.units import bits_per_second, format_bandwidth, format_bytes, format_seconds, seconds
+from netsim.files.units import format_bandwidth, format_bytes, format_seconds
 from netsim.papers import published_bytes as published
 from netsim.planning.shapes import load_shapes, parameters
 from netsim.planning.times import EpochTime, epoch_time, methods
@@ -23,25 +22,36 @@ TOPOLOGIES: dict[str, Callable[[int], Topology]] = {
     name: getattr(topologies, name) for name in ("ring", "complete", "star", "exponential")
 }
 TABLE_OF = {"resnet20": published.table2, "lstm650": published.table1}
+EXAMPLES = ("netsim time", 'netsim time --shapes lstm650 --latency "5 ms" --bandwidth "100 Mbit/s"')
+KEYS = {
+    "shapes, parameters, topology, workers, sharing, latency, bandwidth, compute": "what was timed, in seconds and bit/s",
+    "steps_per_epoch": "null where it is not known",
+    "methods": "algorithm, bits, standard_error, seconds, communication (a share), seconds_per_epoch of each; bits and seconds a step",
+}
 
 
 def command(
     shapes: Annotated[
         str,
-        typer.Option(
-            metavar="NAME|FILE.json", help="resnet20, lstm650, or a JSON object of tensors' names and lists of sizes."
+        options.option(
+            metavar="NAME|FILE.json",
+            help="resnet20, lstm650, or a JSON file of the model's tensors, { name: [sizes] }.",
         ),
     ] = "resnet20",
     workers: Annotated[
-        int | None, typer.Option(help="Default: 16 for lstm650, else 8.", min=2, show_default=False)
+        int | None, options.option(help="How many.  [default: 16 for lstm650, else 8]", metavar="N", min=2)
     ] = None,
-    topology: Annotated[str, typer.Option(help=f"{', '.join(TOPOLOGIES)}.")] = "ring",
+    topology: Annotated[str, options.option(help="Who talks to whom.", metavar="|".join(TOPOLOGIES))] = "ring",
     latency: options.Latency = "1 ms",
     bandwidth: options.Bandwidth = "1 Gbit/s",
-    compute: Annotated[str, typer.Option(help="Time of one gradient.")] = "50 ms",
+    compute: Annotated[
+        str, options.option(help='Time of one gradient, with a unit: "50 ms".', metavar="TIME")
+    ] = "50 ms",
     steps_per_epoch: Annotated[
         int | None,
-        typer.Option(help="Default: the published run's, with its number of workers.", min=1, show_default=False),
+        options.option(
+            help="Steps of an epoch.  [default: the published run's, with its number of workers]", metavar="N", min=1
+        ),
     ] = None,
     sharing: options.Sharing = "fifo",
     as_json: options.Json = False,
@@ -53,9 +63,9 @@ def command(
         raise NetsimError(f"--topology {topology}: no topology of this name; {hint(topology, TOPOLOGIES)}")
     graph = TOPOLOGIES[topology](workers or (run.topology.n if run else 8))
     network = Network(
-        seconds(latency, "--latency"),
-        bits_per_second(bandwidth, "--bandwidth"),
-        compute=seconds(compute, "--compute"),
+        asked_seconds(latency, "--latency"),
+        asked_bandwidth(bandwidth, "--bandwidth"),
+        compute=asked_seconds(compute, "--compute"),
         sharing=str(sharing),
     )
     why = "as asked"
@@ -94,25 +104,22 @@ def _place(network: Network) -> str:
 
 
 def _show(title: str, times: Sequence[EpochTime], steps: int | None) -> None:
-    shown = Table()
-    shown.add_column("algorithm", overflow="fold")
     per = "s per epoch" if steps else f"s per {PER:,} steps"
-    for heading in ("sent per step", "per step", per, "communication"):
-        shown.add_column(heading, justify="right")
+    shown = Table(("algorithm", "sent per step", "time per step", per, "communication"))
     for one in times:
         error = f" ± {format_bytes(one.standard_error / 8)}" if one.standard_error else ""
-        shown.add_row(
-            repr(one.algorithm),
-            f"{format_bytes(one.bits / 8)}{error}",
-            format_seconds(one.seconds),
-            f"{(steps or PER) * one.seconds:.4g}",
-            f"{100 * one.communication:.3g} %",
+        shown.rows.append(
+            (
+                repr(one.algorithm),
+                f"{format_bytes(one.bits / 8)}{error}",
+                format_seconds(one.seconds),
+                f"{(steps or PER) * one.seconds:.4g}",
+                f"{100 * one.communication:.3g} %",
+            )
         )
-    console = out()
-    console.print(title, markup=False, soft_wrap=True)
-    console.print(shown)
-    console.print(
+    lines(title)
+    print_table(shown)
+    lines(
         "sent: by a worker, over all its messages (1 MB = 10^6 bytes; a server's replies not included); "
-        "communication: share of a step in which no gradient is computed",
-        soft_wrap=True,
+        "communication: share of a step in which no gradient is computed"
     )

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-from rich.table import Table
-
 from netsim.commands import options
-from netsim.commands.console import out, print_json, say, training
+from netsim.commands.console import print_json, training
+from netsim.commands.estimates import Work
 from netsim.commands.publishing import check_folder, publish
+from netsim.commands.streams import say
+from netsim.commands.tables import Table, lines, print_table
 from netsim.errors import NetsimError
 from netsim.files import config
 from netsim.planning.fitting import fitted
@@ -19,7 +19,18 @@ from netsim.runs import results
 from netsim.runs.gossip import Problem
 from netsim.runs.pipeline import sensitivity_of
 from netsim.runs.setup import Setup
-from netsim.runs.tuning import FACTOR, GRID, Trial, at_edge, best, search, tune
+from netsim.runs.tuning import FACTOR, GRID, Trial, at_edge, best, search, searched, tune
+
+EXAMPLES = (
+    "netsim tune tang2018 --algorithm DPSGD",
+    "netsim tune mine.toml --steps 200 --jobs 2",
+    "netsim tune powergossip-consensus --out results/sensitivity",
+)
+KEYS = {
+    "command": "this command",
+    "grid, factor, target, algorithms": "of learning rates: lr (the best) and trials (lr, steps_to_target, loss, diverged_at) of each algorithm",
+    "starts": "of step sizes, by start: target, budget (MB), optimal_gossip_rate, and best, at_edge and trials of each algorithm",
+}
 
 Races = dict[str, dict[str, list[Trial]]]  # start -> method -> trials
 RULE = (
@@ -31,20 +42,22 @@ RULE = (
 def command(
     source: options.Source,
     algorithm: Annotated[
-        str | None, typer.Option(help="Only this one: class, full name, or number (1 is the first).", metavar="NAME")
+        str | None,
+        options.option(help="Only this one: its class, its full name, or its number; 1 is the first.", metavar="NAME"),
     ] = None,
     gamma: Annotated[
         bool,
-        typer.Option(
+        options.option(
             "--gamma", help="The consensus step size (and theta), by gossip alone, in place of the learning rate."
         ),
     ] = False,
     data: options.Data = None,
     download: options.Download = False,
     steps: options.Steps = None,
+    seed: options.Seed = None,
     out_folder: Annotated[
         Path | None,
-        typer.Option(
+        options.option(
             "--out",
             help="With --gamma: let every candidate go on to the end, and write how it did, and a figure, here.",
             metavar="DIR",
@@ -59,7 +72,14 @@ def command(
     Learning rates are found by training; the grid is extended where the best is at an edge. Step sizes (--gamma, and presets of netsim consensus) are
     found by running gossip until the best one is decided.
     """
-    asked = {"--algorithm": algorithm, "--data": data, "--steps": steps, "--device": device, "--out": out_folder}
+    asked = {
+        "--algorithm": algorithm,
+        "--data": data,
+        "--steps": steps,
+        "--seed": seed,
+        "--device": device,
+        "--out": out_folder,
+    }
     given = [str(word) for option, value in asked.items() if value is not None for word in (option, value)]
     call = shlex.join(["netsim", "tune", source, *(["--gamma"] if gamma else []), *given])
     by_gossip = gamma or config.kind_of(config.read(source).table) == "gossip"
@@ -69,7 +89,7 @@ def command(
         raise NetsimError("--out: only with --gamma; without it nothing is written")
     if out_folder is not None:
         check_folder(out_folder)
-    setup = config.load(source, data, steps, device, download)
+    setup = config.load(source, data, steps, device, download, seed=seed)
     for name, why in setup.left_out.items():
         say(f"{name}: left out: {why}")
     if algorithm is not None:
@@ -86,7 +106,7 @@ def command(
 
 def _rates(setup: Setup, call: str, jobs: int, as_json: bool) -> None:
     experiments = fitted(setup.experiments, jobs, len(GRID), say)
-    with training(jobs) as (executor, progress):
+    with training(jobs, work=Work(count=len(GRID) * len(experiments))) as (executor, progress):
         found = tune(experiments, [one.label for one in setup.methods], setup.target, executor, progress)
     winners = {name: _best(trials) for name, trials in found.items()}
     rates = {name: winner and winner.values["lr"] for name, winner in winners.items()}
@@ -94,18 +114,17 @@ def _rates(setup: Setup, call: str, jobs: int, as_json: bool) -> None:
         methods = {name: {"lr": rates[name], "trials": list(map(_trained, each))} for name, each in found.items()}
         print_json({"command": call, "grid": GRID, "factor": FACTOR, "target": setup.target, "algorithms": methods})
         return
-    console = out()
-    console.print(_rate_table(found, winners))
+    lines("steps to the target (last loss); * is best")
+    print_table(_rate_table(found, winners))
     goal = "the lowest last loss"
     if setup.target is not None:
         goal = f"the fewest steps to the target, then {goal}"
     grid = ", ".join(f"{rate:g}" for rate in GRID)
-    console.print(
-        f"grid: {grid}, extended by a factor of {FACTOR:g} beyond an edge that is best; best: {goal}", soft_wrap=True
+    lines(
+        f"grid: {grid}, extended by a factor of {FACTOR:g} beyond an edge that is best; best: {goal}",
+        *(f"  {name}: {'all diverged' if rate is None else f'lr = {rate:g}'}" for name, rate in rates.items()),
+        f"found by: {call}",
     )
-    for name, rate in rates.items():
-        console.print(f"  {name}: {'all diverged' if rate is None else f'lr = {rate:g}'}", markup=False)
-    console.print(f"found by: {call}", markup=False, soft_wrap=True)
 
 
 def _best(trials: Sequence[Trial]) -> Trial | None:
@@ -126,13 +145,10 @@ def _trained(trial: Trial) -> dict[str, Any]:
 def _rate_table(found: Mapping[str, Sequence[Trial]], winners: Mapping[str, Trial | None]) -> Table:
     """Return the trials of every method, the best one marked: a row for every method, a column for every rate."""
     rates = sorted({trial.values["lr"] for trials in found.values() for trial in trials})
-    shown = Table(title="steps to the target (last loss); * is best", show_lines=True)
-    shown.add_column("algorithm", overflow="fold")
-    for rate in rates:
-        shown.add_column(f"{rate:g}", justify="right")
+    shown = Table(["algorithm", *(f"lr {rate:g}" for rate in rates)], ruled=True)
     for name, trials in found.items():
         cells = {trial.values["lr"]: _rate_cell(trial, winners[name]) for trial in trials}
-        shown.add_row(name, *(cells.get(rate, "") for rate in rates))
+        shown.rows.append((name, *(cells.get(rate, "") for rate in rates)))
     return shown
 
 
@@ -150,7 +166,8 @@ def _step_sizes(setup: Setup, call: str, jobs: int, out_folder: Path | None, as_
     trained = bool(setup.experiments)
     setup = setup.without_gradients() if trained else setup
     to_the_end = out_folder is not None
-    with training(jobs) as (executor, progress):
+    races = len(searched(setup, known=True, default=to_the_end or trained))
+    with training(jobs, work=Work(count=races)) as (executor, progress):
         raced = search(setup, executor, progress, known=True, default=to_the_end or trained, stop_early=not to_the_end)
     if not raced:
         raise NetsimError(f"{setup.source}: no step size to search: write gamma as a grid, {{ from, to, points }}")
@@ -165,9 +182,7 @@ def _step_sizes(setup: Setup, call: str, jobs: int, out_folder: Path | None, as_
         return
     _show(setup.problems, found, call)
     if out_folder is not None:
-        out().print(
-            f"wrote {out_folder}: sensitivity to the step size (netCDF, PNG and SVG)", markup=False, soft_wrap=True
-        )
+        lines(f"wrote {out_folder}: sensitivity to the step size (netCDF, PNG and SVG)")
 
 
 def _as_json(problem: Problem, methods: Mapping[str, list[Trial]]) -> dict[str, Any]:
@@ -199,39 +214,33 @@ def _raced(trial: Trial) -> dict[str, Any]:
 
 
 def _show(problems: Mapping[str, Problem], found: Races, call: str) -> None:
-    console = out()
     for start, methods in found.items():
         problem = problems[start]
-        console.print(
+        lines(
             f"{start}: {problem.topology.name}, to a relative error of {problem.target:g}, at most {problem.budget:.3g} MB a worker; "
-            f"optimal gossip rate {problem.topology.optimal_gossip_rate:.4g}",
-            markup=False,
-            soft_wrap=True,
+            f"optimal gossip rate {problem.topology.optimal_gossip_rate:.4g}"
         )
         for method, trials in methods.items():
-            console.print(f"{method}: rounds to the target", markup=False, soft_wrap=True)
-            console.print(_race_table(trials))
-    console.print(RULE, markup=False, soft_wrap=True)
+            lines(f"{method}: rounds to the target")
+            print_table(_race_table(trials))
+    lines(RULE)
     for start, methods in found.items():
         for method, trials in methods.items():
-            console.print(f"  {start}, {method}: {_in_words(trials)}", markup=False, soft_wrap=True)
-    console.print(f"found by: {call}", markup=False, soft_wrap=True)
+            lines(f"  {start}, {method}: {_in_words(trials)}")
+    lines(f"found by: {call}")
 
 
 def _race_table(trials: Sequence[Trial]) -> Table:
     """Return the table of a race: a row for every step size, a column for every theta."""
     winner = best(trials)
     thetas = list(dict.fromkeys(trial.values.get("theta") for trial in trials))
-    shown = Table()
-    shown.add_column("gamma", justify="right")
-    for theta in thetas:
-        shown.add_column("rounds" if theta is None else f"theta {theta:.3g}", justify="right")
+    shown = Table(["gamma", *("rounds" if theta is None else f"theta {theta:.3g}" for theta in thetas)], left=0)
     cells = {
         (trial.values["gamma"], trial.values.get("theta")): _race_cell(trial) + "*" * (trial is winner)
         for trial in trials
     }
     for gamma in dict.fromkeys(trial.values["gamma"] for trial in trials):
-        shown.add_row(f"{gamma:.4g}", *(cells[gamma, theta] for theta in thetas))
+        shown.rows.append((f"{gamma:.4g}", *(cells[gamma, theta] for theta in thetas)))
     return shown
 
 

@@ -20,6 +20,7 @@ from netsim.files.schema import GossipFile, TrainingFile, first_mistake
 from netsim.files.sources import Source, read
 from netsim.files.starts import method, problems
 from netsim.files.tasks import check_shards, make_task
+from netsim.files.units import format_bandwidth, format_seconds
 from netsim.runs.experiment import Experiment
 from netsim.runs.pipeline import labels
 from netsim.runs.setup import Method, Setup
@@ -37,6 +38,10 @@ def load(
     device: str | None = None,
     download: bool = False,
     kind: str | None = None,
+    *,
+    seed: int | None = None,
+    latency: Any = None,
+    bandwidth: Any = None,
 ) -> Setup:
     """Load a preset or a TOML file, and the data that it names.
 
@@ -54,6 +59,10 @@ def load(
         Allow a download of MNIST or CIFAR-10.
     kind
         "training" or "gossip": raise for a file of the other kind. None: either.
+    seed
+        Instead of the file's.
+    latency, bandwidth
+        Of a training, instead of the file's axes of the grid, as ``[network]`` takes them. The file's named networks are then left out.
 
     Raises
     ------
@@ -65,6 +74,8 @@ def load(
     if kind not in (None, own):
         raise NetsimError(f"{source}: {KINDS[own].format(source=source)}")
     model: type[GossipFile] | type[TrainingFile] = GossipFile if own == "gossip" else TrainingFile
+    grid = {key: value for key, value in (("latency", latency), ("bandwidth", bandwidth)) if value is not None}
+    found = found._replace(table=_overridden(found.table, own, seed, grid))
     try:
         file = model.model_validate(found.table)
         graph = topology(file.topology, found.path.parent)
@@ -73,6 +84,10 @@ def load(
             asked = _gossip(file, graph, found, data, device)
         else:
             asked = _training(file, graph, found, data, {"steps": steps, "device": device}, download)
+            said = ([] if seed is None else [f"seed = {seed}"]) + [
+                f"{axis} = {_in_words(v, axis)}" for axis, v in grid.items()
+            ]
+            asked["changed"] = ", ".join(filter(None, [asked["changed"], *said]))
     except ValidationError as error:
         raise NetsimError(f"{source}: {first_mistake(error, model)}") from None
     except NetsimError as error:
@@ -85,6 +100,23 @@ def load(
         "text": found.text,
     }
     return Setup(name=name, source=str(source), **common, **asked)
+
+
+def _overridden(table: dict[str, Any], kind: str, seed: int | None, grid: dict[str, Any]) -> dict[str, Any]:
+    """Return a file's table with another seed, and another grid of networks, whose named networks the file does not know."""
+    section = "gossip" if kind == "gossip" else "training"
+    changes = {section: {} if seed is None else {"seed": seed}, "network": grid}
+    merged = {
+        name: {**table[name], **own} for name, own in changes.items() if own and isinstance(table.get(name), dict)
+    }
+    return {key: value for key, value in {**table, **merged}.items() if not (grid and key == "condition")}
+
+
+def _in_words(axis: Any, name: str) -> str:
+    shown = format_seconds if name == "latency" else format_bandwidth
+    if isinstance(axis, dict):
+        return f"{shown(axis['from'])} .. {shown(axis['to'])} x {axis['points']}"
+    return " and ".join(map(shown, axis))
 
 
 def kind_of(table: dict[str, Any], otherwise: str | None = None) -> str:

@@ -18,7 +18,13 @@ from netsim.errors import check
 from netsim.planning.shape_array import ShapeArray, ShapeSpace
 from netsim.planning.shapes import Tensors, parameters
 
-DRAWN_ROUNDS = 32  # of a dry run whose sizes are random
+DRAWN_ROUNDS = (
+    4,
+    8,
+    16,
+    32,
+)  # of a dry run whose sizes are random: the first of these that is exact enough, or the last
+EXACT_ENOUGH = 1e-4  # of the mean: its standard error, less than a table shows
 SETTLED = 16  # rounds after which a method that has not become periodic is taken as it is
 
 
@@ -49,7 +55,8 @@ def expected_bits(algorithm: Algorithm, tensors: Tensors, topology: Topology, ro
         As for :func:`dry_run`.
     rounds
         Period, in rounds, of what the method sends; PowerGossip alternates between left and right, so 2 suffices for all of ours. The mean is
-        over the last so many, or, where sizes are random, over ``DRAWN_ROUNDS``; rounds that begin differently, as DCD-PSGD's, come before.
+        over the last so many; rounds that begin differently, as DCD-PSGD's, come before. Where sizes are random it is over at most 32 rounds, and
+        over fewer if the standard error is then below 1e-4 of the mean: a large model has so many numbers that four rounds tell.
 
     Raises
     ------
@@ -57,10 +64,14 @@ def expected_bits(algorithm: Algorithm, tensors: Tensors, topology: Topology, ro
         As for :func:`dry_run`.
     """
     trace, random = _run(algorithm, tensors, topology, rounds, seed, settle=rounds > 1)
-    if random:
-        trace, _ = _run(algorithm, tensors, topology, max(rounds, DRAWN_ROUNDS), seed)
-    means = trace.bits_per_worker().mean(axis=1)[-max(rounds, random * DRAWN_ROUNDS) :]
-    error = float(np.std(means, ddof=1)) / len(means) ** 0.5 if random else 0.0  # rounds are independent
+    if not random:
+        return Sent(float(trace.bits_per_worker().mean(axis=1)[-rounds:].mean()), 0.0, trace)
+    for drawn in DRAWN_ROUNDS:
+        trace, _ = _run(algorithm, tensors, topology, max(rounds, drawn), seed)
+        means = trace.bits_per_worker().mean(axis=1)[-max(rounds, drawn) :]
+        error = float(np.std(means, ddof=1)) / len(means) ** 0.5  # rounds are independent
+        if error <= EXACT_ENOUGH * means.mean():
+            break
     return Sent(float(means.mean()), error, trace)
 
 

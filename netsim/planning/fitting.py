@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from netsim.device import device_name, device_namespace
 from netsim.errors import NetsimError
@@ -144,7 +145,14 @@ def _memory_if_known(experiment: Experiment) -> Memory | None:
 def _refusal(fit: Fit, device: str, free: int, together: int, need: Callable[..., int]) -> str:
     """Return the error message: the reason, the table, and remedies."""
     table = io.StringIO()
-    Console(file=table, width=WIDTH).print(memory_table(fit.found))
+    headings, rows = memory_rows(fit.found)
+    shown = Table()
+    shown.add_column(headings[0], overflow="fold")
+    for heading in headings[1:]:
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        shown.add_row(*map(Text, row))
+    Console(file=table, width=WIDTH).print(shown)
     many = f"{together} trainings at a time need" if together > 1 else "the training needs"
     alone = " even with the activations of one worker at a time" if fit.at_once == 1 else ""
     tasks, remedies = [one.task for one in fit.experiments], ["fewer workers"]
@@ -178,16 +186,13 @@ def _splits(task: Any) -> bool:
     return True
 
 
-def memory_table(found: Sequence[Memory], columns: Sequence[str] = COLUMNS) -> Table:
-    """Return the table of the trainings' memory, one row each."""
-    shown = Table()
-    shown.add_column("on the device, all workers", overflow="fold")
-    for heading in (*columns, "sum"):
-        shown.add_column(heading, justify="right", no_wrap=True)
+def memory_rows(found: Sequence[Memory], columns: Sequence[str] = COLUMNS) -> tuple[list[str], list[list[str]]]:
+    """Return the table of the trainings' memory: its headings, and a row for each."""
+    rows = []
     for one in found:
         sizes = [shown_bytes(getattr(one, column), "?") for column in columns]
-        shown.add_row(repr(one.algorithm), *sizes, format_bytes(one.total))
-    return shown
+        rows.append([repr(one.algorithm), *sizes, format_bytes(one.total)])
+    return ["on the device, all workers", *columns, "sum"], rows
 
 
 def shown_bytes(size: int | None, unknown: str = "unknown") -> str:

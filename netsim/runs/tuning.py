@@ -25,7 +25,7 @@ from netsim.errors import NetsimError
 from netsim.files.schedules import Constant, Cosine, InverseSqrt, StepDecay, WarmUp
 from netsim.runs.experiment import Experiment
 from netsim.runs.gossip import Problem, megabytes
-from netsim.runs.setup import Setup
+from netsim.runs.setup import Method, Setup
 from netsim.runs.training import Run, train
 
 GRID = (0.05, 0.1, 0.2, 0.4, 0.8)
@@ -220,12 +220,16 @@ def search(
         {(start, label): trials}.
     """
     found = {}
-    for start, method in setup.pairs():
-        each = method.candidates(setup.topology, default)
-        if len(each) > 1 and (known or method.known(start) is None):
-            name = f"{start}, {method.label}"
-            found[start, method.label] = race(setup.problems[start], each, stop_early, executor, progress, name)
+    for start, method in searched(setup, known=known, default=default):
+        each, name = method.candidates(setup.topology, default), f"{start}, {method.label}"
+        found[start, method.label] = race(setup.problems[start], each, stop_early, executor, progress, name)
     return found
+
+
+def searched(setup: Setup, *, known: bool = False, default: bool = False) -> list[tuple[str, Method]]:
+    """Return the starts and methods whose step size :func:`search` searches, of which it has several candidates."""
+    several = [(start, one) for start, one in setup.pairs() if len(one.candidates(setup.topology, default)) > 1]
+    return [(start, one) for start, one in several if known or one.known(start) is None]
 
 
 def race(

@@ -166,13 +166,16 @@ def test_a_mistake_in_the_file_is_one_line_and_writes_nothing(
         (["sweep", "tang2018-mnist"], "add --data PATH"),
         (["sweep", "tang2018-cifar10", "--data", "gone"], "--data: gone: does not exist"),
         (["sweep", "tang2018", "--out", "FILE"], "is a file; name a folder"),
-        (["run", "tang2018", "--algorithm", "DPSGD", "--latency", "20 m", "--bandwidth", "1e6"], 'unknown unit "m"'),
         (
-            ["run", "tang2018", "--algorithm", "DPSGD", "--latency", "1", "--bandwidth", "10 mbs"],
+            ["run", "tang2018", "--algorithm", "DPSGD", "--latency", "20 m", "--bandwidth", "1 Mbit/s"],
+            'unknown unit "m"',
+        ),
+        (
+            ["run", "tang2018", "--algorithm", "DPSGD", "--latency", "1 s", "--bandwidth", "10 mbs"],
             '--bandwidth = "10 mbs"',
         ),
         (
-            ["run", "tang2018", "--algorithm", "AllReduceSGD", "--latency", "1", "--bandwidth", "1"],
+            ["run", "tang2018", "--algorithm", "AllReduceSGD", "--latency", "1 s", "--bandwidth", "1 bit/s"],
             "several of this class",
         ),
         (["plot", "gone.nc"], "gone.nc: no such file"),

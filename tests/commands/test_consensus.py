@@ -73,7 +73,7 @@ def files_in(folder):
 def drawn_again(netsim, file):
     """Return what ``netsim plot`` makes of a file, by name."""
     code, out, err = netsim("plot", file, "--out", file.parent / "again")
-    assert (code, err) == (0, "") and "again (PNG and SVG)" in out.replace("\n", "")
+    assert (code, err) == (0, "drawing the figures\n") and "again (PNG and SVG)" in out.replace("\n", "")
     return files_in(file.parent / "again")
 
 
