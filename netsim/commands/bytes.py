@@ -6,7 +6,7 @@ import typer
 
 from netsim.commands import options
 from netsim.commands.console import print_json
-from netsim.commands.tables import Table, lines, print_table
+from netsim.commands.tables import TextTable, lines, print_table
 from netsim.errors import NetsimError, hint
 from netsim.papers import published_bytes as published
 from netsim.planning.shapes import parameters
@@ -45,7 +45,7 @@ def command(
         }
         print_json({**known, "rows": rows})
         return
-    shown = Table(
+    shown = TextTable(
         (
             "sent per worker and epoch",
             "computed",

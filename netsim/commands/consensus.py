@@ -11,7 +11,7 @@ from netsim.commands.console import print_json, training
 from netsim.commands.estimates import Work
 from netsim.commands.publishing import check_folder, publish
 from netsim.commands.streams import say
-from netsim.commands.tables import Table, heading, lines, print_table
+from netsim.commands.tables import TextTable, heading, lines, print_table
 from netsim.files import config
 from netsim.plots.drawing import draw
 from netsim.runs import results
@@ -74,7 +74,7 @@ def _show(ds: xr.Dataset, setup: Setup, command: str) -> None:
     lines(*(f"{name}: left out: {why}" for name, why in setup.left_out.items()))
 
 
-def _table(ds: xr.Dataset) -> Table:
+def _table(ds: xr.Dataset) -> TextTable:
     rows = results.table(ds)
     published = any(row["published"] is not None for row in rows)
     target = f"MB to {ds.attrs['target']:g}"
@@ -88,7 +88,7 @@ def _table(ds: xr.Dataset) -> Table:
         *(("elsewhere", "difference") if published else ()),
     )
     begun = [at for at, row in enumerate(rows) if not at or row["start"] != rows[at - 1]["start"]]
-    shown = Table(headings, left=2, sections=begun)
+    shown = TextTable(headings, left=2, sections=begun)
     for at, row in enumerate(rows):
         star = "*" if row["searched"] else ""
         reached = row["megabytes"] is not None

@@ -11,7 +11,7 @@ from netsim import topology
 from netsim.comm.topology import Topology
 from netsim.commands import options
 from netsim.commands.console import print_json
-from netsim.commands.tables import Table, lines, print_table
+from netsim.commands.tables import TextTable, lines, print_table
 from netsim.device import device_name, device_namespace
 from netsim.errors import NetsimError, check
 from netsim.files import config
@@ -160,7 +160,7 @@ def _show(planned: _Planned, source: str) -> None:
         f"{source}: {parameters(planned.tensors):,} parameters, {planned.dtype}; {planned.topology.name}; on {device}; bytes, 1 MB = 10^6"
     )
     columns = COLUMNS if planned.trains else [name for name in COLUMNS if name not in ("activations", "data")]
-    print_table(Table(*memory_rows(found, columns)))
+    print_table(TextTable(*memory_rows(found, columns)))
     lines(*_remarks(planned))
     print_table(_deployed_table(found))
     many = min(planned.together, len(found))
@@ -191,13 +191,13 @@ def _remarks(planned: _Planned) -> list[str]:
     return lines
 
 
-def _deployed_table(found: Sequence[Memory]) -> Table:
-    shown = Table(
+def _deployed_table(found: Sequence[Memory]) -> TextTable:
+    shown = TextTable(
         (
             "a deployed worker, beside model, gradient and momentum",
-            "a copy per\nneighbour",
+            "a copy per neighbour",
             "of a model",
-            "their weighted\nsum",
+            "their weighted sum",
             "of a model",
         )
     )

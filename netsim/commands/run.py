@@ -9,7 +9,7 @@ from netsim.commands.console import print_json, training
 from netsim.commands.publishing import check_folder, publish
 from netsim.commands.quantities import asked_bandwidth, asked_seconds
 from netsim.commands.streams import say
-from netsim.commands.tables import Table, lines, print_table
+from netsim.commands.tables import TextTable, lines, print_table
 from netsim.files import config
 from netsim.files.units import format_bytes, format_seconds
 from netsim.planning.fitting import fitted
@@ -79,7 +79,7 @@ def command(
 
 def _show(summary: dict[str, Any], theory: str | None) -> None:
     lines(f"{summary['algorithm']} on {summary['topology']}, {summary['network']}, sharing = {summary['sharing']}")
-    shown = Table(("step", "simulated time", *summary["numbers"]), left=0)
+    shown = TextTable(("step", "simulated time", *summary["numbers"]), left=0)
     for row in summary["history"]:
         numbers = [f"{row[name]:.4g}" for name in summary["numbers"]]
         shown.rows.append((str(row["step"]), format_seconds(row["time"]), *numbers))

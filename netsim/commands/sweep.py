@@ -14,7 +14,7 @@ from netsim.commands.estimates import MESSAGES_A_SECOND, Work
 from netsim.commands.publishing import check_folder, publish
 from netsim.commands.quantities import bandwidths, latencies
 from netsim.commands.streams import say
-from netsim.commands.tables import Table, heading, lines, print_table
+from netsim.commands.tables import TextTable, heading, lines, print_table
 from netsim.files import config
 from netsim.files.units import format_bandwidth, format_seconds
 from netsim.planning.fitting import fitted
@@ -55,8 +55,9 @@ def command(
     as_json: options.Json = False,
 ) -> None:
     """Train every algorithm once, time it on every network, and see who is first."""
-    grid = {"latency": latencies(latency), "bandwidth": bandwidths(bandwidth)}
-    setup = config.load(source, data, steps, device, download, "training", seed=seed, **grid)
+    asked = {"latency": latencies(latency), "bandwidth": bandwidths(bandwidth)}
+    grid = {axis: values for axis, values in asked.items() if values is not None}
+    setup = config.load(source, data, steps, device, download, "training", seed=seed, grid=grid)
     folder, together = out_folder or Path("results") / setup.name, options.at_a_time(jobs)
     check_folder(folder)
     setup = replace(setup, experiments=fitted(setup.experiments, together, say=say))
@@ -161,7 +162,7 @@ def _setting(ds: xr.Dataset) -> str:
     return f"{ds['topology'].values[0]}, {int(ds['step'][-1])} steps, {epoch}, compute {compute} a gradient"
 
 
-def _sweep_table(ds: xr.Dataset, rows: list[dict[str, Any]]) -> Table:
+def _sweep_table(ds: xr.Dataset, rows: list[dict[str, Any]]) -> TextTable:
     words = {"ours": " (ours)", "paper panel": " (number ours)"} if _of_a_paper(ds) else {}
     headings = ["algorithm", ""]
     for condition in ds["condition"].values:
@@ -169,7 +170,7 @@ def _sweep_table(ds: xr.Dataset, rows: list[dict[str, Any]]) -> Table:
         latency, bandwidth = float(named["condition_latency"]), float(named["condition_bandwidth"])
         whose = words.get(named["condition_source"].item(), "")
         headings.append(f"{condition}{whose}\n{format_seconds(latency)}\n{format_bandwidth(bandwidth)}")
-    shown = Table(headings, left=2, ruled=True)
+    shown = TextTable(headings, left=2, ruled=True)
     epoch = "s per epoch" if int(ds["steps_per_epoch"][0]) else "s per 1,000 steps"
     for name in ds["experiment"].values:
         cells = [row for row in rows if row["algorithm"] == name]

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table as Drawn
+from rich.table import Table
 from rich.text import Text
 
 from netsim.commands.streams import printable, put
@@ -24,7 +24,7 @@ INDENT = "  "
 
 
 @dataclass
-class Table:
+class TextTable:
     """A table as data.
 
     Parameters
@@ -75,12 +75,12 @@ def wrapped(text: str, columns: int, hanging: str = "") -> str:
     return "\n".join(found)
 
 
-def print_table(table: Table) -> None:
+def print_table(table: TextTable) -> None:
     """Print a table on stdout: drawn where it fits, else stacked."""
     put(as_text(table, width()))
 
 
-def as_text(table: Table, columns: int) -> str:
+def as_text(table: TextTable, columns: int) -> str:
     """Return a table as text of at most so many columns: drawn where it fits, with the first column folded if that suffices, else stacked."""
     cells = [[_printable_lines(cell) for cell in row] for row in (table.headings, *table.rows)]
     widths = [max(cell_len(line) for row in cells for line in row[at]) for at in range(len(table.headings))]
@@ -88,7 +88,7 @@ def as_text(table: Table, columns: int) -> str:
     spare = columns - frame - sum(widths[1:])
     if spare < min(widths[0], NARROW):
         return _stacked(cells, columns)
-    drawn = Drawn(show_lines=table.ruled, box=box.HEAVY_HEAD)
+    drawn = Table(show_lines=table.ruled, box=box.HEAVY_HEAD)
     for at, (own, head) in enumerate(zip(widths, cells[0], strict=True)):
         columns_of_it = min(own, spare) if at == 0 else own
         justify: Literal["left", "right"] = "left" if at < table.left else "right"
@@ -135,7 +135,7 @@ def _text(cell: list[str]) -> Text:
     return Text("\n".join(cell))
 
 
-def _drawn(what: Drawn | Text, columns: int) -> str:
+def _drawn(what: Table | Text, columns: int) -> str:
     """Return what rich makes of a table or a text: with colours only where stdout is a terminal that knows them."""
     console = Console(width=columns, highlight=False)
     with console.capture() as captured:

@@ -10,7 +10,7 @@ from netsim.comm.topology import Topology
 from netsim.commands import options
 from netsim.commands.console import print_json
 from netsim.commands.quantities import asked_bandwidth, asked_seconds
-from netsim.commands.tables import Table, lines, print_table
+from netsim.commands.tables import TextTable, lines, print_table
 from netsim.errors import NetsimError, hint
 from netsim.files.units import format_bandwidth, format_bytes, format_seconds
 from netsim.papers import published_bytes as published
@@ -73,24 +73,28 @@ def command(
         steps_per_epoch, why = run.steps_per_epoch, "as published"
     times = [epoch_time(algorithm, tensors, graph, network) for algorithm in methods(shapes)]
     if as_json:
-        print_json(
-            {
-                "shapes": shapes,
-                "parameters": parameters(tensors),
-                "topology": graph.name,
-                "workers": graph.n,
-                "sharing": network.sharing,
-                "latency": network.latency,
-                "bandwidth": network.bandwidth,
-                "compute": network.compute,
-                "steps_per_epoch": steps_per_epoch,
-                "methods": [_row(one, steps_per_epoch) for one in times],
-            }
-        )
+        print_json(_as_json(shapes, parameters(tensors), graph, network, times, steps_per_epoch))
         return
     epoch = f"{steps_per_epoch} steps an epoch, {why}" if steps_per_epoch else "no epochs known: give --steps-per-epoch"
     place = f"{_place(network)}; sharing = {network.sharing}; {epoch}"
     _show(f"{shapes}: {parameters(tensors):,} parameters; {graph.name}; {place}", times, steps_per_epoch)
+
+
+def _as_json(
+    shapes: str, size: int, graph: Topology, network: Network, times: Sequence[EpochTime], steps: int | None
+) -> dict[str, Any]:
+    return {
+        "shapes": shapes,
+        "parameters": size,
+        "topology": graph.name,
+        "workers": graph.n,
+        "sharing": network.sharing,
+        "latency": network.latency,
+        "bandwidth": network.bandwidth,
+        "compute": network.compute,
+        "steps_per_epoch": steps,
+        "methods": [_row(one, steps) for one in times],
+    }
 
 
 def _row(one: EpochTime, steps: int | None) -> dict[str, Any]:
@@ -105,7 +109,7 @@ def _place(network: Network) -> str:
 
 def _show(title: str, times: Sequence[EpochTime], steps: int | None) -> None:
     per = "s per epoch" if steps else f"s per {PER:,} steps"
-    shown = Table(("algorithm", "sent per step", "time per step", per, "communication"))
+    shown = TextTable(("algorithm", "sent per step", "time per step", per, "communication"))
     for one in times:
         error = f" ± {format_bytes(one.standard_error / 8)}" if one.standard_error else ""
         shown.rows.append(

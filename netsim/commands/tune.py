@@ -10,7 +10,7 @@ from netsim.commands.console import print_json, training
 from netsim.commands.estimates import Work
 from netsim.commands.publishing import check_folder, publish
 from netsim.commands.streams import say
-from netsim.commands.tables import Table, lines, print_table
+from netsim.commands.tables import TextTable, lines, print_table
 from netsim.errors import NetsimError
 from netsim.files import config
 from netsim.planning.fitting import fitted
@@ -72,14 +72,8 @@ def command(
     Learning rates are found by training; the grid is extended where the best is at an edge. Step sizes (--gamma, and presets of netsim consensus) are
     found by running gossip until the best one is decided.
     """
-    asked = {
-        "--algorithm": algorithm,
-        "--data": data,
-        "--steps": steps,
-        "--seed": seed,
-        "--device": device,
-        "--out": out_folder,
-    }
+    words = ("--algorithm", "--data", "--steps", "--seed", "--device", "--out")
+    asked = dict(zip(words, (algorithm, data, steps, seed, device, out_folder), strict=True))
     given = [str(word) for option, value in asked.items() if value is not None for word in (option, value)]
     call = shlex.join(["netsim", "tune", source, *(["--gamma"] if gamma else []), *given])
     by_gossip = gamma or config.kind_of(config.read(source).table) == "gossip"
@@ -142,10 +136,10 @@ def _trained(trial: Trial) -> dict[str, Any]:
     }
 
 
-def _rate_table(found: Mapping[str, Sequence[Trial]], winners: Mapping[str, Trial | None]) -> Table:
+def _rate_table(found: Mapping[str, Sequence[Trial]], winners: Mapping[str, Trial | None]) -> TextTable:
     """Return the trials of every method, the best one marked: a row for every method, a column for every rate."""
     rates = sorted({trial.values["lr"] for trials in found.values() for trial in trials})
-    shown = Table(["algorithm", *(f"lr {rate:g}" for rate in rates)], ruled=True)
+    shown = TextTable(["algorithm", *(f"lr {rate:g}" for rate in rates)], ruled=True)
     for name, trials in found.items():
         cells = {trial.values["lr"]: _rate_cell(trial, winners[name]) for trial in trials}
         shown.rows.append((name, *(cells.get(rate, "") for rate in rates)))
@@ -230,11 +224,11 @@ def _show(problems: Mapping[str, Problem], found: Races, call: str) -> None:
     lines(f"found by: {call}")
 
 
-def _race_table(trials: Sequence[Trial]) -> Table:
+def _race_table(trials: Sequence[Trial]) -> TextTable:
     """Return the table of a race: a row for every step size, a column for every theta."""
     winner = best(trials)
     thetas = list(dict.fromkeys(trial.values.get("theta") for trial in trials))
-    shown = Table(["gamma", *("rounds" if theta is None else f"theta {theta:.3g}" for theta in thetas)], left=0)
+    shown = TextTable(["gamma", *("rounds" if theta is None else f"theta {theta:.3g}" for theta in thetas)], left=0)
     cells = {
         (trial.values["gamma"], trial.values.get("theta")): _race_cell(trial) + "*" * (trial is winner)
         for trial in trials

@@ -3,7 +3,7 @@
 Notebooks need only :func:`load`; :mod:`netsim.files.schema` documents every field.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ from netsim.device import device_namespace
 from netsim.errors import NetsimError, check
 from netsim.files.calls import algorithm, below
 from netsim.files.networks import networks, topology
+from netsim.files.overrides import in_words, overridden
 from netsim.files.schedules import schedule_from_config
 from netsim.files.schema import GossipFile, TrainingFile, first_mistake
 from netsim.files.sources import Source, read
 from netsim.files.starts import method, problems
 from netsim.files.tasks import check_shards, make_task
-from netsim.files.units import format_bandwidth, format_seconds
 from netsim.runs.experiment import Experiment
 from netsim.runs.pipeline import labels
 from netsim.runs.setup import Method, Setup
@@ -40,8 +40,7 @@ def load(
     kind: str | None = None,
     *,
     seed: int | None = None,
-    latency: Any = None,
-    bandwidth: Any = None,
+    grid: Mapping[str, Any] | None = None,
 ) -> Setup:
     """Load a preset or a TOML file, and the data that it names.
 
@@ -61,8 +60,8 @@ def load(
         "training" or "gossip": raise for a file of the other kind. None: either.
     seed
         Instead of the file's.
-    latency, bandwidth
-        Of a training, instead of the file's axes of the grid, as ``[network]`` takes them. The file's named networks are then left out.
+    grid
+        Of a training, ``latency``, ``bandwidth`` or both instead of the file's, as ``[network]`` takes them; its named networks are then left out.
 
     Raises
     ------
@@ -74,49 +73,36 @@ def load(
     if kind not in (None, own):
         raise NetsimError(f"{source}: {KINDS[own].format(source=source)}")
     model: type[GossipFile] | type[TrainingFile] = GossipFile if own == "gossip" else TrainingFile
-    grid = {key: value for key, value in (("latency", latency), ("bandwidth", bandwidth)) if value is not None}
-    found = found._replace(table=_overridden(found.table, own, seed, grid))
+    found = found._replace(table=overridden(found.table, own, seed, grid or {}))
     try:
         file = model.model_validate(found.table)
         graph = topology(file.topology, found.path.parent)
-        if isinstance(file, GossipFile):
-            check(steps is None, "steps", steps, "left out: gossip goes on to its target or the end of its budget")
-            asked = _gossip(file, graph, found, data, device)
-        else:
-            asked = _training(file, graph, found, data, {"steps": steps, "device": device}, download)
-            said = ([] if seed is None else [f"seed = {seed}"]) + [
-                f"{axis} = {_in_words(v, axis)}" for axis, v in grid.items()
-            ]
-            asked["changed"] = ", ".join(filter(None, [asked["changed"], *said]))
+        asked = _asked(file, graph, found, data, {"steps": steps, "device": device}, download)
     except ValidationError as error:
         raise NetsimError(f"{source}: {first_mistake(error, model)}") from None
     except NetsimError as error:
         raise NetsimError(f"{source}: {error}") from None
     name = found.path.stem
-    common: dict[str, Any] = {
-        "title": file.title or name,
-        "topology": graph,
-        "assumptions": file.assumptions,
-        "text": found.text,
-    }
-    return Setup(name=name, source=str(source), **common, **asked)
+    common: dict[str, Any] = {"title": file.title or name, "topology": graph, "assumptions": file.assumptions}
+    if own == "training":
+        asked["changed"] = ", ".join(filter(None, [asked["changed"], *in_words(seed, grid or {})]))
+    return Setup(name=name, source=str(source), text=found.text, **common, **asked)
 
 
-def _overridden(table: dict[str, Any], kind: str, seed: int | None, grid: dict[str, Any]) -> dict[str, Any]:
-    """Return a file's table with another seed, and another grid of networks, whose named networks the file does not know."""
-    section = "gossip" if kind == "gossip" else "training"
-    changes = {section: {} if seed is None else {"seed": seed}, "network": grid}
-    merged = {
-        name: {**table[name], **own} for name, own in changes.items() if own and isinstance(table.get(name), dict)
-    }
-    return {key: value for key, value in {**table, **merged}.items() if not (grid and key == "condition")}
-
-
-def _in_words(axis: Any, name: str) -> str:
-    shown = format_seconds if name == "latency" else format_bandwidth
-    if isinstance(axis, dict):
-        return f"{shown(axis['from'])} .. {shown(axis['to'])} x {axis['points']}"
-    return " and ".join(map(shown, axis))
+def _asked(
+    file: GossipFile | TrainingFile,
+    graph: Topology,
+    found: Source,
+    data: str | Path | None,
+    options: dict[str, Any],
+    download: bool,
+) -> dict[str, Any]:
+    """Return the fields of a Setup that only files of its kind have."""
+    if isinstance(file, TrainingFile):
+        return _training(file, graph, found, data, options, download)
+    steps = options["steps"]
+    check(steps is None, "steps", steps, "left out: gossip goes on to its target or the end of its budget")
+    return _gossip(file, graph, found, data, options["device"])
 
 
 def kind_of(table: dict[str, Any], otherwise: str | None = None) -> str:

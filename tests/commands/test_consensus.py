@@ -193,7 +193,10 @@ def test_a_mistake_in_the_file_is_one_line_and_writes_nothing(netsim, tmp_path, 
     ("arguments", "said"),
     [
         (["sweep", PRESET], "is for netsim consensus"),
-        (["run", PRESET, "--algorithm", "1", "--latency", "1 ms", "--bandwidth", "1e6"], "is for netsim consensus"),
+        (
+            ["run", PRESET, "--algorithm", "1", "--latency", "1 ms", "--bandwidth", "1 Mbit/s"],
+            "is for netsim consensus",
+        ),
         (["consensus", "tang2018"], "is for netsim sweep, run and tune"),
         (["consensus", "powergosip-consensus"], 'did you mean "powergossip-consensus"?'),
         (["consensus", PRESET, "--data", "gone"], "--data: gone: does not exist"),

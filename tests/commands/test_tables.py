@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from netsim.commands import tables
 from netsim.commands.streams import printable
 
-SWEEP = tables.Table(
+SWEEP = tables.TextTable(
     ["algorithm", "", *(f"{name}\n20 ms\n5 Mbit/s" for name in ("high latency", "low bandwidth (ours)", "both"))],
     [
         (name, "s per epoch\ns to target\nspeed-up", *(f"1.2{n}\n345.6{n}\n7.8{n}x" for n in range(3)))
@@ -18,7 +18,7 @@ SWEEP = tables.Table(
     left=2,
     ruled=True,
 )
-FLAT = tables.Table(
+FLAT = tables.TextTable(
     ["sent per worker and epoch", "computed", "published", "of a model,\nper step"],
     [("All-reduce", "1,234 MB", "–", "100 %"), ("PowerGossip, rank 16", "5 MB", "6 MB", "3 %")],
 )
@@ -26,7 +26,7 @@ FLAT = tables.Table(
 
 @pytest.mark.parametrize("table", [SWEEP, FLAT])
 @pytest.mark.parametrize("columns", [40, 70, 80, 100, 200])
-def test_no_line_is_wider_than_the_terminal(table: tables.Table, columns: int) -> None:
+def test_no_line_is_wider_than_the_terminal(table: tables.TextTable, columns: int) -> None:
     assert max(map(len, tables.as_text(table, columns).split("\n"))) <= columns
 
 
@@ -53,7 +53,7 @@ def test_wide_terminals_get_a_drawn_table_and_narrow_ones_a_line_for_each_value(
 
 
 def test_what_a_column_of_labels_does_not_name_is_printed_too() -> None:
-    table = tables.Table(["a", "", "c" * 70], [("x", "one\ntwo", "1\n2\ndiverged @ 9")])
+    table = tables.TextTable(["a", "", "c" * 70], [("x", "one\ntwo", "1\n2\ndiverged @ 9")])
     assert tables.as_text(table, 80).split("\n")[2:] == ["    one: 1", "    two: 2", "    diverged @ 9"]
 
 
@@ -81,7 +81,7 @@ NASTY = st.one_of(
 
 @given(NASTY)
 def test_names_are_printed_as_they_stand(name: str) -> None:
-    row = tables.as_text(tables.Table(["name", "value"], [(name, "1")]), 500)
+    row = tables.as_text(tables.TextTable(["name", "value"], [(name, "1")]), 500)
     for line in name.split("\n"):
         assert printable(line).strip() in row or not line.strip()
     assert not set(row) & set(map(chr, [*range(10), *range(11, 32), 127]))
