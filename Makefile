@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: help demo test bitwise lint notebooks benchmarks clean
+.PHONY: help demo test bitwise lint docs notebooks benchmarks clean
 
 help:
 	@echo "make demo        train on real data, replay under 400 networks, print who wins; results in results/tang2018"
 	@echo "make test        run the test suite"
 	@echo "make bitwise     run once more what compares bit for bit, under three of OpenBLAS's kernels"
 	@echo "make lint        ruff and mypy"
+	@echo "make docs        build the documents, strictly, into docs/_build/html"
 	@echo "make notebooks   execute the notebooks and store their outputs"
 	@echo "make benchmarks  measure this machine; results in benchmarks/results"
 	@echo "make clean       remove .venv and results"
@@ -37,6 +38,11 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/installed-docs
+	@echo "==> the documents: every reference resolved, every warning an error"
+	$(BIN)/python -m sphinx -n -W --keep-going -q -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
 notebooks: $(VENV)/installed-test
 	$(BIN)/python -m notebooks.execute
 
@@ -59,5 +65,10 @@ $(VENV)/installed-test: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
 	@touch $@
 
+$(VENV)/installed-docs: $(VENV)/installed
+	@echo "==> installing what the documents need into $(VENV) (once)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) results
+	rm -rf $(VENV) results docs/_build docs/_generated

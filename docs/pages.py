@@ -1,0 +1,69 @@
+"""Pages of the documents that are made from the code: the command line, the file, the modules, the notebooks."""
+
+import importlib
+import shutil
+from pathlib import Path
+
+import netsim
+from netsim import algorithms, models, papers, plots, testing
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+PUBLIC = {"netsim": netsim, "netsim.algorithms": algorithms, "netsim.models": models, "netsim.plots": plots, "netsim.testing": testing, "netsim.papers": papers}
+"""Packages whose exported names have a page of their own; the modules' pages leave them out."""
+
+
+def write(folder: Path) -> None:
+    """Write all generated pages into a folder."""
+    folder.mkdir()
+    _write_modules(folder / "modules")
+    _copy_notebooks(folder / "notebooks")
+
+
+HOMES = {
+    f"{found.__module__}.{name}": f"{package}.{name}"
+    for package, module in PUBLIC.items()
+    for name in module.__all__
+    if hasattr(found := getattr(module, name), "__qualname__")
+}
+"""{where a name is defined: where it is imported from}."""
+
+
+def modules() -> list[str]:
+    """Return the dotted names of all modules of netsim."""
+    folders = {"netsim": ROOT / "netsim", "netsim.algorithms": ROOT / "algorithms", "netsim.models": ROOT / "models"}
+    found = set()
+    for package, folder in folders.items():
+        for path in folder.rglob("*.py"):
+            below = path.relative_to(folder).with_suffix("").parts
+            if package == "netsim" and below[0] in ("algorithms", "models"):
+                continue  # links to the folders at the top level
+            found.add(".".join((package, *below)).removesuffix(".__init__"))
+    return sorted(found - {"netsim.__main__"})
+
+
+def _elsewhere(name: str) -> list[str]:
+    """Return what a module's page leaves out: what is imported there, and what a public page shows."""
+    module = importlib.import_module(name)
+    named = getattr(module, "__all__", vars(module))
+    homes = {one: getattr(getattr(module, one), "__module__", name) for one in named}
+    return sorted(one for one, home in homes.items() if one[0] != "_" and (home != name or f"{name}.{one}" in HOMES))
+
+
+def _write_modules(folder: Path) -> None:
+    folder.mkdir()
+    names = [name for name in modules() if name not in PUBLIC]
+    for name in names:
+        left_out = _elsewhere(name)
+        options = f"   :exclude-members: {', '.join(left_out)}\n" if left_out else ""
+        (folder / f"{name}.md").write_text(f"# {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n{options}```\n")
+    listed = "\n".join(names)
+    (folder / "index.md").write_text(
+        f"# All modules\n\nWhat stands where, for those who read or change netsim itself.\n\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n"
+    )
+
+
+def _copy_notebooks(folder: Path) -> None:
+    folder.mkdir()
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        shutil.copy(path, folder / path.name)
