@@ -40,7 +40,7 @@ lint: $(VENV)/installed-test
 
 docs: $(VENV)/installed-docs
 	@echo "==> the documents: every reference resolved, every warning an error"
-	$(BIN)/python -m sphinx -n -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -n -W -E --keep-going -q -b html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
 
 notebooks: $(VENV)/installed-test

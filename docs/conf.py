@@ -1,5 +1,6 @@
 """Sphinx: the documents of netsim. ``make docs`` builds them strictly; everything that the code knows is read from the code."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -18,6 +19,7 @@ release = version = netsim.__version__
 
 extensions = [
     "myst_nb",
+    "sphinx_design",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
@@ -54,16 +56,26 @@ napoleon_preprocess_types = False
 nitpicky = True
 # Names of other projects: the documents are built without a network, so nothing is looked up there.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(np|numpy|xr|xarray|pd|nx|networkx|matplotlib|plt|cupy|simpy|numba|pydantic|typer|click|rich|concurrent|collections|pathlib|types|typing|annotated_types|pytest)\..*"),
-    (r"py:.*", r"(Path|Any|Callable|Mapping|Sequence|Iterable|Iterator|Literal|Figure|Axes|ModuleType|Executor|Real|TypeVar|Protocol|NamedTuple|Generator|ArrayLike|optional)"),
+    (r"py:.*", r"(np|numpy|xr|xarray|pd|nx|networkx|matplotlib|plt|cupy|simpy|numba|pydantic|typer|click|rich|concurrent|collections|pathlib|types|typing|annotated_types|pytest|pydantic_core|enum|_thread|_local)\..*"),
+    (r"py:.*", r"netsim\.commands\.options\..*"),  # annotated types, which typer reads
+    (r"py:.*", r"(tuple\[.*|dict\[.*|FieldInfo|NoneType|Ge|Gt|Le|Lt|Interval|Annotated|Callable|Mapping|Sequence|Iterable|Iterator|Literal|Figure|Axes|ModuleType|Executor|Real|TypeVar|Protocol|NamedTuple|Generator|ArrayLike|optional)"),
 ]
 
 
 _napoleon = napoleon._process_docstring
+_BARS = re.compile(r"``.*?``|(?<!\\)\||(?<=[(, ])\*(?=\w+[),])")
 
 
 def _numpy_sections(app, what, name, obj, options, lines) -> None:
-    """Leave properties alone: napoleon takes what stands before a colon in their first line for a type."""
+    """Read |x| and f(*x) as they are meant in a docstring, and leave properties alone.
+
+    Docstrings here use no substitutions. Napoleon takes what stands before a colon in a property's first line for a type.
+    """
+    in_math = False
+    for at, line in enumerate(lines):
+        in_math = ".. math::" in line or (in_math and (not line.strip() or line.startswith("    ")))
+        if not in_math:
+            lines[at] = _BARS.sub(lambda one: one[0] if len(one[0]) > 1 else "\\" + one[0], line)
     if what not in ("property", "attribute", "data"):
         _napoleon(app, what, name, obj, options, lines)
 
@@ -80,15 +92,16 @@ def setup(app) -> None:
 
 
 def _by_public_name(app, env, node, contnode):
-    """Resolve the name of a module's function that is documented where users import it from."""
+    """Resolve a name by where users import it from; an attribute that has no entry of its own by its class or module."""
     if node.get("refdomain") != "py":
         return None
-    target = node["reftarget"]
-    for name in (target, f"{node.get('py:module')}.{target}"):
+    domain, target, module = env.domains["py"], node["reftarget"], node.get("py:module") or ""
+    for name in (target, f"{module}.{target}"):
         head, _, member = name.rpartition(".")
-        for known, rest in ((name, ""), (head, f".{member}")):
-            if known in pages.HOMES:
-                public = pages.HOMES[known] + rest
-                domain = env.domains["py"]
-                return domain.resolve_xref(env, node["refdoc"], app.builder, node["reftype"], public, node, contnode)
+        for known in (pages.HOMES.get(name), f"{pages.HOMES.get(head)}.{member}", name, pages.HOMES.get(head), head):
+            if known in domain.objects:
+                return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", known, node, contnode)
+    found = [known for known in domain.objects if known.endswith(f".{target}")]
+    if found:
+        return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", found[0], node, contnode)
     return None

@@ -1,6 +1,7 @@
 """Pages of the documents that are made from the code: the command line, the file, the modules, the notebooks."""
 
 import importlib
+import re
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from netsim import algorithms, models, papers, plots, testing
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
+METHODS = ROOT / "docs" / "methods"
+FIRST = ("quickstart", "write-your-own-method", "my-model")
 PUBLIC = {"netsim": netsim, "netsim.algorithms": algorithms, "netsim.models": models, "netsim.plots": plots, "netsim.testing": testing, "netsim.papers": papers}
 """Packages whose exported names have a page of their own; the modules' pages leave them out."""
 
@@ -16,6 +19,7 @@ PUBLIC = {"netsim": netsim, "netsim.algorithms": algorithms, "netsim.models": mo
 def write(folder: Path) -> None:
     """Write all generated pages into a folder."""
     folder.mkdir()
+    _write_public(folder / "public")
     _write_modules(folder / "modules")
     _copy_notebooks(folder / "notebooks")
 
@@ -50,12 +54,30 @@ def _elsewhere(name: str) -> list[str]:
     return sorted(one for one, home in homes.items() if one[0] != "_" and (home != name or f"{name}.{one}" in HOMES))
 
 
+def _shown_elsewhere() -> set[str]:
+    """Return the names that the methods' pages show."""
+    texts = [path.read_text() for path in METHODS.glob("*.md")]
+    return {name for text in texts for name in re.findall(r"autoclass:: netsim\.algorithms\.(\w+)", text)}
+
+
+def _write_public(folder: Path) -> None:
+    """Write a page for each public package: what it exports, but what the methods' pages show."""
+    folder.mkdir()
+    for package in PUBLIC:
+        left_out = _shown_elsewhere() if package == "netsim.algorithms" else {"plots", "topology"}
+        more = "The methods and compressors themselves: {doc}`/methods/index`.\n\n" if package == "netsim.algorithms" else ""
+        (folder / f"{package}.md").write_text(
+            f"# {package}\n\n{more}```{{eval-rst}}\n.. automodule:: {package}\n   :imported-members:\n"
+            f"   :exclude-members: {', '.join(sorted(left_out))}\n```\n"
+        )
+
+
 def _write_modules(folder: Path) -> None:
     folder.mkdir()
-    names = [name for name in modules() if name not in PUBLIC]
+    names = [name for name in modules() if name not in PUBLIC and name not in HOMES.values()]
     for name in names:
-        left_out = _elsewhere(name)
-        options = f"   :exclude-members: {', '.join(left_out)}\n" if left_out else ""
+        left_out = [*_elsewhere(name), "set"]  # matplotlib gives every Artist a set
+        options = f"   :exclude-members: {', '.join(left_out)}\n"
         (folder / f"{name}.md").write_text(f"# {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n{options}```\n")
     listed = "\n".join(names)
     (folder / "index.md").write_text(
@@ -67,3 +89,10 @@ def _copy_notebooks(folder: Path) -> None:
     folder.mkdir()
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         shutil.copy(path, folder / path.name)
+    first = [name for name in FIRST if (folder / f"{name}.ipynb").exists()]
+    others = sorted({path.stem for path in folder.glob("*.ipynb")} - set(first))
+    toctree = "\n".join([*first, *others])
+    (folder / "index.md").write_text(
+        "# Notebooks\n\nCommitted with their outputs, executed by the tests. The first three are to start from; the others reproduce papers.\n\n"
+        f"```{{toctree}}\n:maxdepth: 1\n\n{toctree}\n```\n"
+    )
