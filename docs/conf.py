@@ -56,9 +56,15 @@ napoleon_preprocess_types = False
 nitpicky = True
 # Names of other projects: the documents are built without a network, so nothing is looked up there.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(np|numpy|xr|xarray|pd|nx|networkx|matplotlib|plt|cupy|simpy|numba|pydantic|typer|click|rich|concurrent|collections|pathlib|types|typing|annotated_types|pytest|pydantic_core|enum|_thread|_local)\..*"),
+    (
+        r"py:.*",
+        r"(np|numpy|xr|xarray|pd|nx|networkx|matplotlib|plt|cupy|simpy|numba|pydantic|typer|click|rich|concurrent|collections|pathlib|types|typing|annotated_types|pytest|pydantic_core|enum|_thread|_local)\..*",
+    ),
     (r"py:.*", r"netsim\.commands\.options\..*"),  # annotated types, which typer reads
-    (r"py:.*", r"(tuple\[.*|dict\[.*|FieldInfo|NoneType|Ge|Gt|Le|Lt|Interval|Annotated|Callable|Mapping|Sequence|Iterable|Iterator|Literal|Figure|Axes|ModuleType|Executor|Real|TypeVar|Protocol|NamedTuple|Generator|ArrayLike|optional)"),
+    (
+        r"py:.*",
+        r"(tuple\[.*|dict\[.*|FieldInfo|NoneType|Ge|Gt|Le|Lt|Interval|Annotated|Callable|Mapping|Sequence|Iterable|Iterator|Literal|Figure|Axes|ModuleType|Executor|Real|TypeVar|Protocol|NamedTuple|Generator|ArrayLike|optional)",
+    ),
 ]
 
 

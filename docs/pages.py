@@ -12,7 +12,14 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 METHODS = ROOT / "docs" / "methods"
 FIRST = ("quickstart", "write-your-own-method", "my-model")
-PUBLIC = {"netsim": netsim, "netsim.algorithms": algorithms, "netsim.models": models, "netsim.plots": plots, "netsim.testing": testing, "netsim.papers": papers}
+PUBLIC = {
+    "netsim": netsim,
+    "netsim.algorithms": algorithms,
+    "netsim.models": models,
+    "netsim.plots": plots,
+    "netsim.testing": testing,
+    "netsim.papers": papers,
+}
 """Packages whose exported names have a page of their own; the modules' pages leave them out."""
 
 
@@ -65,7 +72,11 @@ def _write_public(folder: Path) -> None:
     folder.mkdir()
     for package in PUBLIC:
         left_out = _shown_elsewhere() if package == "netsim.algorithms" else {"plots", "topology"}
-        more = "The methods and compressors themselves: {doc}`/methods/index`.\n\n" if package == "netsim.algorithms" else ""
+        more = (
+            "The methods and compressors themselves: {doc}`/methods/index`.\n\n"
+            if package == "netsim.algorithms"
+            else ""
+        )
         (folder / f"{package}.md").write_text(
             f"# {package}\n\n{more}```{{eval-rst}}\n.. automodule:: {package}\n   :imported-members:\n"
             f"   :exclude-members: {', '.join(sorted(left_out))}\n```\n"
