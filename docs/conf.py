@@ -22,7 +22,7 @@ extensions = [
     "sphinx_design",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.mathjax",
+    "sphinx_mathjax_offline",
 ]
 exclude_patterns = ["_build", "_generated/README.md"]
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
@@ -45,7 +45,7 @@ html_sidebars = {"index": []}
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True}
 autodoc_preserve_defaults = True
 napoleon_google_docstring = False
 napoleon_use_param = False  # as a list: "a, b" are two parameters, no type and a name
