@@ -22,7 +22,8 @@ extensions = [
     "sphinx_design",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx_mathjax_offline",
+    "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # the mathematics is readable without a network, too
 ]
 exclude_patterns = ["_build", "_generated/README.md"]
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
