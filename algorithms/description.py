@@ -109,31 +109,6 @@ def same_method(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return True
 
 
-def identity(method: Any) -> str:
-    """Return the identity of a method, as text: ``Class(name=value, …)`` with every hyperparameter, defaults too.
-
-    Unlike a ``repr`` it contains no memory address and omits nothing, so it is the same in another process and differs where a default does.
-
-    Parameters
-    ----------
-    method
-        As for :func:`describe`.
-    """
-    return _in_full(method, describe(method))
-
-
-def _in_full(method: Any, said: Mapping[str, Any]) -> str:
-    values = {key: value for key, value in said.items() if key not in ("family", "class", "stated", "repr")}
-    if not is_dataclass(method) and type(method).__repr__ is not object.__repr__:
-        values["repr"] = said["repr"]  # its own description
-    words = []
-    for name, value in values.items():
-        nested = getattr(method, name, None)
-        text = _in_full(nested, value) if isinstance(value, dict) and nested is not None else repr(value)
-        words.append(f"{name}={text}")
-    return f"{said.get('class', said['family'])}({', '.join(words)})"
-
-
 def _required(field: Field) -> bool:
     return field.default is MISSING and field.default_factory is MISSING
 

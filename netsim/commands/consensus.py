@@ -9,11 +9,11 @@ import xarray as xr
 from netsim.commands import options
 from netsim.commands.console import print_json, training
 from netsim.commands.estimates import Work
-from netsim.commands.publishing import check_folder, publish
+from netsim.commands.publishing import RESULTS, claimed, publish, remove_stale
 from netsim.commands.streams import say
 from netsim.commands.tables import TextTable, heading, lines, print_table
 from netsim.files import config
-from netsim.plots.drawing import draw
+from netsim.plots.drawing import STEMS, draw
 from netsim.runs import results
 from netsim.runs.pipeline import run
 from netsim.runs.setup import Setup
@@ -39,24 +39,25 @@ def command(
     jobs: options.Jobs = None,
     seed: options.Seed = None,
     device: options.Device = None,
+    force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
     """Gossip without gradients: how far the workers are from their average, against what they sent."""
     setup = config.load(source, data, device=device, kind="gossip", seed=seed)
     folder = out_folder or Path("results") / setup.name
-    check_folder(folder)
     for name, why in setup.left_out.items():
         say(f"{name}: left out: {why}")
     pairs, races = setup.pairs(), searched(setup, known=again)
-    with training(options.at_a_time(jobs), work=Work(count=len(pairs) + len(races))) as (executor, progress):
-        found = search(setup, executor, progress, known=again)
-        ds = run(setup, executor=executor, progress=progress, found=found)
+    with claimed(folder, files=[RESULTS]) as claim:
+        with training(options.at_a_time(jobs), work=Work(count=len(pairs) + len(races))) as (executor, progress):
+            found = search(setup, executor, progress, known=again)
+            ds = run(setup, executor=executor, progress=progress, found=found)
 
-    def write(fresh: Path) -> None:
-        results.save(ds, fresh / "results.nc")
-        draw(ds, fresh / "figures")
+        def write(fresh: Path) -> None:
+            results.save(ds, fresh / RESULTS)
+            draw(ds, fresh / "figures")
 
-    publish(folder, write)
+        remove_stale(claim, STEMS, publish(claim, write, force))
     if as_json:
         print_json({**results.to_json(ds), "left_out": dict(setup.left_out), "out": str(folder)})
         return

@@ -78,6 +78,13 @@ Latency = Annotated[str, option(help='Of a message, with a unit (ns, us, ms, s):
 Bandwidth = Annotated[
     str, option(help='Of a link, with a unit (bit/s, kbit/s, Mbit/s, MB/s, …) or inf: "5 Mbit/s".', metavar="RATE")
 ]
+Force = Annotated[
+    bool,
+    option(
+        "--force",
+        help="Overwrite results of other contents, which are kept as results-1.nc without this, and drop checkpoints of before.",
+    ),
+]
 Latencies = Annotated[
     str | None,
     option(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from netsim.commands.publishing import check_folder, publish
+from netsim.commands.publishing import claimed, publish
 from netsim.commands.streams import say
 from netsim.commands.tables import lines
 from netsim.errors import NetsimError
@@ -41,7 +41,7 @@ def command(
         raise NetsimError(f"{results_file}: no sweep, so it has no target; leave out --target")
     if target is not None:
         ds = at_target(ds, target)
-    check_folder(folder)
-    say("drawing the figures")
-    publish(folder, lambda fresh: draw(ds, fresh))
+    with claimed(folder) as claim:
+        say("drawing the figures")
+        publish(claim, lambda fresh: draw(ds, fresh))
     lines(f"wrote {folder} (PNG and SVG)")

@@ -1,12 +1,13 @@
 """``netsim run``: train one algorithm and time it on one network."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 from netsim.clock.replaying import replay
 from netsim.commands import options
 from netsim.commands.console import print_json, training
-from netsim.commands.publishing import check_folder, publish
+from netsim.commands.publishing import check_checkpoints, claimed, publish, remove_folders
 from netsim.commands.quantities import asked_bandwidth, asked_seconds
 from netsim.commands.streams import say
 from netsim.commands.tables import TextTable, lines, print_table
@@ -14,8 +15,9 @@ from netsim.files import config
 from netsim.files.units import format_bytes, format_seconds
 from netsim.planning.fitting import fitted
 from netsim.runs import results
-from netsim.runs.checkpoints import Checkpoints, clear, remove_empty
+from netsim.runs.checkpoints import Checkpoints, clear_all
 from netsim.runs.pipeline import samples_per_step, train_all
+from netsim.runs.resume import folder_name
 
 EXAMPLES = (
     'netsim run tang2018 --algorithm 3 --latency "20 ms" --bandwidth "5 Mbit/s"',
@@ -52,23 +54,27 @@ def command(
     device: options.Device = None,
     every: options.Every = options.CHECKPOINT_EVERY,
     resume: options.Resume = False,
+    force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
     """Train one algorithm and time it on one network."""
     alpha, rate = asked_seconds(latency, "--latency"), asked_bandwidth(bandwidth, "--bandwidth")
     setup = config.load(source, data, steps, device, download, kind="training", seed=seed).only(algorithm)
     network = setup.network(alpha, rate, sharing)
-    kept = (out_folder or Path("results") / setup.name) / "checkpoints-run"
-    check_folder(kept)
-    experiments = fitted(setup.experiments, 1, say=say)
-    with training(1, samples_per_step(experiments)) as (executor, progress):
-        (run,) = train_all(experiments, executor, progress, Checkpoints(kept, every, resume))
-        timeline = replay(run.trace, network, engine)
-    summary = results.summarise(run, timeline, network, setup.target)
-    if out_folder is not None:
-        publish(out_folder, lambda fresh: results.save(results.timed_history(run, timeline), fresh / "run.nc"))
-    clear(kept)
-    remove_empty(kept.parent)
+    kept = (out_folder or Path("results") / setup.name) / "checkpoints-run" / folder_name(setup.experiments[0])
+    with ExitStack() as claims:
+        claim = claims.enter_context(claimed(out_folder, files=["run.nc"])) if out_folder else None
+        claims.enter_context(claimed(kept))
+        check_checkpoints(kept, resume, force)
+        experiments = fitted(setup.experiments, 1, say=say)
+        with training(1, samples_per_step(experiments)) as (executor, progress):
+            (run,) = train_all(experiments, executor, progress, Checkpoints(kept, every, resume))
+            timeline = replay(run.trace, network, engine)
+        summary = results.summarise(run, timeline, network, setup.target)
+        if claim is not None:
+            publish(claim, lambda fresh: results.save(results.timed_history(run, timeline), fresh / "run.nc"), force)
+        clear_all(kept)
+    remove_folders(kept, *kept.parents[: 1 if out_folder else 3])
     if as_json:
         print_json(summary)
         return

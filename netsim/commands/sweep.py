@@ -11,16 +11,16 @@ import xarray as xr
 from netsim.commands import options
 from netsim.commands.console import print_json, training
 from netsim.commands.estimates import MESSAGES_A_SECOND, Work
-from netsim.commands.publishing import check_folder, publish
+from netsim.commands.publishing import RESULTS, Claim, check_checkpoints, claimed, publish, remove_stale
 from netsim.commands.quantities import bandwidths, latencies
 from netsim.commands.streams import say
 from netsim.commands.tables import TextTable, heading, lines, print_table
 from netsim.files import config
 from netsim.files.units import format_bandwidth, format_seconds
 from netsim.planning.fitting import fitted
-from netsim.plots.drawing import draw
+from netsim.plots.drawing import STEMS, draw
 from netsim.runs import results
-from netsim.runs.checkpoints import Checkpoints, clear
+from netsim.runs.checkpoints import Checkpoints, clear_all
 from netsim.runs.pipeline import labels, run, samples_per_step
 from netsim.runs.setup import Setup
 
@@ -52,6 +52,7 @@ def command(
     device: options.Device = None,
     every: options.Every = options.CHECKPOINT_EVERY,
     resume: options.Resume = False,
+    force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
     """Train every algorithm once, time it on every network, and see who is first."""
@@ -59,15 +60,16 @@ def command(
     grid = {axis: values for axis, values in asked.items() if values is not None}
     setup = config.load(source, data, steps, device, download, "training", seed=seed, grid=grid)
     folder, together = out_folder or Path("results") / setup.name, options.at_a_time(jobs)
-    check_folder(folder)
-    setup = replace(setup, experiments=fitted(setup.experiments, together, say=say))
-    swept = " and ".join(f"{len(grid)} networks ({sharing})" for sharing, grid in setup.grids.items())
-    say(f"{setup.title}: {len(setup.experiments)} algorithms, {swept}")
-    with training(together, samples_per_step(setup.experiments), _work(setup, together)) as (executor, progress):
+    with claimed(folder, files=[RESULTS]) as claim:
         checkpoints = Checkpoints(folder / "checkpoints", every, resume)
-        ds = run(setup, engine, executor, progress, checkpoints)
-    say("drawing the figures")
-    _publish(ds, folder)
+        check_checkpoints(checkpoints.folder, resume, force)
+        setup = replace(setup, experiments=fitted(setup.experiments, together, say=say))
+        swept = " and ".join(f"{len(grid)} networks ({sharing})" for sharing, grid in setup.grids.items())
+        say(f"{setup.title}: {len(setup.experiments)} algorithms, {swept}")
+        with training(together, samples_per_step(setup.experiments), _work(setup, together)) as (executor, progress):
+            ds = run(setup, engine, executor, progress, checkpoints)
+        say("drawing the figures")
+        _publish(ds, claim, checkpoints.folder, force)
     if as_json:
         print_json({**results.to_json(ds), "out": str(folder)})
         return
@@ -79,22 +81,23 @@ def command(
     lines(f"wrote {folder / 'results.nc'} and {folder / 'figures'} (PNG and SVG)")
 
 
-def _publish(ds: xr.Dataset, folder: Path) -> None:
+def _publish(ds: xr.Dataset, claim: Claim, checkpoints: Path, force: bool) -> None:
     """Write results and figures, and remove the checkpoints; an error in a figure does not lose the results."""
     failed: list[Exception] = []
 
     def write(fresh: Path) -> None:
-        results.save(ds, fresh / "results.nc")
+        results.save(ds, fresh / RESULTS)
         try:
             draw(ds, fresh / "figures")
         except Exception as error:
             failed.append(error)
 
-    publish(folder, write)
-    clear(folder / "checkpoints")
+    written = publish(claim, write, force)
+    clear_all(checkpoints)
     if failed:
-        say(f"the results are in {folder / 'results.nc'}, but a figure failed")
+        say(f"the results are in {claim.folder / RESULTS}, but a figure failed")
         raise failed[0]
+    remove_stale(claim, STEMS, written)
 
 
 def _work(setup: Setup, jobs: int) -> Work:

@@ -2,13 +2,14 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 from netsim.commands import options
 from netsim.commands.console import print_json, training
 from netsim.commands.estimates import Work
-from netsim.commands.publishing import check_folder, publish
+from netsim.commands.publishing import Claim, claimed, publish
 from netsim.commands.streams import say
 from netsim.commands.tables import TextTable, lines, print_table
 from netsim.errors import NetsimError
@@ -65,6 +66,7 @@ def command(
     ] = None,
     jobs: options.Jobs = None,
     device: options.Device = None,
+    force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
     """Find each method's learning rate, or consensus step size, on one log grid.
@@ -81,8 +83,6 @@ def command(
         raise NetsimError("--steps: not with --gamma: gossip goes on until it is decided which step size is best")
     if not by_gossip and out_folder is not None:
         raise NetsimError("--out: only with --gamma; without it nothing is written")
-    if out_folder is not None:
-        check_folder(out_folder)
     setup = config.load(source, data, steps, device, download, seed=seed)
     for name, why in setup.left_out.items():
         say(f"{name}: left out: {why}")
@@ -90,7 +90,8 @@ def command(
         setup = setup.only(algorithm)
     together = options.at_a_time(jobs)
     if by_gossip:
-        _step_sizes(setup, call, together, out_folder, as_json)
+        with claimed(out_folder) if out_folder else nullcontext() as claim:
+            _step_sizes(setup, call, together, claim, force, as_json)
     else:
         _rates(setup, call, together, as_json)
 
@@ -156,10 +157,10 @@ def _rate_cell(trial: Trial, winner: Trial | None) -> str:
 # --- consensus step sizes ------------------------------------------------------------------------------------------------
 
 
-def _step_sizes(setup: Setup, call: str, jobs: int, out_folder: Path | None, as_json: bool) -> None:
+def _step_sizes(setup: Setup, call: str, jobs: int, claim: Claim | None, force: bool, as_json: bool) -> None:
     trained = bool(setup.experiments)
     setup = setup.without_gradients() if trained else setup
-    to_the_end = out_folder is not None
+    to_the_end = claim is not None
     races = len(searched(setup, known=True, default=to_the_end or trained))
     with training(jobs, work=Work(count=races)) as (executor, progress):
         raced = search(setup, executor, progress, known=True, default=to_the_end or trained, stop_early=not to_the_end)
@@ -168,15 +169,15 @@ def _step_sizes(setup: Setup, call: str, jobs: int, out_folder: Path | None, as_
     found: Races = {}
     for (start, label), trials in raced.items():
         found.setdefault(start, {})[label] = trials
-    if out_folder is not None:
-        publish(out_folder, lambda fresh: _write(setup.problems, found, fresh))
+    if claim is not None:
+        publish(claim, lambda fresh: _write(setup.problems, found, fresh), force)
     if as_json:
         starts = {start: _as_json(setup.problems[start], methods) for start, methods in found.items()}
         print_json({"command": call, "starts": starts})
         return
     _show(setup.problems, found, call)
-    if out_folder is not None:
-        lines(f"wrote {out_folder}: sensitivity to the step size (netCDF, PNG and SVG)")
+    if claim is not None:
+        lines(f"wrote {claim.folder}: sensitivity to the step size (netCDF, PNG and SVG)")
 
 
 def _as_json(problem: Problem, methods: Mapping[str, list[Trial]]) -> dict[str, Any]:

@@ -8,7 +8,10 @@ from matplotlib.figure import Figure
 
 from netsim import plots
 from netsim.plots import consensus, style
+from netsim.plots.registry import REGISTRY
 from netsim.runs.results import kind_of
+
+STEMS = (*(entry.stem for entry in REGISTRY), "consensus")  # of all figures that lie beside a results.nc
 
 
 def figures(ds: xr.Dataset) -> dict[str, Figure]:

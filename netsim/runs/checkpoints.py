@@ -1,25 +1,34 @@
 """Checkpoints: the state of a training on disk, written so that a kill at any instant leaves a complete one.
 
-A checkpoint is one NumPy archive, written to a temporary file, synced and renamed. Its name holds the number of steps and the SHA-256 of its bytes,
-so damage is detected before anything is read. It holds arrays and the tree of numbers, strings, tuples and dictionaries around them; no pickle.
+A checkpoint is one NumPy archive, written aside, synced and renamed. Its name holds the number of steps and the SHA-256 of its bytes,
+so damage is detected before any library reads it. It holds arrays and the tree of numbers, strings, tuples and dictionaries around them; no pickle.
 """
 
+import errno
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from netsim.device import to_host
 from netsim.errors import NetsimError, check
+from netsim.runs import storage
 
 KEPT = 2  # checkpoints: the last, and the one before it in case the last is damaged
+_NAME = re.compile(r"step-\d{9,}-[0-9a-f]{64}\.npz")
+_TRAINING = re.compile(
+    r"\d+-\w+|\w+-[0-9a-f]{16}"
+)  # a folder: of a training by its number in the file, or by its identity
+_ASIDE = ".writing"
 
 
 @dataclass(frozen=True)
@@ -66,29 +75,46 @@ def write_checkpoint(folder: Path, step: int, tree: Any) -> Path:
     Raises
     ------
     NetsimError
-        The tree holds something else; the message names its type.
+        The tree holds something else; the message names its type. Or it cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     arrays: list[np.ndarray] = []
-    layout = json.dumps(_flattened(tree, arrays)).encode()
-    aside = folder / f".writing-{os.getpid()}"
+    layout = np.frombuffer(json.dumps(_flattened(tree, arrays)).encode(), np.uint8)
     try:
-        with aside.open("wb") as file:
-            np.savez(file, layout=np.frombuffer(layout, np.uint8), **{f"array{k}": a for k, a in enumerate(arrays)})  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        path = folder / f"step-{step:09d}-{_digest(aside)}.npz"
-        aside.rename(path)
-    finally:
-        aside.unlink(missing_ok=True)
-    _sync(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with storage.owned(folder / _ASIDE) as aside:
+            with storage.create(aside) as file:
+                hashed = _Hashing(file)
+                np.savez(hashed, layout=layout, **{f"array{k}": a for k, a in enumerate(arrays)})  # type: ignore[arg-type]
+                storage.sync(file)
+            path = folder / f"step-{step:09d}-{hashed.digest.hexdigest()}.npz"
+            os.replace(file.name, path)
+        storage.sync_folder(folder)
+    except OSError as error:
+        raise NetsimError(f"{folder}: a checkpoint cannot be written ({error.strerror or error})") from None
     for old in [one for one in checkpoints_in(folder) if one != path][KEPT - 1 :]:
-        old.unlink()
+        old.unlink(missing_ok=True)
     return path
 
 
+class _Hashing:
+    """A file that is only written, forwards, and whose bytes are hashed on the way to it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.digest = file, hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        self.digest.update(data)
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        self.file.flush()
+
+    def read(self, size: int = -1) -> bytes:  # by this NumPy tells a file from a path
+        raise OSError(errno.EBADF, "opened for writing")
+
+
 def read_newest(folder: Path, xp: ModuleType, say: Callable[[str], None]) -> Any:
-    """Return the tree of the newest complete checkpoint, or None.
+    """Return the tree of the newest whole checkpoint, or None.
 
     Parameters
     ----------
@@ -97,51 +123,96 @@ def read_newest(folder: Path, xp: ModuleType, say: Callable[[str], None]) -> Any
     xp
         Array module of the device on which arrays are restored.
     say
-        Called with a line about every damaged checkpoint.
+        Called with a line about everything that has a checkpoint's name and is none, or is damaged.
     """
+    for name in _others(folder):
+        say(f"{folder / name}: not a checkpoint, but a folder or a link; left alone")
     for path in checkpoints_in(folder):
-        if path.stem.rpartition("-")[2] != _digest(path):
-            say(
-                f"{path}: damaged (its bytes are not those that were written); using the checkpoint before it, if there is one"
-            )
+        try:
+            layout, arrays = _verified(path)
+        except Exception as error:  # whatever a library says of bytes that nobody wrote: it reads no others than these
+            why = " ".join(str(error).split()) or type(error).__name__
+            say(f"{path}: damaged ({why}); using the checkpoint before it, if there is one")
             continue
-        with np.load(path, allow_pickle=False) as archive:
-            layout = json.loads(archive["layout"].tobytes())
-            return _restored(layout, [archive[f"array{k}"] for k in range(len(archive.files) - 1)], xp)
+        return _restored(layout, arrays, xp)
     return None
 
 
+def _verified(path: Path) -> tuple[Any, list[np.ndarray]]:
+    """Return what a checkpoint holds, once its bytes are known to be those that its name was given for."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NOFOLLOW", 0))) as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != path.stem.rpartition("-")[2]:
+            raise ValueError("its bytes are not those that were written")
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as archive:
+            layout = json.loads(archive["layout"].tobytes())
+            return layout, [archive[f"array{k}"] for k in range(len(archive.files) - 1)]
+
+
+# --- whose is what -------------------------------------------------------------------------------------------------------
+
+
 def checkpoints_in(folder: Path) -> list[Path]:
-    """Return the checkpoints of a folder, the newest first."""
-    return sorted(
-        folder.glob("step-*-*.npz"), key=lambda path: (path.name.split("-")[1], path.stat().st_mtime), reverse=True
-    )
+    """Return the checkpoints of a training's folder, the newest first: regular files, by their names."""
+    found = [entry for entry in _scanned(folder) if _NAME.fullmatch(entry.name) and _is_file(entry)]
+    found.sort(key=lambda entry: (entry.name.split("-")[1], entry.stat().st_mtime), reverse=True)
+    return [folder / entry.name for entry in found]
 
 
-def remove_halves(folder: Path) -> None:
-    """Remove incomplete files that a kill left."""
-    for half in folder.glob(".writing-*"):
-        half.unlink()
+def trainings_in(folder: Path) -> list[Path]:
+    """Return the folders that have a training's name in a folder of several."""
+    named = (entry for entry in _scanned(folder) if _TRAINING.fullmatch(entry.name))
+    return sorted(folder / entry.name for entry in named if entry.is_dir(follow_symlinks=False))
+
+
+def remains(folder: Path) -> bool:
+    """Return whether a folder of trainings, or of folders of them, holds a checkpoint."""
+    return any(checkpoints_in(one) or remains(one) for one in trainings_in(folder))
 
 
 def clear(folder: Path) -> None:
-    """Remove the checkpoints of a folder and its subfolders, and the folders if they are then empty."""
-    if folder.is_dir():
-        for inner in folder.iterdir():
-            clear(inner)
-        remove_halves(folder)
-        for path in checkpoints_in(folder):
-            path.unlink()
-        if not any(folder.iterdir()):
-            folder.rmdir()
+    """Remove the checkpoints of one training, leftovers of writing them, and the folder if it is then empty.
+
+    Only files that have a checkpoint's name are removed, never what a symbolic link leads to.
+    """
+    if folder.is_symlink():
+        return
+    storage.remove_leftovers(folder / _ASIDE)
+    for path in checkpoints_in(folder):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
-def remove_empty(folder: Path) -> None:
-    """Remove a folder and its parents, as long as they are empty and not the current folder."""
-    for one in (folder, *folder.parents):
-        if one.resolve() == Path.cwd() or not one.is_dir() or any(one.iterdir()):
-            return
-        one.rmdir()
+def clear_all(folder: Path) -> None:
+    """Remove the checkpoints of the trainings that have a folder of their own in this one, and the folder if it is then empty."""
+    if folder.is_symlink():
+        return
+    for one in trainings_in(folder):
+        clear_all(one)
+        clear(one)
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _scanned(folder: Path) -> list[os.DirEntry]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:  # none there
+        return []
+
+
+def _is_file(entry: os.DirEntry) -> bool:
+    return entry.is_file(follow_symlinks=False)
+
+
+def _others(folder: Path) -> list[str]:
+    """Return what has a checkpoint's name and is no file."""
+    return sorted(entry.name for entry in _scanned(folder) if _NAME.fullmatch(entry.name) and not _is_file(entry))
+
+
+# --- trees ---------------------------------------------------------------------------------------------------------------
 
 
 def _flattened(tree: Any, arrays: list[np.ndarray]) -> Any:
@@ -199,18 +270,3 @@ def _named(module: str, name: str) -> Any:
             f"checkpoint: {module}.{name} is not defined here; resume with the code that wrote the checkpoint, or begin anew"
         )
     return found
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(folder: Path) -> None:
-    """Flush a rename to the disk; where folders cannot be opened (Windows) the system does so."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

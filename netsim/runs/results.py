@@ -1,8 +1,7 @@
 """Results: Datasets in files, as tables and as JSON."""
 
+import io
 import math
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from netsim.clock.timeline import Timeline
 from netsim.errors import NetsimError
 from netsim.runs.bounds import remark_bound, theorem1_bound
 from netsim.runs.cases import SUMMED, TIMED, at_condition, network_said, over_seeds, topologies_of
+from netsim.runs.storage import read_sealed, write_sealed
 from netsim.runs.training import Run
 
 _OF_SWEEP = ("title", "preset", "target", "baseline", *SUMMED, "largest_difference", "compute", "seed", "device")
@@ -32,6 +32,9 @@ _OF_EACH_ALGORITHM = (
     "remark_bound",
     "remarks",
 )
+LARGEST_DECLARED = 1024  # times the bytes of a file: what its arrays may take in memory
+_HDF5 = b"\x89HDF"
+_REMEDY = "write it again with the command that wrote it, or with netsim.runs.results.save"
 SENT = "MB (10^6 bytes) per worker, over all its neighbours"
 
 
@@ -268,30 +271,14 @@ def summarise(run: Run, timeline: Timeline, network: Network, target: float | No
 
 
 def save(ds: xr.Dataset, path: str | Path) -> Path:
-    """Write a Dataset to a netCDF file atomically: to a temporary file, flushed to the disk and renamed.
+    """Write a Dataset to a netCDF file, whole or not at all, with a checksum after its end, which :func:`read` verifies.
 
     Raises
     ------
     NetsimError
-        The file cannot be written.
+        The file cannot be written; what was there before is as it was.
     """
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as aside:
-            written = Path(aside) / path.name
-            ds.to_netcdf(written, engine="h5netcdf")
-            flush(written)
-            os.replace(written, path)
-    except OSError as error:
-        raise NetsimError(f"{path}: cannot be written ({error.strerror or error})") from None
-    return path
-
-
-def flush(path: Path) -> None:
-    """Wait until a file is on the disk."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+    return write_sealed(path, ds.to_netcdf(engine="h5netcdf"))
 
 
 def load(path: str | Path) -> xr.Dataset:
@@ -324,21 +311,24 @@ def check(ds: xr.Dataset, path: str | Path) -> None:
 
 
 def read(path: str | Path) -> xr.Dataset:
-    """Read any Dataset that :func:`save` wrote.
+    """Read any Dataset that :func:`save` wrote; no library opens the file before its checksum is verified.
 
     Raises
     ------
     NetsimError
-        The file is missing or damaged.
+        The file is missing, was cut short, is damaged, or was written by another program.
     """
     path = Path(path)
     if not path.is_file():
-        what = "is a folder; name the results.nc in it" if path.is_dir() else "no such file"
+        what = "no such file" if not path.exists() else "not a file; name the results.nc"
+        what = "is a folder; name the results.nc in it" if path.is_dir() else what
         raise NetsimError(f"{path}: {what}; `netsim sweep` writes results.nc")
+    data = read_sealed(path, _HDF5, _REMEDY)
     try:
-        return xr.load_dataset(path, engine="h5netcdf")
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        with xr.open_dataset(io.BytesIO(data), engine="h5netcdf") as ds:
+            if ds.nbytes > LARGEST_DECLARED * len(data):
+                raise ValueError(f"it declares {ds.nbytes:,} bytes and has {len(data):,}")
+            return ds.load()
+    except (OSError, ValueError, KeyError, RuntimeError, MemoryError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise NetsimError(
-            f"{path}: not a whole netCDF file, perhaps cut short ({said}); write it again with `netsim sweep`"
-        ) from None
+        raise NetsimError(f"{path}: not a netCDF file of netsim ({said}); {_REMEDY}") from None

@@ -1,21 +1,23 @@
 """Going on with a training: what a checkpoint of it holds, and which training it belongs to."""
 
-import dataclasses
-import hashlib
 from collections.abc import Callable
+from itertools import groupby
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from netsim.algorithms.description import identity, name_of
+from netsim.algorithms.identity import NoIdentity, hashed, identity
 from netsim.comm.communicator import Communicator
 from netsim.comm.recorder import Recorder
 from netsim.device import Array
 from netsim.errors import NetsimError
-from netsim.runs.checkpoints import Checkpoints, clear, read_newest, remove_halves, write_checkpoint
+from netsim.runs.checkpoints import Checkpoints, clear, read_newest, write_checkpoint
 from netsim.runs.experiment import Experiment
 from netsim.runs.history import History, provenance
+
+LONGEST = 400  # characters of what is said of one part of an experiment
 
 
 class Loggers(NamedTuple):
@@ -66,12 +68,38 @@ class TrainState(NamedTuple):
     statistics: dict[str, Any]
 
 
-def save(checkpoints: Checkpoints, experiment: Experiment, xp: ModuleType, at: TrainState, loggers: Loggers) -> None:
+class Origin(NamedTuple):
+    """Where a checkpoint comes from.
+
+    Attributes
+    ----------
+    experiment
+        {what: in words}: all that makes two trainings the same one.
+    machine
+        {what: in words}: what results depend on by their rounding alone.
+    obstacle
+        "", or why it cannot be told which experiment it is, with the remedy.
+    """
+
+    experiment: dict[str, str]
+    machine: dict[str, str]
+    obstacle: str
+
+
+def origin_of(experiment: Experiment, xp: ModuleType) -> Origin:
+    """Return the origin of an experiment's checkpoints; to be called before the training, as tasks may change their own attributes."""
+    try:
+        return Origin(contents(experiment), _machine(experiment, xp), "")
+    except NoIdentity as error:
+        return Origin({}, _machine(experiment, xp), str(error))
+
+
+def save(checkpoints: Checkpoints, origin: Origin, at: TrainState, loggers: Loggers) -> None:
     """Write a checkpoint of a training; what its loggers hold of later steps is left out."""
     history, recorder, _ = loggers
     tree = {
-        "experiment": _identity(experiment),
-        "machine": _machine(experiment, xp),
+        "experiment": origin.experiment,
+        "machine": origin.machine,
         "train_state": at,
         "rows": [row for row in history.rows if row["step"] <= at.step],
         "recorded": {step: x for step, x in history.recorded.items() if step <= at.step},
@@ -82,7 +110,7 @@ def save(checkpoints: Checkpoints, experiment: Experiment, xp: ModuleType, at: T
 
 def resume(
     checkpoints: Checkpoints,
-    experiment: Experiment,
+    origin: Origin,
     xp: ModuleType,
     loggers: Loggers,
     remark: Callable[[str], None],
@@ -94,8 +122,8 @@ def resume(
     ----------
     checkpoints
         Where; without ``resume`` what is there is removed.
-    experiment
-        Must be the one that was interrupted.
+    origin
+        Of the experiment, which must be the one that was interrupted.
     xp
         Array module of the device.
     loggers
@@ -108,45 +136,43 @@ def resume(
     Raises
     ------
     NetsimError
-        The checkpoint is of another experiment, or of code that held its state in another form; the line names what differs.
+        It cannot be told which experiment this is; or the checkpoint is of another one, or of code that held its state in another form; the line
+        names what differs.
     """
     if not checkpoints.resume:
         clear(checkpoints.folder)
+        if origin.obstacle:
+            remark(f"note: this training cannot be resumed: {origin.obstacle}")
         return None
-    remove_halves(checkpoints.folder)
+    if origin.obstacle:
+        raise NetsimError(f"cannot resume: {origin.obstacle}; or begin anew without resuming")
     tree = read_newest(checkpoints.folder, xp, remark)
     if tree is None:
         return None
-    _check_origin(tree, experiment, xp, checkpoints, remark)
+    _check_origin(tree, origin, checkpoints.folder, remark)
     history, recorder, comm = loggers
     history.rows, history.recorded = tree["rows"], tree["recorded"]
     recorder.load_state_dict(tree["trace"])
     at: TrainState = tree["train_state"]
     if not _same_form(at.state, first):
         raise NetsimError(
-            f"{checkpoints.folder}: the checkpoint's state of {experiment.name} has another form than today's; "
+            f"{checkpoints.folder}: the checkpoint's state of the algorithm has another form than today's; "
             "resume with the code that wrote it, or begin anew without resuming"
         )
     comm.statistics.load_state_dict(at.statistics)
     return at
 
 
-def _check_origin(
-    tree: dict[str, Any],
-    experiment: Experiment,
-    xp: ModuleType,
-    checkpoints: Checkpoints,
-    remark: Callable[[str], None],
-) -> None:
+def _check_origin(tree: dict[str, Any], origin: Origin, folder: Path, remark: Callable[[str], None]) -> None:
     """Refuse the checkpoint of another experiment; remark on one of another machine or other libraries."""
-    for what, now in _identity(experiment).items():
-        was = tree["experiment"].get(what)
+    for what, now in origin.experiment.items():
+        was = tree["experiment"].get(what, "not told")
         if was != now:
             raise NetsimError(
-                f"{checkpoints.folder}: the checkpoint is of another experiment: {what} was {was} and is {now}; "
+                f"{folder}: the checkpoint is of another experiment: {what} was {was} and is {now}; "
                 "restore that, or begin anew without resuming"
             )
-    for what, now in _machine(experiment, xp).items():
+    for what, now in origin.machine.items():
         if tree["machine"].get(what, now) != now:
             remark(
                 f"note: resumed with {what} {now} from a checkpoint with {tree['machine'].get(what)}: not bit-identical to an uninterrupted run"
@@ -162,30 +188,59 @@ def _same_form(one: Any, other: Any) -> bool:
     return isinstance(one, tuple | list) == isinstance(other, tuple | list)
 
 
-def _identity(experiment: Experiment) -> dict[str, str]:
-    """Return what makes two trainings the same one, in words."""
-    seen = range(0, experiment.steps, max(1, experiment.steps // 1000))
-    rates = [float(experiment.lr(step) if callable(experiment.lr) else experiment.lr) for step in seen]
-    tensors = hashlib.sha256(repr(list(experiment.task.tensors.items())).encode()).hexdigest()[:12]
+def contents(experiment: Experiment) -> dict[str, str]:
+    """Return what makes two trainings the same one, in words that are the same in every process.
+
+    The task and the algorithm count by what they hold, arrays by their bytes, the learning rate by every step's. What is long is cut and hashed.
+
+    Raises
+    ------
+    NoIdentity
+        They hold what cannot be read; the line names it and the remedy.
+    """
     fields = (
-        "steps",
-        "momentum",
-        "nesterov",
-        "weight_decay",
-        "clip",
-        "seed",
-        "dtype",
-        "evaluate",
-        "evaluate_every",
-        "record",
+        *("steps", "momentum", "nesterov", "weight_decay", "clip", "seed"),
+        *("dtype", "evaluate", "evaluate_every"),
     )
-    return {
-        "task": f"{_task_identity(experiment.task)}, tensors {tensors}",
-        "algorithm": identity(experiment.algorithm),
-        "topology": f"{experiment.topology.name}, weights {_hashed(experiment.topology.weights)}",
-        "learning rate": f"{rates[0]:g} at first, over all steps {_hashed(np.array(rates))}",
+    said = {
+        "task": identity(experiment.task, "task", _of_no_account),
+        "tensors": identity(list(experiment.task.tensors.items())),
+        "algorithm": identity(experiment.algorithm, "algorithm"),
+        "topology": f"{experiment.topology.name}, weights {identity(experiment.topology.weights)}",
+        "learning rate": _rates(experiment),
         **{name: str(getattr(experiment, name)) for name in fields},
+        "record": str([int(step) for step in experiment.record]),
     }
+    return {
+        what: text if len(text) <= LONGEST else f"{text[:LONGEST]}… {hashed(text.encode())}"
+        for what, text in said.items()
+    }
+
+
+def folder_name(experiment: Experiment) -> str:
+    """Return the name of a folder for the checkpoints of one experiment and no other: the method's class and a hash of all contents."""
+    try:
+        said = repr(contents(experiment))
+    except NoIdentity:
+        said = experiment.name  # one that cannot be resumed anyway
+    return f"{type(experiment.algorithm).__name__}-{hashed(said.encode())}"
+
+
+def _of_no_account(owner: Any, field: str) -> bool:
+    """Return whether a field of a task does not change its results: ``chunk``, the workers computed at once."""
+    return field == "chunk" and hasattr(owner, "gradient")
+
+
+def _rates(experiment: Experiment) -> str:
+    """Return the learning rates of all steps: the first one, and a hash of how often each occurs, one after the other."""
+    lr = experiment.lr
+    if not callable(lr):
+        runs = [(float(lr), experiment.steps)]
+    else:
+        runs = [
+            (rate, sum(1 for _ in same)) for rate, same in groupby(float(lr(step)) for step in range(experiment.steps))
+        ]
+    return f"{runs[0][0]:g} at first, over all steps {hashed(repr(runs).encode())}"
 
 
 def _machine(experiment: Experiment, xp: ModuleType) -> dict[str, str]:
@@ -195,16 +250,3 @@ def _machine(experiment: Experiment, xp: ModuleType) -> dict[str, str]:
         {} if xp is np else {"chunk": str(getattr(experiment.task, "chunk", None))}
     )  # a CPU computes a worker a thread
     return {what: str(recorded[what]) for what in ("device", "python", "numpy", "blas", "blas_threads")} | chunk
-
-
-def _task_identity(task: Any) -> str:
-    """Return a task's name and all of its fields but ``chunk``, the workers computed at once, as text without addresses in memory."""
-    if not dataclasses.is_dataclass(task):
-        return name_of(task)
-    values = {one.name: getattr(task, one.name) for one in dataclasses.fields(task) if one.name != "chunk"}
-    said = {name: _task_identity(one) if hasattr(one, "gradient") else name_of(one) for name, one in values.items()}
-    return f"{type(task).__name__}({', '.join(f'{name}={text}' for name, text in said.items())})"
-
-
-def _hashed(array: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:12]

@@ -19,7 +19,7 @@ from netsim.runs.bounds import held_against_theory
 from netsim.runs.checkpoints import Checkpoints
 from netsim.runs.experiment import Experiment
 from netsim.runs.history import History, provenance
-from netsim.runs.resume import Loggers, TrainState, resume, save
+from netsim.runs.resume import Loggers, Origin, TrainState, origin_of, resume, save
 
 DIVERGED = 10.0  # times the initial loss
 _NEVER = np.iinfo(np.int64).max
@@ -104,6 +104,7 @@ def train(
         another experiment.
     """
     xp = device_namespace(experiment.device)
+    origin = origin_of(experiment, xp) if checkpoints else None
     task = bound_task(experiment, xp)
     recorder = Recorder(experiment.topology)
     comm = Communicator(
@@ -112,19 +113,19 @@ def train(
     loggers = Loggers(History(experiment, task), recorder, comm)
     notes: list[str] = []
     with np.errstate(all="ignore"):  # no warnings for diverged models
-        at = _start(experiment, task, xp, loggers, checkpoints, notes.append)
+        at = _start(experiment, task, xp, loggers, checkpoints, origin, notes.append)
         saved = at.step
         try:
             while at.step < experiment.steps and at.diverged_at is None:
                 at = _advance(experiment, task, xp, loggers, at)
-                if checkpoints and at.step % checkpoints.every == 0:
-                    save(checkpoints, experiment, xp, at, loggers)
+                if checkpoints and origin and at.step % checkpoints.every == 0:
+                    save(checkpoints, origin, at, loggers)
                     saved = at.step
                 if progress is not None:
                     progress(at.step, loggers.history.last_loss)
         finally:
-            if checkpoints and saved != at.step:
-                save(checkpoints, experiment, xp, at, loggers)
+            if checkpoints and origin and saved != at.step:
+                save(checkpoints, origin, at, loggers)
     return _finished(experiment, task, xp, loggers, at, notes)
 
 
@@ -134,14 +135,15 @@ def _start(
     xp: ModuleType,
     loggers: Loggers,
     checkpoints: Checkpoints | None,
+    origin: Origin | None,
     remark: Callable[[str], None],
 ) -> TrainState:
     """Return the first state: the common model, evaluated, or the state of a checkpoint."""
     x = _common_model(experiment, task, xp)
     buffers = xp.asarray(task.initial_buffers(len(x))) if hasattr(task, "initial_buffers") else None
     state, counted = experiment.algorithm.init(x, loggers.comm), loggers.comm.statistics.state_dict()
-    if checkpoints:
-        resumed = resume(checkpoints, experiment, xp, loggers, remark, state)
+    if checkpoints and origin:
+        resumed = resume(checkpoints, origin, xp, loggers, remark, state)
         if resumed:
             return resumed
     loggers.history.evaluate(0, state.x, np.nan, _rate(experiment, 0), buffers)

@@ -29,7 +29,8 @@ from netsim.algorithms import (
     TopK,
     describe,
 )
-from netsim.algorithms.description import identity, name_of, same_method
+from netsim.algorithms.description import name_of, same_method
+from netsim.algorithms.identity import identity
 
 EIGHT = StochasticQuantizer(8)
 
@@ -142,7 +143,9 @@ def test_no_name_holds_an_address():
 
 def test_the_same_identity_in_another_process():
     method = "ChocoSGD(TopK(0.01), 0.2)"
-    code = f"from netsim.algorithms import *\nfrom netsim.algorithms.description import identity\nprint(identity({method}))"
+    code = (
+        f"from netsim.algorithms import *\nfrom netsim.algorithms.identity import identity\nprint(identity({method}))"
+    )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == identity(ChocoSGD(TopK(0.01), 0.2))
 

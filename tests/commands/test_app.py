@@ -225,8 +225,8 @@ def test_a_new_sweep_replaces_the_old_one_at_the_end(tmp_path: Path) -> None:
         (fresh / "results.nc").write_text("half")
         raise RuntimeError("in between")
 
-    with pytest.raises(RuntimeError):
-        publishing.publish(folder, fails)
+    with pytest.raises(RuntimeError), publishing.claimed(folder) as claim:
+        publishing.publish(claim, fails)
     assert everything_in(folder) == before and list(tmp_path.iterdir()) == [folder]
 
     def works(fresh: Path) -> None:
@@ -234,6 +234,12 @@ def test_a_new_sweep_replaces_the_old_one_at_the_end(tmp_path: Path) -> None:
         (fresh / "figures" / "new.png").write_text("new")
         (fresh / "results.nc").write_text("new")
 
-    publishing.publish(folder, works)
-    assert everything_in(folder) == {"results.nc": b"new", "figures/new.png": b"new", "mine.txt": b"old"}
+    with publishing.claimed(folder) as claim:
+        publishing.publish(claim, works, force=True)
+    assert everything_in(folder) == {
+        "results.nc": b"new",
+        "figures/new.png": b"new",
+        "figures/old.png": b"old",
+        "mine.txt": b"old",
+    }
     assert list(tmp_path.iterdir()) == [folder]

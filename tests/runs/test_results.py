@@ -16,7 +16,7 @@ from netsim import NetsimError
 from netsim.clock.network import Network
 from netsim.clock.replaying import replay
 from netsim.files import config
-from netsim.runs import pipeline, results
+from netsim.runs import pipeline, results, storage
 from netsim.runs.setup import Setup
 
 
@@ -112,10 +112,12 @@ def test_a_file_that_is_not_results_is_refused_in_one_line(ds: xr.Dataset, tmp_p
     whole = results.save(ds, tmp_path / "results.nc").read_bytes()
     (tmp_path / "short.nc").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "text.nc").write_text("no")
-    xr.Dataset({"loss": 1.0}).to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
+    xr.Dataset({"loss": 1.0}).to_netcdf(tmp_path / "strange.nc", engine="h5netcdf")
+    results.save(xr.Dataset({"loss": 1.0}), tmp_path / "other.nc")
     for name, said in {
         "gone.nc": "no such file",
         "short.nc": "cut short",
+        "strange.nc": "written by another program",
         "text.nc": "not a whole netCDF file",
         "other.nc": "not results of netsim .no 'time' in it, but loss.;",
         ".": "is a folder",
@@ -131,10 +133,10 @@ def test_a_failure_while_writing_leaves_the_old_file(
     path = results.save(ds, tmp_path / "results.nc")
     before = path.read_bytes()
 
-    def full(path: Path) -> None:
+    def full(file: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(results, "flush", full)
+    monkeypatch.setattr(storage, "sync", full)
     with pytest.raises(NetsimError, match=r"results.nc: cannot be written \(No space left on device\)"):
         results.save(ds.isel(step=[0]), path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
@@ -144,8 +146,8 @@ def test_a_kill_while_writing_leaves_the_old_file(ds: xr.Dataset, tmp_path: Path
     path = results.save(ds, tmp_path / "results.nc")
     before = path.read_bytes()
     script = (
-        "import time; from netsim.runs import results; "
-        "results.flush = lambda path: (print('written', flush=True), time.sleep(60)); "
+        "import time; from netsim.runs import results, storage; "
+        "storage.sync = lambda file: (print('written', flush=True), time.sleep(60)); "
         f"results.save(results.load({str(path)!r}).isel(step=[0]), {str(path)!r})"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as child:
@@ -153,6 +155,9 @@ def test_a_kill_while_writing_leaves_the_old_file(ds: xr.Dataset, tmp_path: Path
         child.send_signal(signal.SIGKILL)
     assert path.read_bytes() == before
     xr.testing.assert_identical(results.load(path), ds)
+    assert len(list(tmp_path.iterdir())) == 2
+    results.save(ds, path)  # which removes what nobody owns
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
 def test_the_summary_of_one_run(setup: Setup) -> None:
