@@ -21,7 +21,13 @@ from netsim import algorithms
 from netsim.errors import NetsimError, hint
 
 _SAID = {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}
-_NEEDED = {"algorithm": ("init", "step"), "compressor": ("compress",), "task": ("initial", "gradient", "evaluate")}
+_NEEDED = {
+    "algorithm": ("init", "step"),
+    "compressor": ("compress",),
+    "compute model": ("draw",),
+    "schedule": ("__call__",),
+    "task": ("initial", "gradient", "evaluate"),
+}
 _LISTED = {"algorithm": "step", "compressor": "encode"}  # the package of our own classes
 _imported: set[str] = set()  # top-level modules of users that were imported here
 
@@ -118,7 +124,7 @@ def user_made(
     values, field, folders, **given
         As for :func:`call`.
     kind
-        "algorithm", "compressor" or "task".
+        "algorithm", "compressor", "compute model", "schedule" or "task".
     name
         The field that holds the subject.
 

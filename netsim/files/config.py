@@ -13,14 +13,15 @@ from pydantic import ValidationError
 from netsim.comm.topology import Topology
 from netsim.device import device_namespace
 from netsim.errors import NetsimError, check
-from netsim.files.calls import algorithm, below
-from netsim.files.networks import networks, topology
+from netsim.files.calls import algorithm, below, user_made
+from netsim.files.networks import Folders, networks
 from netsim.files.overrides import in_words, overridden
 from netsim.files.schedules import schedule_from_config
 from netsim.files.schema import GossipFile, TrainingFile, first_mistake
 from netsim.files.sources import Source, read
 from netsim.files.starts import method, problems
 from netsim.files.tasks import check_shards, make_task
+from netsim.files.topologies import topologies
 from netsim.runs.experiment import Experiment
 from netsim.runs.pipeline import labels
 from netsim.runs.setup import Method, Setup
@@ -59,7 +60,7 @@ def load(
     kind
         "training" or "gossip": raise for a file of the other kind. None: either.
     seed
-        Instead of the file's.
+        Instead of the file's, or of its several.
     grid
         Of a training, ``latency``, ``bandwidth`` or both instead of the file's, as ``[network]`` takes them; its named networks are then left out.
 
@@ -76,14 +77,14 @@ def load(
     found = found._replace(table=overridden(found.table, own, seed, grid or {}))
     try:
         file = model.model_validate(found.table)
-        graph = topology(file.topology, found.path.parent)
-        asked = _asked(file, graph, found, data, {"steps": steps, "device": device}, download)
+        graphs = topologies(file.topology, found.path.parent, found.folders)
+        asked = _asked(file, graphs, found, data, {"steps": steps, "device": device}, download)
     except ValidationError as error:
         raise NetsimError(f"{source}: {first_mistake(error, model)}") from None
     except NetsimError as error:
         raise NetsimError(f"{source}: {error}") from None
     name = found.path.stem
-    common: dict[str, Any] = {"title": file.title or name, "topology": graph, "assumptions": file.assumptions}
+    common: dict[str, Any] = {"title": file.title or name, "topology": graphs[0], "assumptions": file.assumptions}
     if own == "training":
         asked["changed"] = ", ".join(filter(None, [asked["changed"], *in_words(seed, grid or {})]))
     return Setup(name=name, source=str(source), text=found.text, **common, **asked)
@@ -91,7 +92,7 @@ def load(
 
 def _asked(
     file: GossipFile | TrainingFile,
-    graph: Topology,
+    graphs: tuple[Topology, ...],
     found: Source,
     data: str | Path | None,
     options: dict[str, Any],
@@ -99,10 +100,11 @@ def _asked(
 ) -> dict[str, Any]:
     """Return the fields of a Setup that only files of its kind have."""
     if isinstance(file, TrainingFile):
-        return _training(file, graph, found, data, options, download)
+        return _training(file, graphs, found, data, options, download)
+    check(len(graphs) == 1, "topology", [one.name for one in graphs], "one [topology] for gossip alone")
     steps = options["steps"]
     check(steps is None, "steps", steps, "left out: gossip goes on to its target or the end of its budget")
-    return _gossip(file, graph, found, data, options["device"])
+    return _gossip(file, graphs[0], found, data, options["device"])
 
 
 def kind_of(table: dict[str, Any], otherwise: str | None = None) -> str:
@@ -127,7 +129,7 @@ def _gossip(
 
 def _training(
     file: TrainingFile,
-    graph: Topology,
+    graphs: tuple[Topology, ...],
     found: Source,
     data: str | Path | None,
     options: dict[str, Any],
@@ -135,13 +137,15 @@ def _training(
 ) -> dict[str, Any]:
     """Return the fields of a Setup that only a training file has."""
     changed = {field: value for field, value in options.items() if value is not None}
-    settings = file.training.model_dump() | changed
+    seeds = file.training.seed
+    settings = file.training.model_dump() | changed | {"seed": seeds[0]}
     _check_device(settings["device"], "training")
-    grids, conditions = networks(file.network, file.condition, graph.n)
+    found_networks = networks(file.network, file.condition, graphs, Folders(found.path.parent, found.folders))
     chosen = [_algorithm(values, i, settings["lr"], found.folders) for i, values in enumerate(file.algorithm, 1)]
     task = make_task(file.task, found.path.parent, data, download, found.folders)
-    check_shards(task, graph.n)
-    experiments = tuple(_experiment(task, made, graph, {**settings, "lr": lr}) for made, lr in chosen)
+    for one in graphs:
+        check_shards(task, one.n)
+    experiments = tuple(_experiment(task, made, graphs[0], {**settings, "lr": lr}) for made, lr in chosen)
     named = zip(labels(experiments), experiments, strict=True)
     words = [f"{field} = {value}" for field, value in changed.items()]
     if data is not None:
@@ -150,8 +154,9 @@ def _training(
         "methods": tuple(Method(label, one.algorithm) for label, one in named),
         "target": settings["target"],
         "experiments": experiments,
-        "grids": grids,
-        "conditions": conditions,
+        **found_networks._asdict(),
+        "topologies": graphs if len(graphs) > 1 else (),
+        "seeds": seeds if len(seeds) > 1 else (),
         "changed": ", ".join(words),
     }
 
@@ -162,7 +167,11 @@ def _algorithm(entry: dict[str, Any], number: int, common_lr: Any, folders: Sequ
     lr_field = f"{field}.lr" if "lr" in values else "training.lr"
     lr = values.pop("lr", common_lr)
     if not isinstance(lr, int | float) or isinstance(lr, bool):
-        lr = schedule_from_config(lr, lr_field)
+
+        def users(kind: str, values: dict[str, Any], key: str) -> Any:
+            return user_made(kind, values, key, "schedule", folders, "kind")
+
+        lr = schedule_from_config(lr, lr_field, users)
     elif not 0 < lr < np.inf:
         raise NetsimError(f"{lr_field} = {lr}: must be a number above 0")
     return algorithm(values, field, folders), lr

@@ -23,9 +23,18 @@ def overridden(table: Mapping[str, Any], kind: str, seed: int | None, grid: Mapp
     """
     changes = {kind: {} if seed is None else {"seed": seed}, "network": grid}
     merged = {
-        name: {**table[name], **own} for name, own in changes.items() if own and isinstance(table.get(name), dict)
+        name: {**_without_groups(table[name], own), **own}
+        for name, own in changes.items()
+        if own and isinstance(table.get(name), dict)
     }
     return {key: value for key, value in {**table, **merged}.items() if not (grid and key == "condition")}
+
+
+def _without_groups(section: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return [network] without groups, which say latency and bandwidth of every link, where one of them is given instead."""
+    return {
+        key: value for key, value in section.items() if not (key == "groups" and {"latency", "bandwidth"} & own.keys())
+    }
 
 
 def in_words(seed: int | None, grid: Mapping[str, Any]) -> list[str]:

@@ -268,7 +268,11 @@ def as_schedule(lr: Any, field: str = "lr") -> Schedule:
     return Constant(float(lr))
 
 
-def schedule_from_config(config: Any, field: str = "lr") -> Schedule:
+Users = Callable[[str, dict[str, Any], str], Schedule]
+"""Makes a user's schedule from its ``"module:Name"``, its fields, and the key that names it."""
+
+
+def schedule_from_config(config: Any, field: str = "lr", users: Users | None = None) -> Schedule:
     """Return the schedule that a configuration file describes.
 
     Parameters
@@ -278,6 +282,8 @@ def schedule_from_config(config: Any, field: str = "lr") -> Schedule:
         kind's class; ``then`` of a warm-up is a number or a table again.
     field
         What errors call it.
+    users
+        Of a kind ``"module:Name"``; None: there are none.
 
     Raises
     ------
@@ -288,6 +294,8 @@ def schedule_from_config(config: Any, field: str = "lr") -> Schedule:
         return as_schedule(config, field)
     values = dict(config)
     kind = values.pop("kind", None)
+    if users is not None and isinstance(kind, str) and ":" in kind:
+        return users(kind, values, field)
     if not isinstance(kind, str) or kind not in KINDS:
         found = f"{field}: no kind" if kind is None else f"{field}.kind = {kind!r}: unknown schedule"
         raise NetsimError(f"{found}; write one of {', '.join(KINDS)}")
@@ -301,7 +309,7 @@ def schedule_from_config(config: Any, field: str = "lr") -> Schedule:
     if missing:
         raise NetsimError(f'{field}: kind "{kind}" also needs {", ".join(missing)}')
     if "then" in values:
-        values["then"] = schedule_from_config(values["then"], f"{field}.then")
+        values["then"] = schedule_from_config(values["then"], f"{field}.then", users)
     try:
         return KINDS[kind](**values)
     except NetsimError as error:

@@ -17,8 +17,10 @@ from netsim.clock.network import Network
 from netsim.errors import NetsimError, hint
 from netsim.files import units
 from netsim.files.calls import call
+from netsim.files.matrices import PerLink, per_link
 from netsim.files.units import bits_per_second, seconds
 
+LARGEST_SEED = 2**63
 OPTIMAL = "optimal"  # in place of a step size: the topology's optimal gossip rate
 _Sharing: Any = Literal.__getitem__(tuple(FABRICS))
 _COMPUTE = {"lognormal": LogNormal, "exponential": Exponential, "uniform": Uniform}
@@ -30,6 +32,16 @@ def _quantity(parse: Callable[[Any, str], float]) -> Callable[[Any], float]:
 
 def _one_or_each(parse: Callable[[Any, str], float]) -> Callable[[Any], Any]:
     return lambda value: [parse(one, "") for one in value] if isinstance(value, list) else parse(value, "")
+
+
+def axis_or_links(parse: Callable[[Any, str], float]) -> Callable[[Any], tuple[float, ...] | PerLink]:
+    """Return the validator of one axis of [network]: as of :func:`axis`, or per-link values."""
+    numbers = axis(parse)
+    return lambda value: found if (found := per_link(value)) is not None else numbers(value)
+
+
+def _one_or_links(parse: Callable[[Any, str], float]) -> Callable[[Any], float | PerLink]:
+    return lambda value: found if (found := per_link(value)) is not None else parse(value, "")
 
 
 def axis(parse: Callable[[Any, str], float]) -> Callable[[Any], tuple[float, ...]]:
@@ -58,7 +70,9 @@ def _compute(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return _one_or_each(seconds)(value)
     kind = value.get("kind")
-    if kind not in _COMPUTE:
+    if isinstance(kind, str) and ":" in kind:  # a user's, made where the folders of modules are known
+        return dict(value)
+    if not isinstance(kind, str) or kind not in _COMPUTE:
         raise NetsimError(f".kind = {json.dumps(kind)}: unknown compute model; {hint(str(kind), _COMPUTE)}")
     given = {
         key: _one_or_each(lambda v, k=key: seconds(v, f".{k}"))(v) if key in ("mean", "low", "high") else v  # type: ignore[misc]
@@ -81,6 +95,25 @@ def _gammas(value: Any) -> tuple[float, ...] | str:
     if isinstance(value, str) and value != OPTIMAL:
         raise NetsimError(f' = {json.dumps(value)}: write a number, a grid, or "{OPTIMAL}"')
     return OPTIMAL if value == OPTIMAL else _grid(value)
+
+
+def _tables(value: Any) -> tuple[dict[str, Any], ...]:
+    each = value if isinstance(value, list) else [value]
+    if not each or not all(isinstance(one, dict) for one in each):
+        raise NetsimError(
+            f' = {json.dumps(value, default=str)}: write [topology] with a kind, such as kind = "ring" and n = 8'
+        )
+    return tuple(each)
+
+
+def _seeds(value: Any) -> tuple[int, ...]:
+    each = value if isinstance(value, list) else [value]
+    whole = [one for one in each if isinstance(one, int) and not isinstance(one, bool) and 0 <= one < LARGEST_SEED]
+    if not each or len(whole) < len(each) or len(set(whole)) < len(whole):
+        raise NetsimError(
+            f" = {json.dumps(value, default=str)}: must be a whole number, at least 0 and below 2^63, or a list of different ones"
+        )
+    return tuple(whole)
 
 
 class Section(BaseModel):
@@ -111,7 +144,9 @@ class TrainingSection(Section):
     """[training]: for how long, and at what rate."""
 
     steps: int = Field(description="rounds, each with one gradient a worker")
-    seed: int = Field(0, description="fixes the runs bit for bit on one device")
+    seed: Annotated[tuple, BeforeValidator(_seeds)] = Field(
+        (0,), description="fixes the runs bit for bit on one device; a list: every training is done with each"
+    )
     target: float | None = Field(None, description="training loss to reach; 1.05 times all-reduce's best if left out")
     lr: Any = Field(0.1, description="learning rate, or a schedule { kind = ..., ... }; an algorithm may have its own")
     momentum: float = Field(0.0, description="local to each worker")
@@ -127,12 +162,19 @@ class TrainingSection(Section):
 class _Grid(Section):
     """What [network] sweeps."""
 
-    latency: Annotated[tuple, BeforeValidator(axis(seconds))] = Field(
-        description="the grid: { from, to, points } (evenly in the logarithm), a list, or one value"
+    latency: Annotated[Any, BeforeValidator(axis_or_links(seconds))] = Field(
+        None,
+        description="the grid: { from, to, points } (evenly in the logarithm), a list, or one value. Or per link: rows, the path of a .csv or .npy "
+        'file, or { file or rows, unit = "ms", scale = [1, 2, 5] }, where the matrix times each factor is a point',
     )
-    bandwidth: Annotated[tuple, BeforeValidator(axis(bits_per_second))] = Field(description="as latency")
+    bandwidth: Annotated[Any, BeforeValidator(axis_or_links(bits_per_second))] = Field(None, description="as latency")
+    groups: dict[str, Any] | None = Field(
+        None,
+        description="in place of both: { sizes = [4, 4], inside = { latency, bandwidth }, between = { latency, bandwidth } }",
+    )
     compute: Annotated[Any, BeforeValidator(_compute)] = Field(
-        0.0, description="time of one gradient; a list: one per worker; or { kind = lognormal | exponential | uniform }"
+        0.0,
+        description="time of one gradient; a list: one per worker; or { kind = lognormal | exponential | uniform | module:Class }",
     )
     sharing: Annotated[
         list[_Sharing], BeforeValidator(lambda v: [v] if isinstance(v, str) else v), Field(min_length=1)
@@ -164,12 +206,33 @@ class NetworkSection(_Declared):
     """[network]: when it happens. Times such as "20 ms", bandwidths such as "10 Mbit/s"."""
 
 
-class ConditionSection(Section):
-    """[[condition]]: a network with a name; its values are added to the grid."""
+_Own: Any = create_model(
+    "_Own",
+    __base__=Section,
+    latency=(
+        Annotated[Any, BeforeValidator(_one_or_links(seconds))],
+        Field(
+            None,
+            description='such as "0.13 ms", or per link, as in [network]; of [network] if left out, where it has one',
+        ),
+    ),
+    bandwidth=(
+        Annotated[Any, BeforeValidator(_one_or_links(bits_per_second))],
+        Field(None, description='such as "1.4 Gbit/s"; otherwise as latency'),
+    ),
+    groups=(dict[str, Any] | None, Field(None, description="as in [network]")),
+    compute=(Annotated[Any, BeforeValidator(_compute)], Field(None, description="as in [network]")),
+    **_fields_of_network(),
+)
+
+
+class ConditionSection(_Own):
+    """[[condition]]: a network with a name. If it has only a latency and a bandwidth, they are added to the grid; with more it is timed apart.
+
+    What it does not say is as in [network].
+    """
 
     name: str = Field(description="what the column is called")
-    latency: Annotated[float, BeforeValidator(_quantity(seconds))] = Field(description='such as "0.13 ms"')
-    bandwidth: Annotated[float, BeforeValidator(_quantity(bits_per_second))] = Field(description='such as "1.4 Gbit/s"')
     source: Literal["paper", "paper panel", "ours"] = Field(
         "ours",
         description='whose it is: "paper panel" is shown in the paper, which names no number for it; the number is ours',
@@ -227,9 +290,11 @@ class File(Section):
 
     base: str | None = Field(None, description="a preset or a file that has all that is not written here")
     title: str = Field("", description="one line about it")
-    topology: dict[str, Any] = Field(
-        description="kind: ring n | torus rows cols | hypercube dim | exponential n | complete n | star n | random_regular n degree seed "
-        "(each with weights = metropolis | uniform | max_degree | optimal) | matrix weights_matrix = rows, or a .csv or .npy file"
+    topology: Annotated[tuple, BeforeValidator(_tables)] = Field(
+        description="several [[topology]]: every training is done on each. kind: ring n | torus rows cols | "
+        "hypercube dim | exponential n | complete n | star n | random_regular n degree seed "
+        "(each with weights = metropolis | uniform | max_degree | optimal) | matrix weights_matrix = rows, or a .csv or .npy file | "
+        "module:function, which returns a topology, a networkx graph or a matrix"
     )
     assumptions: dict[str, str] = Field(default_factory=dict, description="what was assumed, in words")
 

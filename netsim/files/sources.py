@@ -43,7 +43,8 @@ def read(source: str | Path) -> Source:
     """Read a preset or a TOML file.
 
     A file with ``base = "tang2018"``, or the path of another file, relative to it, takes from there every field that it does not set
-    (:func:`built_on`).
+    (:func:`built_on`). Its words it does not take, unless it changes nothing: they are of the base's topology, training and network. Without a
+    title and assumptions of its own a file says which fields of the base it changes.
 
     Raises
     ------
@@ -65,6 +66,10 @@ def read(source: str | Path) -> Source:
         if beneath.resolve() in passed:
             raise NetsimError(f'{source}: base = "{name}": leads back to {beneath.name}; name another file')
         passed.append(beneath.resolve())
+        if path.parent != PRESETS:
+            own = _changed(table)
+            table = _with_words(table, path.stem, name)
+            others = {field: value for field, value in others.items() if not (own and field in _WORDS)}
         table = built_on(others, table)
         text = tomli_w.dumps(table)
     beside = [one.parent for one in passed if one.parent != PRESETS]
@@ -85,6 +90,26 @@ def built_on(base: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any
         )
         merged[field] = value if whole else built_on(old, value)  # type: ignore[arg-type]
     return merged
+
+
+_WORDS = ("title", "assumptions")
+
+
+def _changed(table: Mapping[str, Any]) -> list[str]:
+    return [field for field in table if field not in _WORDS]
+
+
+def _with_words(table: Mapping[str, Any], stem: str, base: str) -> dict[str, Any]:
+    """Return a file's fields with a title and assumptions, where it has none and changes something of its base."""
+    if not _changed(table):
+        return dict(table)
+    of = Path(base).stem
+    said = f"{of} with {', '.join(_changed(table))} of its own"
+    words = {
+        "title": f"{stem}: {said}",
+        "assumptions": {"base": f"{said}; what {of} assumes of these need not hold here"},
+    }
+    return {**words, **table}
 
 
 def _read(source: str | Path) -> tuple[Path, str, dict[str, Any]]:

@@ -24,7 +24,7 @@ def test_what_is_not_written_comes_from_the_base(tmp_path: Path) -> None:
     assert {one.steps for one in mine.experiments} == {7} and mine.target == theirs.target
     assert (mine.experiments[0].task.batch, mine.experiments[0].task.hidden) == (4, (485, 485))
     assert {key: len(grid) for key, grid in mine.grids.items()} == {"fifo": 400, "none": 400}
-    assert mine.conditions == theirs.conditions and mine.title == theirs.title
+    assert mine.conditions == theirs.conditions
     assert mine.name == "mine"
 
 
@@ -59,7 +59,24 @@ def test_the_text_that_results_keep_is_the_whole(tmp_path: Path) -> None:
     alone = written(tmp_path, "alone.toml", text)
     assert "base" not in tomllib.loads(text)
     assert sources.read(alone)[2] == sources.read(path)[2]
-    assert tomllib.loads(text)["assumptions"] == sources.read("tang2018")[2]["assumptions"]
+    written(tmp_path, "same.toml", 'base = "tang2018"\n')
+    same, theirs = sources.read(tmp_path / "same.toml")[2], sources.read("tang2018")[2]
+    assert (same["title"], same["assumptions"]) == (theirs["title"], theirs["assumptions"])
+
+
+def test_the_words_of_a_base_are_not_said_of_other_workers(tmp_path: Path) -> None:
+    """The base says "8 workers", in its title and its assumptions."""
+    text = 'base = "tang2018"\n[topology]\nn = 16\n[training]\nsteps = 660\n[task]\nbatch = 8\n'
+    setup = config.load(written(tmp_path, "mine.toml", text))
+    said = "tang2018 with topology, training, task of its own"
+    assert setup.title == f"mine: {said}" and setup.topology.n == 16
+    assert setup.assumptions == {"base": f"{said}; what tang2018 assumes of these need not hold here"}
+    own = config.load(written(tmp_path, "own.toml", f'title = "sixteen"\n{text}[assumptions]\nbatch = "8 (mine)"\n'))
+    assert (own.title, own.assumptions) == ("sixteen", {"batch": "8 (mine)"})
+    above = config.load(written(tmp_path, "above.toml", 'base = "own.toml"\n[training]\nseed = 3\n'))
+    assert above.title == "above: own with training of its own" and set(above.assumptions) == {"base"}
+    below = config.load(written(tmp_path, "below.toml", 'base = "mine.toml"\ntitle = "renamed"\n'))
+    assert below.title == "renamed" and below.assumptions == setup.assumptions
 
 
 @pytest.mark.parametrize(
