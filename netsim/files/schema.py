@@ -226,7 +226,7 @@ _Own: Any = create_model(
 )
 
 
-class ConditionSection(_Own):
+class ConditionSection(_Own, Section):
     """[[condition]]: a network with a name. If it has only a latency and a bandwidth, they are added to the grid; with more it is timed apart.
 
     What it does not say is as in [network].
