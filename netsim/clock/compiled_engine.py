@@ -92,12 +92,13 @@ def run(lowered: Lowered, network: Network, seconds: np.ndarray, together: bool 
         np.require(seconds, requirements=["C", "W"]),
     )  # read-only is another type to numba
     link = make_link(network, speeds, np.array)
+    known = lowered.sole and getattr(rule, "known_when_posted", lambda ports: False)(rule.make(network, speeds, list))
     room = 1 << max(8, (16 * n).bit_length())
     while True:  # with longer arrays, where messages that nobody waits for pile up
         ports, finish = rule.make(network, speeds, np.array), np.zeros((len(seconds), 1 if together else lowered.n))
         nodes, queue = _start(n, room)
         with announced(network.sharing):
-            _run(lowered, seconds, codec, link, ports, finish, nodes, queue)
+            _run(lowered, seconds, codec, link, ports, known, finish, nodes, queue)
         if not queue.count[FULL]:
             stuck = np.where(nodes.awaited == NOBODY, NOBODY, nodes.awaited // n)
             stuck[nodes.stuck == FLUSH] = FLUSHING
@@ -161,18 +162,25 @@ def _last_bit(ports: Any, sender: int) -> Any:
 
 @compiled
 def _run(
-    table: Lowered, seconds: Any, codec: Any, link: Link, ports: Any, finish: Any, nodes: Nodes, queue: Queue
+    table: Lowered,
+    seconds: Any,
+    codec: Any,
+    link: Link,
+    ports: Any,
+    known: bool,
+    finish: Any,
+    nodes: Nodes,
+    queue: Queue,
 ) -> None:
-    """Let everything happen, until nothing is to happen or the queue is full."""
+    """Let everything happen, until nothing is to happen or the queue is full; ``known``: what happens to a message is, as it is posted."""
     while True:
         while queue.count[READY]:
             queue.count[READY] -= 1
-            _go_on(queue.ready[queue.count[READY]], table, seconds, codec, link, ports, finish, nodes, queue)
+            _go_on(queue.ready[queue.count[READY]], table, seconds, codec, link, ports, known, finish, nodes, queue)
         if not queue.count[PENDING] or queue.count[FULL]:
             break
         now, number = pop(queue)
         letter = queue.letters[number]
-        queue.now[0], queue.now[1] = now, letter.turn
         cost = letter.latency, letter.wire_bits, letter.link_seconds
         time, phase, first, last = reach(
             ports, letter.phase, now, letter.sender, letter.receiver, cost, letter.first, letter.last
@@ -191,7 +199,16 @@ def _run(
 
 @within
 def _go_on(
-    i: int, table: Any, seconds: Any, codec: Any, link: Any, ports: Any, finish: Any, nodes: Any, queue: Any
+    i: int,
+    table: Any,
+    seconds: Any,
+    codec: Any,
+    link: Any,
+    ports: Any,
+    known: bool,
+    finish: Any,
+    nodes: Any,
+    queue: Any,
 ) -> None:
     """Go through node i's instructions until it needs what is not there yet."""
     time, r, k, s = nodes.time[i], nodes.round[i], nodes.instruction[i], nodes.step[i]
@@ -204,7 +221,7 @@ def _go_on(
         while k < table.start[p + 1]:
             code = table.code[k]
             if code == POST or code == STEPS or code == WAIT:  # noqa: SIM109 - faster
-                time, s = _messages(i, time, r, k, s, code, table, link, ports, nodes, queue)
+                time, s = _messages(i, time, r, k, s, code, table, link, ports, known, nodes, queue)
             elif code == COMPUTE:
                 time += seconds[r, i] if i < table.n else 0.0
             elif code == BEGIN:
@@ -236,7 +253,18 @@ def _go_on(
 
 @within
 def _messages(
-    i: int, time: float, r: int, k: int, s: int, code: int, table: Any, link: Any, ports: Any, nodes: Any, queue: Any
+    i: int,
+    time: float,
+    r: int,
+    k: int,
+    s: int,
+    code: int,
+    table: Any,
+    link: Any,
+    ports: Any,
+    known: bool,
+    nodes: Any,
+    queue: Any,
 ) -> Any:
     """Post and await the messages of instruction k from step s on; return the node's time, and the step at which it is stuck."""
     row = table.occurrence[r]
@@ -249,6 +277,8 @@ def _messages(
             cost = charge(link, i, receiver, nodes.sent[i], bits)
             when, phase, first, last = post(ports, time, i, receiver, cost)
             own = key + receiver if slot >= 0 else NOBODY
+            while known and phase != DELIVERED:
+                when, phase, first, last = reach(ports, phase, when, i, receiver, cost, first, last)
             if phase == DELIVERED:
                 _deliver(nodes, queue, receiver, own, when)
                 continue

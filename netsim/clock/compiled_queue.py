@@ -1,8 +1,7 @@
 """What the compiled engine keeps of messages: on their way, and delivered before they were asked for.
 
-What is to happen stands in a sorted list, and a binary heap behind it, ordered by (time, turn, posted, sender, number): ``turn`` counts how often
-something was caused at the very instant that is under way, as the event engine takes all that was known of an instant before what that causes at the
-same one. What was delivered and not yet asked for stands in a hash table by its key.
+What is to happen stands in a sorted list, and a binary heap behind it, ordered by (time, posted, sender, number), as the event engine takes it. What
+was delivered and not yet asked for stands in a hash table by its key.
 """
 
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from netsim.clock.timeline import NOBODY
 
 _REAL, _WHOLE = np.float64, np.int64
 LETTER = np.dtype(
-    [("posted", _REAL), *((name, _WHOLE) for name in ("turn", "sender", "number", "receiver", "key", "phase"))]
+    [("posted", _REAL), *((name, _WHOLE) for name in ("sender", "number", "receiver", "key", "phase"))]
     + [(name, _REAL) for name in ("latency", "wire_bits", "link_seconds", "first", "last")]
 )
 """A message on its way: ``phase`` is what happens to it next, ``key`` that under which its receiver waits for it."""
@@ -42,8 +41,6 @@ class Queue(NamedTuple):
     count
         How many letters are pending, numbers free and used at all, nodes ready, keys kept; 1 where the arrays are too short; where ``front`` begins,
         and how many are in it.
-    now
-        (2,): the instant under way, and how often something was caused at that very instant.
     """
 
     letters: Any
@@ -53,7 +50,6 @@ class Queue(NamedTuple):
     ready: Any
     kept: Any
     count: Any
-    now: Any
 
 
 def empty_queue(nodes: int, room: int) -> Queue:
@@ -66,7 +62,6 @@ def empty_queue(nodes: int, room: int) -> Queue:
         ready=np.arange(nodes)[::-1].copy(),
         kept=np.full(room, NOBODY, KEPT_MAIL),
         count=np.zeros(8, np.int64),
-        now=np.full(2, -1.0),
     )
     queue.count[READY] = nodes
     return queue
@@ -98,7 +93,6 @@ def push(queue: Any, number: int, time: float) -> None:
     front, count = queue.front, queue.count
     if count[PENDING] == len(queue.heap):
         return  # full
-    queue.letters[number].turn = int(queue.now[1]) + 1 if time == queue.now[0] else 0
     count[PENDING] += 1
     last = count[HEAD] + count[SOON] - 1
     crowded = count[SOON] == SOONEST or count[SOON] < count[PENDING] - 1
@@ -177,8 +171,6 @@ def _before(queue: Any, time: float, number: int, other_time: float, other_numbe
     if time != other_time:
         return time < other_time
     one, other = queue.letters[number], queue.letters[other_number]
-    if one.turn != other.turn:
-        return one.turn < other.turn
     if one.posted != other.posted:
         return one.posted < other.posted
     if one.sender != other.sender:

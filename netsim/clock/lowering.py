@@ -55,6 +55,8 @@ class Lowered(NamedTuple):
         (messages,): to whom, and the bits, ``sizes[size + occurrence * stride]``.
     sizes
         float64 bits of messages.
+    sole
+        Whether every node hears from one sender alone, whatever the round.
     """
 
     n: int
@@ -78,6 +80,7 @@ class Lowered(NamedTuple):
     size: Any
     stride: Any
     sizes: Any
+    sole: Any
 
     def as_lists(self) -> "Lowered":
         """Return the same in lists, which Python indexes faster."""
@@ -120,6 +123,7 @@ class _Tables:
         ] = []  # (receiver, where its size is, what is between two rounds' sizes)
         self.sizes: list[np.ndarray] = []
         self.size = 0
+        self.pairs: set[tuple[int, int]] = set()  # (sender, receiver) of all messages
 
     def add(self, code: int, base: int = 0, count: int = 0, slot: int = 0, ago: int = 0, amount: float = 0.0) -> None:
         """Add an instruction."""
@@ -168,6 +172,7 @@ class _Tables:
             size=whole(size),
             stride=whole(stride),
             sizes=np.concatenate([*self.sizes, np.zeros(1)]),
+            sole=len(self.pairs) == len({receiver for _, receiver in self.pairs}),
         )
 
 
@@ -248,6 +253,7 @@ def _add_steps(tables: _Tables, trace: Trace, steps: Sequence[Step], bits: np.nd
             tables.block.append(blocks[alike])
             continue
         blocks[alike] = len(tables.rows)
+        tables.pairs |= {(node, j) for node, to in enumerate(step.to) for j in to}
         begin, stride = begins[step.parts], width if rows > 1 else 0
 
         def messages(node: int, to: Sequence[int], step: Step = step, begin: int = begin, stride: int = stride) -> Any:
@@ -293,6 +299,7 @@ def _lower_by_hand(tables: _Tables, programs: Sequence[Sequence[tuple]]) -> None
             _, other, *_, tag = instruction
             tables.block.append(len(tables.rows) - i)  # worker i's row, the only one of this block
             if kind == "send":
+                tables.pairs.add((i, other))
                 size = tables.add_sizes(np.array([float(instruction[2])]))
                 tables.add_row([(other, size, 0)], 0)
                 tables.add(POST, len(tables.block) - 1, 1, slot_of.get((i, other, tag, times), NOBODY))

@@ -1,7 +1,8 @@
 """The event engine: SimPy puts every message of a trace through the network. What a second means is defined here, and in the fabrics.
 
-An event is an instant at which something happens to messages; all of it is taken together, in the order (posted, sender, number of the message). A
-worker needs no events: its own time runs ahead of the clock until it needs a message that is not there.
+An event is an instant at which something happens to messages, one after the other, always the first in the order (posted, sender, number of the
+message) of all that is to happen at that instant. A worker needs no events: its own time runs ahead of the clock until it needs a message that is not
+there.
 """
 
 import gc
@@ -123,6 +124,8 @@ class Mail:
         if self.flushing:
             ready.extend(self.flushing)
             self.flushing.clear()
+        if not ready:
+            return
         for node in ready:  # it grows meanwhile; in this order what they post is nearly sorted
             next(nodes[node], None)
         ready.clear()
@@ -220,7 +223,7 @@ def fabric(
     clock, network, speeds
         SimPy's clock, the network, whose ``sharing`` is the rule, and its numbers for the nodes.
     deliver, go_on
-        Called with (receiver, tag, time) as soon as a delivery is known; called at the end of each instant.
+        Called with (receiver, tag, time) as soon as a delivery is known; called after whatever happened to a message.
     count
         (nodes,) zeros, which count each node's messages.
     """
@@ -250,14 +253,26 @@ def fabric(
 
     def happen(event: simpy.Event) -> None:
         now: float = event.value  # type: ignore[assignment]
-        arrived = due.pop(now)
-        arrived.sort()
-        for posted, sender, number, receiver, cost, tag, phase, first, last in arrived:
+        for posted, sender, number, receiver, cost, tag, phase, first, last in _one_by_one(due, now):
             time, then, first, last = reach(ports, phase, now, sender, receiver, cost, first, last)
             if then != DELIVERED:
                 at(time, (posted, sender, number, receiver, cost, tag, then, first, last))
             elif tag != NOBODY:
                 deliver(receiver, tag, time)
-        go_on()
+            go_on()
 
     return post, lambda sender: rule.last_bit(ports, sender)
+
+
+def _one_by_one(due: dict[float, list[tuple]], now: float) -> Iterator[tuple]:
+    """Yield what happens at an instant, always the first of what is still to happen then; more may come meanwhile."""
+    entries, caused = due[now], list[tuple]()
+    due[now] = caused
+    entries.sort(reverse=True)
+    while entries:
+        yield entries.pop()
+        if caused:
+            entries += caused
+            entries.sort(reverse=True)
+            caused.clear()
+    del due[now]

@@ -1,7 +1,7 @@
 """The network model in exact rational numbers, instant by instant: no floats, no event queue, no shared expressions.
 
-At every instant the workers go on as far as they can; then all messages that come to a port at this instant are admitted, ordered by (posted, sender,
-number); and again, until nothing happens at this instant any more. Slow: every instant looks at every message.
+At every instant the workers go on as far as they can; then, of all messages that come to a port at this instant, the first by (posted, sender,
+number) is admitted; and again, until nothing happens at this instant any more. Slow: every instant looks at every message.
 """
 
 from collections.abc import Sequence
@@ -62,11 +62,10 @@ class Exact:
             while True:
                 while any([self.advance(i, now) for i in range(self.n)]):
                     pass
-                batch = [m for m in self.messages if m.comes_to_a_port(now)]
-                for m in sorted(batch, key=lambda m: (m.posted, m.sender, m.number)):
-                    self.admit(m, now)
-                if not batch:
+                coming = [m for m in self.messages if m.comes_to_a_port(now)]
+                if not coming:
                     break
+                self.admit(min(coming, key=lambda m: (m.posted, m.sender, m.number)), now)
             for i in range(self.n):
                 if self.position[i] == len(self.programs[i]) and self.busy[i] <= now:
                     end.setdefault(i, now)

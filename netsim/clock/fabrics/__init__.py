@@ -12,9 +12,18 @@ other engine compiles:
     what was to happen to it does, and what happens next.
 ``last_bit(ports, sender)``
     when the last bit of all that a node posted leaves; :data:`NEVER` while that is not known.
+``known_when_posted(ports)`` (may be left out)
+    whether all that happens to a message is known as it is posted, provided that nobody else sends to its receiver: ``reach`` can then be called at
+    once, for it depends on the messages of one pair alone, in the order in which they are posted. Ring all-reduces need no queue of events then.
 
 Phases are numbers of the fabric's own, but for :data:`DELIVERED`: then ``time`` is when the receiver has the message, which may be told as soon as it
-is known. At one instant messages are taken in the order (posted, sender, number); what they cause at the same instant comes after all of them.
+is known.
+
+**Ties.** Of all that is to happen at one instant, the first in the order (posted, sender, number of the sender's message) happens next: the message
+that was posted earlier, then the one whose sender has the lower index, then the one that its sender posted first. A node that can go on thereby does
+so at once, and what it posts at the same instant takes its place in that order among what is still to happen then. So where messages take no time at
+all (latency 0 and no bits, or infinite speeds), one that is caused by another at the same instant may come to a port before one of a higher sender
+that stood ready, but never before the one that caused it. Where messages take some time, each is known before its instant, and the order decides.
 
 ``reach`` is called in the order of time. ``post`` is not: nodes run ahead of the clock, each in the order of its own posts. So ``post`` may change
 nothing that other nodes' messages depend on; what does, waits for ``reach``.

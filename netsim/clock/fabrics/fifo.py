@@ -74,6 +74,11 @@ def make(network: Any, links: Any, column: Callable[[Sequence[float]], Any]) -> 
     )
 
 
+def known_when_posted(ports: Ports) -> bool:
+    """Return whether only the receiver's port is still to come for what was posted, where a pair's messages arrive in order."""
+    return ports.direct
+
+
 @shared
 def post(ports: Ports, posted: float, sender: int, receiver: int, cost: Charge) -> Next:
     """Let a message join its sender's queue, at once or after its handshakes."""
