@@ -186,7 +186,9 @@ def test_what_the_wheel_holds(wheel):
     }
     assert links == []
     expected = {"pytest_netsim.py": ROOT / "pytest_netsim.py"}
-    for path in (path for folder in SOURCES for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".toml", ".typed")):
+    for path in (
+        path for folder in SOURCES for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".toml", ".typed")
+    ):
         name = path.relative_to(ROOT).as_posix()
         expected[name if name.startswith("netsim/") else f"netsim/{name}"] = path
     assert {name for name in files if ".dist-info/" not in name} == set(expected)
