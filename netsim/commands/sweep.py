@@ -84,16 +84,19 @@ def command(
 def _publish(ds: xr.Dataset, claim: Claim, checkpoints: Path, force: bool) -> None:
     """Write results and figures, and remove the checkpoints; an error in a figure does not lose the results."""
     failed: list[Exception] = []
+    skipped: list[str] = []
 
     def write(fresh: Path) -> None:
         results.save(ds, fresh / RESULTS)
         try:
-            draw(ds, fresh / "figures")
+            skipped.extend(draw(ds, fresh / "figures") or [])
         except Exception as error:
             failed.append(error)
 
     written = publish(claim, write, force)
     clear_all(checkpoints)
+    for line in skipped:
+        say(line)
     if failed:
         say(f"the results are in {claim.folder / RESULTS}, but a figure failed")
         raise failed[0]

@@ -15,7 +15,7 @@ from netsim.commands.tables import TextTable, lines, print_table
 from netsim.errors import NetsimError
 from netsim.files import config
 from netsim.planning.fitting import fitted
-from netsim.plots import consensus, style
+from netsim.plots import consensus, save
 from netsim.runs import results
 from netsim.runs.gossip import Problem
 from netsim.runs.pipeline import sensitivity_of
@@ -261,4 +261,4 @@ def _write(problems: Mapping[str, Problem], found: Races, fresh: Path) -> None:
         ds = sensitivity_of(problems[start], methods).assign_attrs(start=start)
         stem = "sensitivity" if len(found) == 1 else f"sensitivity-{start}"
         results.save(ds, fresh / f"{stem}.nc")
-        style.save(consensus.sensitivity(ds, start), fresh / stem)
+        save(consensus.sensitivity(ds, start), fresh / stem)

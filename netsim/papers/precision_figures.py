@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from netsim.papers.precision import OUTCOMES, outcome_counts
-from netsim.plots.methods import label, style
+from netsim.plots.looks import style
+from netsim.plots.methods import label
 from netsim.plots.panels import plain_line
 from netsim.plots.style import PAGE, SMALL, Plot, frame, place_legend, plain_log
 from netsim.runs.training import Run

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from netsim.papers.tang2018_theory import METHODS, estimate_error_theory
-from netsim.plots.methods import style
+from netsim.plots.looks import style
 from netsim.plots.style import MUTED, PAGE, SMALL, Plot, frame, place_legend, plain_log
 
 _STYLES = {name: style(method) for name, method in METHODS.items()}

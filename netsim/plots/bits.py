@@ -8,23 +8,26 @@ from netsim.errors import NetsimError
 from netsim.plots.loss import draw_loss
 from netsim.plots.panels import Panel, handles_of, laid_out
 from netsim.plots.reading import choose, circumstances, epoch_label, epochs_of
+from netsim.plots.style import Width
 from netsim.runs.descriptions import Description, descriptions
 
 
-def figure4(ds: xr.Dataset) -> Figure:
+def figure4(ds: xr.Dataset, width: Width = None, topology: str | None = None) -> Figure:
     """Figure 4: loss against epochs, a panel for each number of bits, with full precision in every one.
 
     Parameters
     ----------
     ds
         Results of one sweep with compression to several numbers of bits (preset ``tang2018-16``: 16 workers, 8 bits and 4 bits).
+    width, topology
+        As for :func:`netsim.plots.loss_against_epochs`; None: a page.
 
     Raises
     ------
     NetsimError
         Nothing in the results is compressed to a number of bits.
     """
-    one = choose(ds, None)
+    one = choose(ds, None, topology)
     precision = {name: _bits(said) for name, said in descriptions(one).items()}
     counts = compressed_bits(one)
     if not counts:
@@ -37,7 +40,8 @@ def figure4(ds: xr.Dataset) -> Figure:
         return lambda at, title: draw_loss(at, part, epochs_of(part), epoch_label(part), f"{title} {count} bits")
 
     panels = [with_bits(count) for count in counts]
-    return laid_out(panels, handles_of(one), circumstances(one, timed=False), columns=2, height=2.4, sharey=True)
+    said = circumstances(one, timed=False)
+    return laid_out(panels, handles_of(one), said, columns=2, height=2.4, sharey=True, width=width)
 
 
 def compressed_bits(ds: xr.Dataset) -> list[int]:

@@ -1,32 +1,74 @@
 """Drawing and saving the figures of any results."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
 import xarray as xr
 from matplotlib.figure import Figure
 
-from netsim import plots
-from netsim.plots import consensus, style
-from netsim.plots.registry import REGISTRY
+from netsim.plots import consensus, registry, saving
+from netsim.plots.style import Width
+from netsim.plots.text import not_shown
 from netsim.runs.results import kind_of
 
-STEMS = (*(entry.stem for entry in REGISTRY), "consensus")  # of all figures that lie beside a results.nc
+STEMS = (*(entry.stem for entry in registry.REGISTRY), "consensus")  # of all figures that lie beside a results.nc
 
 
-def figures(ds: xr.Dataset) -> dict[str, Figure]:
-    """Return {name: figure} of results: of a sweep, of gossip without gradients, or of a search of step sizes."""
+def figures(ds: xr.Dataset, width: Width = None, topology: str | None = None) -> dict[str, Figure]:
+    """Return {name: figure} of results: of a sweep, of gossip without gradients, or of a search of step sizes.
+
+    Parameters
+    ----------
+    ds
+        Results.
+    width, topology
+        As for :func:`netsim.plots.all_figures`.
+    """
     kind = kind_of(ds)
     if kind == "consensus":
-        return {"consensus": consensus.figure1(ds)}
+        return {"consensus": consensus.figure1(ds, width)}
     if kind == "tune":
-        return {"sensitivity": consensus.sensitivity(ds, ds.attrs.get("start", ""))}
-    return plots.all_figures(ds)
+        return {"sensitivity": consensus.sensitivity(ds, ds.attrs.get("start", ""), width)}
+    return registry.all_figures(ds, width, topology)
 
 
-def draw(ds: xr.Dataset, folder: Path) -> None:
-    """Write all figures of results into a folder, as PNG and SVG; it is made if it is not there."""
+def draw(
+    ds: xr.Dataset,
+    folder: Path,
+    width: Width = None,
+    formats: Sequence[str] = saving.DEFAULT,
+    topology: str | None = None,
+) -> list[str]:
+    """Write all figures of results into a folder, which is made if it is not there.
+
+    Parameters
+    ----------
+    ds
+        Results.
+    folder
+        Where.
+    width, topology
+        As for :func:`netsim.plots.all_figures`.
+    formats
+        As for :func:`netsim.plots.save`.
+
+    Returns
+    -------
+    list of str
+        A line for every figure that was not drawn, with the reason, and one for characters that no font has.
+    """
     matplotlib.use("Agg")
     folder.mkdir(exist_ok=True)
-    for name, figure in figures(ds).items():
-        style.save(figure, folder / name)
+    unknown: set[str] = set()
+    for name, figure in figures(ds, width, topology).items():
+        saving.save(figure, folder / name, formats)
+        unknown |= set(not_shown(figure))
+    skipped = registry.left_out(ds) if kind_of(ds) == "sweep" else {}
+    lines = [f"figure {stem} not drawn: {why}" for stem, why in skipped.items()]
+    if unknown:
+        several = "".join(sorted(unknown))[:20]
+        lines.append(
+            f"no font here has {several}: boxes in PNG and PDF; install one, such as Noto Sans CJK (SVG has the text)"
+        )
+    return lines

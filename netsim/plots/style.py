@@ -1,33 +1,77 @@
-"""Style of figures: sizes, frames, axes, legends, and saving."""
+"""Style of figures: sizes, frames, axes and legends."""
 
 import io
-import os
-import tempfile
-import threading
+import math
+import warnings
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.legend import Legend
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from netsim.errors import NetsimError
+from netsim.plots.text import as_written, fitted
 
-COLUMN, PAGE = 3.3, 7.0  # inches: one column of a paper, and both
-TEXT, SMALL = 8.0, 7.0  # points
+COLUMN, PAGE = 3.5, 7.16  # inches: a column of a two-column paper, and its text
+NAMED = {"column": COLUMN, "text": PAGE}
+NARROWEST, WIDEST = 2.0, 40.0  # inches
+TEXT, SMALL = 8.0, 7.0  # points; nothing is smaller
 MUTED = "#555555"
-_SVG = threading.Lock()  # the salt of SVG identifiers can only be set globally
+LEAST, MOST = 1e-100, 1e100  # what is beyond them is not drawn: matplotlib's axes overflow
+_ASIDE = 0.45  # inches of a panel's share of the width that its axes do not have
+_LINE = 3.4  # length of a line in a legend, in units of its type
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+Width = float | str | None
+"""Of a figure: "column" (3.5 inches), "text" (7.16 inches), inches, or None, which leaves it to the figure."""
 
 
 class Plot(Figure):
     """A figure that notebooks display, independent of pyplot's list of open figures."""
 
+    def draw(self, renderer: Any) -> None:
+        """Draw the figure, its text as it is written."""
+        as_written(self)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from")  # netsim plot says so in a line of its own
+            super().draw(renderer)
+
     def _repr_png_(self) -> bytes:
         out = io.BytesIO()
         self.savefig(out, format="png", dpi=150)
         return out.getvalue()
+
+
+def inches(width: Width, otherwise: float) -> float:
+    """Return a width in inches.
+
+    Parameters
+    ----------
+    width
+        "column", "text", or a number of inches; None: ``otherwise``.
+    otherwise
+        Inches.
+
+    Raises
+    ------
+    NetsimError
+        It is something else, or no figure can be so wide.
+    """
+    if width is None:
+        return otherwise
+    try:
+        value = NAMED[width] if width in NAMED else float(width)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not NARROWEST <= value <= WIDEST:
+        raise NetsimError(
+            f"width = {width}: write column ({COLUMN:g} inches), text ({PAGE:g} inches), "
+            f"or a number of inches from {NARROWEST:g} to {WIDEST:g}"
+        )
+    return value
 
 
 def frame(ax: Axes, xlabel: str, ylabel: str, title: str = "") -> None:
@@ -36,99 +80,141 @@ def frame(ax: Axes, xlabel: str, ylabel: str, title: str = "") -> None:
     ax.set_ylabel(ylabel, fontsize=TEXT)
     ax.set_title(title, fontsize=TEXT, loc="left")
     ax.tick_params(which="both", labelsize=SMALL, width=0.6)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.get_offset_text().set_fontsize(SMALL)
     for spine in ax.spines.values():
         spine.set_linewidth(0.6)
 
 
+def drawable(values: np.ndarray) -> np.ndarray:
+    """Return which values a logarithmic axis can show: positive, and not so small or large that axes overflow."""
+    return (values >= LEAST) & (values <= MOST)
+
+
+class _PlainTicks(LogLocator):
+    """Ticks at 1, 2 and 5 of every decade, at 1, or at every second, third, … decade: as many as have room."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        low, high = max(min(vmin, vmax), LEAST), min(max(vmin, vmax), MOST)
+        if not low < high:
+            return np.array([low])
+        decades = np.arange(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        most = max(self._room(), 2)
+        for subs, every in [((1, 2, 5), 1), *(((1,), every) for every in range(1, len(decades) + 1))]:
+            shown = decades[decades % every == 0]
+            ticks = np.array([sub * 10.0**decade for decade in shown for sub in subs])
+            count = np.sum((ticks >= low * (1 - 1e-9)) & (ticks <= high * (1 + 1e-9)))
+            if count <= most:
+                break
+        return ticks if count >= 2 else MaxNLocator(3, steps=[1, 2, 5, 10], min_n_ticks=2).tick_values(low, high)
+
+    def _room(self) -> int:
+        """Return how many labels fit side by side."""
+        axis: Any = self.axis
+        box = axis.axes.get_window_extent().transformed(axis.get_figure(root=True).dpi_scale_trans.inverted())
+        return int(box.width / 0.42 if axis.axis_name == "x" else box.height / 0.17)
+
+
 def plain_log(ax: Axes, which: str) -> None:
-    """Make the axis "x" or "y" logarithmic, with plain numbers for ticks: 0.1, 1, 10, …, 10,000; 2 and 5 too where it spans little."""
+    """Make the axis "x" or "y" logarithmic, with plain numbers for ticks: 0.1, 1, 10, …, 10,000; 2 and 5 too where there is room."""
     if which == "x":
         ax.set_xscale("log")
     else:
         ax.set_yscale("log")
     axis = getattr(ax, f"{which}axis")
-    low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,), numticks=20))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_major_locator(_PlainTicks())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: plain_number(value)))
     axis.set_minor_formatter(NullFormatter())
 
 
-def place_legend(figure: Figure, handles: Iterable[Any], title: str, columns: int, ax: Axes | None = None) -> None:
-    """Put the legend below a figure, where it covers nothing; with ``ax``, into that empty panel. Its text is wrapped to fit."""
-    handles = list(handles)
-    width = 36 if ax is not None else 54
-    for handle in handles:
-        handle.set_label("\n".join(wrapped(line, width) for line in handle.get_label().splitlines()))
-    room = 36 if ax is not None else width * columns
-    title = "\n".join(wrapped(line, room) for line in title.splitlines())
-    options: dict[str, Any] = {
-        "fontsize": SMALL,
-        "title_fontsize": SMALL,
-        "frameon": False,
-        "handlelength": 2.8 if ax is None else 2.3,
-    }
-    if ax is None:
-        legend = figure.legend(
-            handles=handles, loc="outside lower center", ncols=columns, title=title, columnspacing=1.2, **options
-        )
-    else:
-        ax.set_axis_off()
-        legend = ax.legend(
-            handles=handles,
-            loc="center left",
-            bbox_to_anchor=(-0.06 if columns > 2 else 0.06, 0.5),
-            borderaxespad=0,
-            title=title,
-            labelspacing=0.8,
-            **options,
-        )
-        legend.set_in_layout(False)  # it may be a little wider than the panel
-    legend.set_alignment("left")
+def plain_number(value: float) -> str:
+    """Return the label of a tick: 0.001, 1, 10,000, 10⁶, 2·10⁻⁹."""
+    if value == 0 or 1e-4 <= abs(value) < 1e6:
+        return f"{value:,g}"
+    digits, power = f"{value:.3e}".split("e")
+    digits = digits.rstrip("0").rstrip(".")
+    raised = f"10{str(int(power)).translate(_SUPERSCRIPT)}"
+    return raised if digits == "1" else f"{digits}·{raised}"
 
 
-def wrapped(text: str, width: int) -> str:
-    """Return the text with new lines after commas where it would be wider than so many characters."""
-    lines = [""]
-    for part in text.split(", "):
-        longer = f"{lines[-1]}, {part}" if lines[-1] else part
-        if len(longer) <= width or not lines[-1]:
-            lines[-1] = longer
-        else:
-            lines[-1] += ","
-            lines.append(part)
-    return "\n".join(lines)
-
-
-def save(figure: Figure, path_stem: str | Path) -> tuple[Path, Path]:
-    """Write a figure as PNG (200 dpi) and SVG, each whole or not at all; the same figure gives the same bytes.
+def place_legend(figure: Figure, handles: Iterable[Any], title: str, columns: int, ax: Axes | None = None) -> Legend:
+    """Put the legend below a figure, where it covers nothing; with ``ax``, into that empty panel. Its text is wrapped to fit.
 
     Parameters
     ----------
     figure
-        What to write.
-    path_stem
-        The files' path without ``.png`` and ``.svg``; folders are made.
-
-    Returns
-    -------
-    tuple of Path
-        The PNG and the SVG.
-
-    Raises
-    ------
-    NetsimError
-        The files cannot be written.
+        Whose width is known.
+    handles
+        Artists with their labels.
+    title
+        Above them.
+    columns
+        At most; fewer where labels are too long for them.
+    ax
+        An empty panel, as wide as its share of the figure.
     """
-    stem = Path(path_stem)
-    png, svg = (stem.with_name(stem.name + suffix) for suffix in (".png", ".svg"))
-    try:
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{stem.name}.", dir=stem.parent) as aside:
-            figure.savefig(Path(aside) / png.name, dpi=200)
-            with _SVG, mpl.rc_context({"svg.hashsalt": "netsim"}):
-                figure.savefig(Path(aside) / svg.name, metadata={"Date": None})
-            for path in (png, svg):
-                os.replace(Path(aside) / path.name, path)
-    except OSError as error:
-        raise NetsimError(f"{stem}: figures cannot be written ({error.strerror or error})") from None
-    return png, svg
+    handles = list(handles)
+    room = figure.get_figwidth() - 0.3 if ax is None else cell_width(ax) - _ASIDE
+    columns = 1 if ax is not None else columns_for(handles, room, columns)
+    for handle in handles:
+        handle.set_label(fitted(handle.get_label(), room / columns - _key_width(), SMALL))
+    options: dict[str, Any] = {
+        "handles": handles,
+        "title": fitted(title, room, SMALL, lines=6),
+        "ncols": columns,
+        "fontsize": SMALL,
+        "title_fontsize": SMALL,
+        "frameon": False,
+        "handlelength": _LINE,
+        "columnspacing": 1.2,
+        "borderaxespad": 0.2,
+    }
+    if ax is None:
+        legend = figure.legend(loc="outside lower center", **options)
+    else:
+        ax.set_axis_off()
+        legend = ax.legend(loc="center left", bbox_to_anchor=(0, 0.5), labelspacing=0.7, **options)
+        legend.set_in_layout(False)
+    legend.set_alignment("left")
+    return legend
+
+
+def has_room(handles: list[Any], title: str, wide: float, high: float) -> bool:
+    """Return whether a legend has room in an empty panel of so many inches."""
+    room = wide - _ASIDE
+    labels = [fitted(handle.get_label(), room - _key_width(), SMALL) for handle in handles]
+    lines = "\n".join([*labels, fitted(title, room, SMALL, lines=6)]).count("\n") + 1
+    return lines * 1.3 * SMALL / 72 + len(handles) * 0.7 * SMALL / 72 < high - 0.2
+
+
+def cell_width(ax: Axes) -> float:
+    """Return the inches of an Axes' cell of its grid: its share of the figure."""
+    grid: Any = ax.get_subplotspec()
+    return ax.get_figure(root=True).get_figwidth() / grid.get_gridspec().ncols  # type: ignore[union-attr]
+
+
+def columns_for(handles: list[Any], room: float, most: int) -> int:
+    """Return the columns of a legend: as many as let every label do with two lines, at most so many."""
+    for columns in range(most, 1, -1):
+        wide = room / columns - _key_width()
+        lines = [fitted(handle.get_label(), wide, SMALL, lines=99).count("\n") for handle in handles]
+        own = [handle.get_label().count("\n") for handle in handles]
+        if wide > 0.8 and all(a - b <= 1 for a, b in zip(lines, own, strict=True)):
+            return columns
+    return 1
+
+
+def _key_width() -> float:
+    return (_LINE + 0.8 + 1.2) * SMALL / 72
+
+
+def set_height(figure: Figure, panels: float, legend: Legend | None = None) -> None:
+    """Set a figure's height: that of its panels with their labels, and what the legend below needs, so that it takes nothing from them."""
+    below = legend.get_window_extent().height / figure.dpi + 0.05 if legend is not None else 0.0
+    figure.set_size_inches(figure.get_figwidth(), panels + below)
+
+
+def fit_title(ax: Axes) -> None:
+    """Break a panel's title where it would be wider than the panel."""
+    room = max(cell_width(ax) - 0.5, 0.8)
+    ax.set_title(fitted(ax.get_title(loc="left"), room, TEXT, lines=3), fontsize=TEXT, loc="left")

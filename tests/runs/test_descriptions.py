@@ -81,7 +81,7 @@ def test_an_experiment_is_found_by_its_method(swept):
 def test_a_users_methods_have_legends(swept):
     called = plots.labels(swept)
     assert called["DPSGD() (2)"] == "D-PSGD, 32 bits, run 2"
-    assert called[repr(Mine())] == repr(Mine()) and called["Bare(weight=1.0)"] == "Bare(weight=1.0)"
+    assert called[repr(Mine())] == "Mine" and called["Bare(weight=1.0)"] == "Bare, weight 1"
     for figure in plots.all_figures(swept).values():
         figure.draw_without_rendering()
 
