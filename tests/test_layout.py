@@ -15,6 +15,7 @@ NETSIM = ROOT / "netsim"
 FLOORS = (
     {
         "errors",
+        "fields",
         "device",
         "algorithms",
         "models",

@@ -6,11 +6,13 @@ the rounds, so a draw is a function of (seed, worker, round) alone: the same on 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Annotated, Protocol, runtime_checkable
 
 import numpy as np
+from annotated_types import Interval
 
 from netsim.errors import NetsimError, check
+from netsim.fields import TIMES, Said, Seconds, Seed, check_fields
 
 
 @runtime_checkable
@@ -19,6 +21,13 @@ class ComputeModel(Protocol):
 
     def draw(self, rounds: int, n: int) -> np.ndarray:
         """Return (rounds, n) seconds, none negative; row r must not depend on how many rounds are asked for."""
+
+
+GradientTimes = Annotated[
+    ComputeModel,
+    Said("a model with draw(rounds, n)", 'a table such as { kind = "lognormal", mean = "50 ms", cv = 0.1 }'),
+]
+Means = Annotated[float | Sequence[float] | np.ndarray, *TIMES]
 
 
 @dataclass(frozen=True)
@@ -30,18 +39,17 @@ class LogNormal:
     mean
         Seconds, of every worker or one number a worker.
     cv
-        Coefficient of variation, at least 0.
+        Coefficient of variation: standard deviation over mean.
     seed
         Of the draws.
     """
 
-    mean: float | Sequence[float]
-    cv: float
-    seed: int = 0
+    mean: Means
+    cv: Annotated[float, Interval(ge=0, le=100)]
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        check(_at_least_0(self.mean), "mean", self.mean, "at least 0 seconds")
-        check(np.ndim(self.cv) == 0 and _at_least_0(self.cv), "cv", self.cv, "a number, at least 0")
+        check_fields(self)
 
     def draw(self, rounds: int, n: int) -> np.ndarray:
         """Return (rounds, n) seconds."""
@@ -64,11 +72,11 @@ class Exponential:
         Of the draws.
     """
 
-    mean: float | Sequence[float]
-    seed: int = 0
+    mean: Means
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        check(_at_least_0(self.mean), "mean", self.mean, "at least 0 seconds")
+        check_fields(self)
 
     def draw(self, rounds: int, n: int) -> np.ndarray:
         """Return (rounds, n) seconds."""
@@ -81,31 +89,25 @@ class Uniform:
 
     Parameters
     ----------
-    low, high
-        Seconds.
+    low
+        The shortest, in seconds.
+    high
+        The longest, in seconds.
     seed
         Of the draws.
     """
 
-    low: float
-    high: float
-    seed: int = 0
+    low: Seconds
+    high: Seconds
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        check(_at_least_0(self.low), "low", self.low, "at least 0 seconds")
-        check(_at_least_0(self.high) and self.high >= self.low, "high", self.high, f"at least low = {self.low} seconds")
+        check_fields(self)
+        check(self.high >= self.low, "high", self.high, f"at least low = {self.low} seconds")
 
     def draw(self, rounds: int, n: int) -> np.ndarray:
         """Return (rounds, n) seconds."""
         return self.low + (self.high - self.low) * _per_worker(self.seed, rounds, n, lambda g: g.random(rounds))
-
-
-def _at_least_0(value: float | Sequence[float]) -> bool:
-    try:
-        numbers = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        return False
-    return bool(np.all(np.isfinite(numbers) & (numbers >= 0)))
 
 
 def _per_worker(seed: int, rounds: int, n: int, sample: Callable[[np.random.Generator], np.ndarray]) -> np.ndarray:

@@ -1,38 +1,24 @@
 """A network: what a message costs. Seconds and bits (1 Mbit/s = 10**6 bit/s)."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
+from annotated_types import Interval, Len
 
-from netsim.clock.compute import ComputeModel
+from netsim.algorithms.ranges import OneOf, fits_each, said
+from netsim.clock.compute import ComputeModel, GradientTimes
 from netsim.clock.fabrics import FABRICS
 from netsim.comm.collectives import ALGORITHMS
 from netsim.errors import NetsimError, check
+from netsim.fields import SPEEDS, TIMES, BitsPerSecond, Seconds, Workers, check_field, check_fields
 from netsim.files.units import format_bandwidth, format_seconds
 
 PerLink = (
     float | np.ndarray
 )  # a number, or (n, n): entry (i, j) for the link from i to j; (n + 1, n + 1): the last is the server
-
-
-def declared(default: Any, description: str, quantity: str = "", each: bool = False) -> Any:
-    """Return a field of :class:`Network` that a file can say, too.
-
-    Parameters
-    ----------
-    default
-        Whose type is the value's, where it is no quantity.
-    description
-        For the reference of files.
-    quantity
-        A function of :mod:`netsim.files.units` that reads the value; "": a plain number or text.
-    each
-        A list is taken as well, with a value for each worker, or as the description says.
-    """
-    return field(default=default, metadata={"description": description, "quantity": quantity, "each": each})
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +44,15 @@ class Network:
         Number of one-way control messages before the data: 1 (as gloo) or 2 (as MPI's rendezvous).
     framing
         Bits on the wire per bit of message: 1.0456 for Ethernet, IP and TCP at an MTU of 1500.
-    egress, ingress
-        Port speeds in bit/s: None (the fastest link of that port), a number, the server's too, (n,), or (n + 1,) with the server's as the last.
-    server_egress, server_ingress
-        Port speeds of the parameter server in bit/s; None: what ``egress`` and ``ingress`` say of it.
+    egress
+        Speed of the ports through which workers send: None (the fastest link of that port), a number, the server's too, (n,), or (n + 1,) with the
+        server's as the last.
+    ingress
+        Speed of the ports through which they receive; as ``egress``.
+    server_egress
+        Speed of the port through which the parameter server sends; None: what ``egress`` says of it.
+    server_ingress
+        Speed of the port through which it receives; None: what ``ingress`` says of it.
     codec
         Seconds per number to encode a compressed message and, for every message received, to decode it: None, a number for both, or
         (encode, decode).
@@ -83,69 +74,24 @@ class Network:
     Where they have n + 1 and there is no server, the last is not used.
     """
 
-    latency: PerLink
-    bandwidth: PerLink
-    compute: float | Sequence[float] | ComputeModel = 0.0
-    duplex: str = declared("full", "full, or half: one port for both ways")
-    sharing: str = "fifo"
-    overhead: float = declared(0.0, "time that a message holds its port before its first bit leaves", "seconds")
-    handshakes: int = declared(0, "one-way control messages before the data")
-    framing: float = declared(1.0, "bits on the wire per bit of message")
-    egress: float | Sequence[float] | None = declared(None, "port speed out", "bits_per_second", each=True)
-    ingress: float | Sequence[float] | None = declared(None, "port speed in", "bits_per_second", each=True)
-    server_egress: float | None = declared(
-        None, "port speed out of the parameter server; if left out, the fastest worker's", "bits_per_second"
-    )
-    server_ingress: float | None = declared(
-        None, "port speed in of the parameter server; if left out, the fastest worker's", "bits_per_second"
-    )
-    codec: float | tuple[float, float] | None = declared(
-        None, "time per number to encode and to decode: one value, or a list of two", "seconds", each=True
-    )
-    collective: str = declared("ring", f"how an all-reduce is done: {', '.join(ALGORITHMS)}")
+    latency: Annotated[PerLink, *TIMES]
+    bandwidth: Annotated[PerLink, *SPEEDS]
+    compute: Annotated[float | Sequence[float] | np.ndarray, *TIMES] | GradientTimes = 0.0
+    duplex: Literal["full", "half"] = "full"
+    sharing: Annotated[str, OneOf(FABRICS)] = "fifo"
+    overhead: Seconds = 0.0
+    handshakes: Annotated[int, Interval(ge=0, le=100)] = 0
+    framing: Annotated[float, Interval(ge=1, le=100)] = 1.0
+    egress: Annotated[float | Sequence[float] | np.ndarray, *SPEEDS] | None = None
+    ingress: Annotated[float | Sequence[float] | np.ndarray, *SPEEDS] | None = None
+    server_egress: BitsPerSecond | None = None
+    server_ingress: BitsPerSecond | None = None
+    codec: Annotated[float | tuple[float, float], *TIMES] | None = None
+    collective: Annotated[str, OneOf(ALGORITHMS)] = "ring"
     name: str = ""
 
     def __post_init__(self) -> None:
-        check(_nonnegative(_between(self.latency)), "latency", self.latency, "at least 0 seconds")
-        check(_positive(_between(self.bandwidth)), "bandwidth", self.bandwidth, "above 0 bit/s")
-        check(self.duplex in ("full", "half"), "duplex", self.duplex, '"full" or "half"')
-        for name, known in (("sharing", FABRICS), ("collective", ALGORITHMS)):
-            value = getattr(self, name)
-            check(isinstance(value, str) and value in known, name, value, _one_of(known))
-        check(
-            np.ndim(self.overhead) == 0 and _nonnegative(self.overhead), "overhead", self.overhead, "at least 0 seconds"
-        )
-        check(
-            isinstance(self.handshakes, int) and not isinstance(self.handshakes, bool) and self.handshakes >= 0,
-            "handshakes",
-            self.handshakes,
-            "a whole number, at least 0",
-        )
-        check(
-            np.ndim(self.framing) == 0 and _nonnegative(self.framing) and self.framing >= 1,
-            "framing",
-            self.framing,
-            "at least 1",
-        )
-        for port in ("egress", "ingress"):
-            speed = getattr(self, port)
-            check(speed is None or _positive(speed), port, speed, "above 0 bit/s, one number or one a worker")
-            own = getattr(self, f"server_{port}")
-            right = own is None or (np.ndim(own) == 0 and _positive(own))
-            check(right, f"server_{port}", own, "above 0 bit/s, one number")
-        check(
-            self.codec is None or (np.shape(self.codec) in ((), (2,)) and _nonnegative(self.codec)),
-            "codec",
-            self.codec,
-            "at least 0 seconds per number, or (encode, decode)",
-        )
-        if not isinstance(self.compute, ComputeModel):
-            check(
-                _nonnegative(self.compute),
-                "compute",
-                self.compute,
-                "at least 0 seconds per gradient, or a model with draw(rounds, n)",
-            )
+        check_fields(self, latency=_between(self.latency), bandwidth=_between(self.bandwidth))
         if not self.name:
             object.__setattr__(
                 self, "name", f"{_label(self.latency, format_seconds)}, {_label(self.bandwidth, format_bandwidth)}"
@@ -154,7 +100,7 @@ class Network:
     @classmethod
     def alpha_beta(cls, alpha: float, beta: float, **fixed: Any) -> "Network":
         """Return the textbook model: alpha seconds a message and beta seconds a byte, nothing shared."""
-        check(_nonnegative(beta), "beta", beta, "at least 0 seconds per byte")
+        check_field("beta", beta, Seconds)
         return cls(**{"latency": alpha, "bandwidth": 8.0 / beta if beta else np.inf, "sharing": "none", **fixed})
 
     @classmethod
@@ -177,17 +123,9 @@ class Network:
         NetsimError
             A value is out of range; the line names the field and what is right.
         """
-        check(
-            np.ndim(sizes) == 1
-            and len(sizes) > 0
-            and all(isinstance(one, int | np.integer) and one >= 1 for one in sizes),
-            "sizes",
-            sizes,
-            "a list of whole numbers, at least 1: the workers of each group",
-        )
+        check_field("sizes", sizes, Annotated[Sequence[Workers], Len(1)])
         for name, pair in (("inside", inside), ("between", between)):
-            right = np.shape(pair) == (2,) and _nonnegative(pair[0]) and _positive(pair[1])
-            check(right, name, pair, "(latency in seconds, bandwidth in bit/s)")
+            check_field(name, pair, tuple[Seconds, BitsPerSecond])
         group = np.repeat(np.arange(len(sizes)), sizes)
         together = group[:, None] == group
         said = [f"{format_seconds(alpha)}, {format_bandwidth(rate)}" for alpha, rate in (inside, between)]
@@ -254,7 +192,7 @@ def points(axis: str, values: Any) -> list[PerLink]:
     NetsimError
         There is none, or one is out of range.
     """
-    right = _nonnegative if axis == "latency" else _positive
+    hint = Seconds if axis == "latency" else BitsPerSecond
     try:
         each = [np.asarray(one, dtype=float) for one in values]
         found = [np.stack(each)] if each and {one.ndim for one in each} == {1} else each  # a matrix alone, in its rows
@@ -262,10 +200,10 @@ def points(axis: str, values: Any) -> list[PerLink]:
         found = []
     check(
         len(found) > 0
-        and all(one.ndim in (0, 2) and len(set(one.shape)) <= 1 and right(_between(one)) for one in found),
+        and all(one.ndim in (0, 2) and len(set(one.shape)) <= 1 and fits_each(_between(one), hint) for one in found),
         axis,
         values,
-        "a list of numbers, or of matrices with a number for each link, one or more, each in range",
+        f"a list, each {said(hint)}, or a matrix with one for each link",
     )
     return [one if one.ndim else float(one) for one in found]
 
@@ -372,25 +310,6 @@ def _between(value: PerLink) -> PerLink:
     matrix = np.asarray(value)
     square = matrix.ndim == 2 and len(set(matrix.shape)) == 1 and len(matrix) > 1
     return matrix[~np.eye(len(matrix), dtype=bool)] if square else value
-
-
-def _nonnegative(value: Any) -> bool:
-    return _numbers(value, lambda a: np.isfinite(a) & (a >= 0))
-
-
-def _positive(value: Any) -> bool:
-    return _numbers(value, lambda a: a > 0)
-
-
-def _one_of(names: Iterable[str]) -> str:
-    return " or ".join(f'"{name}"' for name in names)
-
-
-def _numbers(value: Any, test: Any) -> bool:
-    try:
-        return bool(np.all(test(np.asarray(value, dtype=float))))
-    except (TypeError, ValueError):
-        return False
 
 
 def _label(value: PerLink, form: Any) -> str:

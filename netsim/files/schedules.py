@@ -9,11 +9,21 @@ import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Interval
 
 from netsim.errors import NetsimError
+from netsim.fields import Said, Steps, check_field, check_fields
 
-Schedule = Callable[[int], float]
+Schedule = Annotated[
+    Callable[[int], float],
+    Said("a schedule: step -> number", 'a schedule such as { kind = "cosine", peak = 0.4, steps = 330 }'),
+]
+LearningRate = Annotated[float, Interval(gt=0, le=1e6)] | Schedule
+Rate = Annotated[float, Interval(ge=0, le=1e6)]
+Constants = Annotated[float, Interval(ge=0, le=1e12)]
+Step = Annotated[int, Interval(ge=0, le=10**9)]
 
 
 def _short_repr(schedule: Any) -> str:
@@ -39,12 +49,12 @@ class Constant:
         The rate is negative or no finite number.
     """
 
-    lr: float
+    lr: Rate
 
     __repr__ = _short_repr
 
     def __post_init__(self) -> None:
-        _number("lr", self.lr)
+        check_fields(self)
 
     def __call__(self, step: int) -> float:
         """Return the rate of a step, counted from 0."""
@@ -70,19 +80,14 @@ class StepDecay:
         A field is out of range; the line names it.
     """
 
-    peak: float
-    milestones: Sequence[int]
-    factor: float = 0.1
+    peak: Rate
+    milestones: Sequence[Step]
+    factor: Annotated[float, Interval(gt=0, le=100)] = 0.1
 
     __repr__ = _short_repr
 
     def __post_init__(self) -> None:
-        _number("peak", self.peak)
-        _number("factor", self.factor, above=0)
-        if isinstance(self.milestones, str) or not isinstance(self.milestones, Sequence):
-            raise NetsimError(f"milestones = {self.milestones!r}: write a list of steps, such as [7350, 11025]")
-        for milestone in self.milestones:
-            _steps("milestones", milestone)
+        check_fields(self)
         if sorted(self.milestones) != list(self.milestones):
             raise NetsimError(f"milestones = {list(self.milestones)}: write them in ascending order")
         object.__setattr__(self, "milestones", tuple(self.milestones))
@@ -113,18 +118,16 @@ class Cosine:
         A field is out of range; the line names it.
     """
 
-    peak: float
-    steps: int
-    floor: float = 0.0
-    start: int = 0
+    peak: Rate
+    steps: Steps
+    floor: Rate = 0.0
+    start: Step = 0
 
     __repr__ = _short_repr
 
     def __post_init__(self) -> None:
-        _number("peak", self.peak)
-        _number("floor", self.floor)
-        _steps("start", self.start)
-        if _steps("steps", self.steps) <= self.start:
+        check_fields(self)
+        if self.steps <= self.start:
             raise NetsimError(f"steps = {self.steps}: must be above start = {self.start}")
 
     def __call__(self, step: int) -> float:
@@ -150,14 +153,13 @@ class InverseSqrt:
         A field is out of range; the line names it.
     """
 
-    peak: float
-    scale: float = 1.0
+    peak: Rate
+    scale: Annotated[float, Interval(gt=0, le=1e9)] = 1.0
 
     __repr__ = _short_repr
 
     def __post_init__(self) -> None:
-        _number("peak", self.peak)
-        _number("scale", self.scale, above=0)
+        check_fields(self)
 
     def __call__(self, step: int) -> float:
         """Return the rate of a step, counted from 0."""
@@ -184,20 +186,17 @@ class Corollary:
         A field is out of range; the line names it.
     """
 
-    a: float
-    b: float
-    c: float
-    steps: int
+    a: Constants
+    b: Constants
+    c: Constants
+    steps: Steps
 
     __repr__ = _short_repr
 
     def __post_init__(self) -> None:
-        for name in ("a", "b", "c"):
-            _number(name, getattr(self, name))
+        check_fields(self)
         if self.a == self.b == self.c == 0:
             raise NetsimError("a = b = c = 0: at least one must be above 0")
-        if _steps("steps", self.steps) < 1:
-            raise NetsimError(f"steps = {self.steps}: write the length of the run, at least 1")
 
     def __call__(self, step: int) -> float:
         """Return the rate of a step, counted from 0."""
@@ -225,15 +224,14 @@ class WarmUp:
         A field is out of range; the line names it.
     """
 
-    start: float
-    steps: int
-    then: Schedule | float
+    start: Rate
+    steps: Step
+    then: Schedule | Rate
 
     __repr__ = _short_repr
 
     def __post_init__(self) -> None:
-        _number("start", self.start)
-        _steps("steps", self.steps)
+        check_fields(self)
         object.__setattr__(self, "then", as_schedule(self.then, "then"))
 
     def __call__(self, step: int) -> float:
@@ -264,7 +262,7 @@ def as_schedule(lr: Any, field: str = "lr") -> Schedule:
     """
     if callable(lr):
         return lr
-    _number(field, lr)
+    check_field(field, lr, Schedule | Rate)
     return Constant(float(lr))
 
 
@@ -314,18 +312,3 @@ def schedule_from_config(config: Any, field: str = "lr", users: Users | None = N
         return KINDS[kind](**values)
     except NetsimError as error:
         raise NetsimError(f"{field}.{error}") from None
-
-
-def _number(field: str, value: Any, above: float | None = None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise NetsimError(f"{field} = {value!r}: write a finite number")
-    if above is not None and not value > above:
-        raise NetsimError(f"{field} = {value!r}: must be above {above}")
-    if value < 0:
-        raise NetsimError(f"{field} = {value!r}: must not be negative")
-
-
-def _steps(field: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise NetsimError(f"{field} = {value!r}: write a whole number of steps, at least 0")
-    return value

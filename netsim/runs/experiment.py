@@ -1,15 +1,18 @@
 """Experiments: the task, the algorithm, the topology and the settings of one training."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
-from typing import Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
+
+from annotated_types import Interval
 
 from netsim.algorithms.description import name_of
 from netsim.algorithms.protocol import Algorithm
 from netsim.comm.topology import Topology
 from netsim.device import Array
 from netsim.errors import check
+from netsim.fields import Device, Seed, Steps, check_fields
+from netsim.files.schedules import LearningRate
 
 
 class Task(Protocol):
@@ -48,17 +51,21 @@ class Experiment:
     steps
         Number of rounds, each with one gradient a worker.
     lr
-        Learning rate: a number, or a schedule: step (from 0) -> number.
-    momentum, nesterov, weight_decay
-        Of the update that the algorithm is given, local to each worker (m = momentum m + g; nesterov: g + momentum m).
+        Learning rate: a number, or a schedule (:mod:`netsim.files.schedules`): step (from 0) -> number.
+    momentum
+        Of the update that the algorithm is given, local to each worker: m = momentum m + g.
+    nesterov
+        The update is g + momentum m; needs a momentum.
+    weight_decay
+        Added to the gradient, times the model.
     clip
         Largest 2-norm of a worker's gradient, before weight decay; None: not clipped.
     seed
         Fixes the run bit for bit on one device.
     device
-        "auto", "cpu" or "cuda".
+        "auto" (a GPU where there is one), "cpu" or "cuda".
     dtype
-        "float32" or "float64".
+        Of the arithmetic; full precision costs 32 bits a number in both.
     target
         Training loss to be reached; None: a sweep takes 1.05 times the best of all-reduce.
     evaluate
@@ -77,19 +84,19 @@ class Experiment:
     task: Any
     algorithm: Algorithm
     topology: Topology
-    steps: int
-    lr: float | Callable[[int], float] = 0.1
-    momentum: float = 0.0
+    steps: Steps
+    lr: LearningRate = 0.1
+    momentum: Annotated[float, Interval(ge=0, le=0.9999)] = 0.0
     nesterov: bool = False
-    weight_decay: float = 0.0
-    clip: float | None = None
-    seed: int = 0
-    device: Any = "auto"
-    dtype: str = "float32"
-    target: float | None = None
-    evaluate: str = "average"
-    evaluate_every: int | None = None
-    record: Sequence[int] = ()
+    weight_decay: Annotated[float, Interval(ge=0, le=1e3)] = 0.0
+    clip: Annotated[float, Interval(gt=0, le=1e12)] | None = None
+    seed: Seed = 0
+    device: Device = "auto"
+    dtype: Literal["float32", "float64"] = "float32"
+    target: Annotated[float, Interval(ge=-1e12, le=1e12)] | None = None
+    evaluate: Literal["average", "each", "both"] = "average"
+    evaluate_every: Steps | None = None
+    record: Sequence[Annotated[int, Interval(ge=0)]] = ()
 
     def __post_init__(self) -> None:
         check(
@@ -112,44 +119,15 @@ class Experiment:
             self.topology,
             "made by netsim.comm.topology, such as topology.ring(8)",
         )
-        check(self.target is None or _real(self.target), "target", self.target, "None or a number")
-        check(_whole(self.steps) and self.steps >= 1, "steps", self.steps, "a whole number, at least 1")
-        check(
-            callable(self.lr) or (_real(self.lr) and self.lr > 0),
-            "lr",
-            self.lr,
-            "a number above 0, or a schedule: step -> number",
-        )
-        check(_real(self.momentum) and 0 <= self.momentum < 1, "momentum", self.momentum, "at least 0 and below 1")
+        check_fields(self)
         check(not self.nesterov or self.momentum > 0, "nesterov", self.nesterov, "False, or momentum above 0")
-        check(_real(self.weight_decay) and self.weight_decay >= 0, "weight_decay", self.weight_decay, "at least 0")
-        check(self.clip is None or (_real(self.clip) and self.clip > 0), "clip", self.clip, "None or above 0")
-        check(_whole(self.seed) and self.seed >= 0, "seed", self.seed, "a whole number, at least 0")
-        check(self.dtype in ("float32", "float64"), "dtype", self.dtype, '"float32" or "float64"')
-        check(self.evaluate in ("average", "each", "both"), "evaluate", self.evaluate, '"average", "each" or "both"')
-        every = self.evaluate_every
-        check(
-            every is None or (_whole(every) and every >= 1),
-            "evaluate_every",
-            every,
-            "None or a whole number, at least 1",
-        )
-        check(isinstance(self.record, Iterable), "record", self.record, "a list of steps")
-        outside = [step for step in self.record if not (_whole(step) and 0 <= step <= self.steps)]
+        outside = [step for step in self.record if step > self.steps]
         check(not outside, "record", outside, f"steps from 0 to {self.steps}")
 
     @property
     def name(self) -> str:
         """Name in tables and legends: the ``repr`` of its algorithm."""
         return name_of(self.algorithm)
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _real(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _has(value: Any, *methods: str) -> bool:
