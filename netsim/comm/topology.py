@@ -223,8 +223,9 @@ def from_weights(matrix: Any, name: str | None = None) -> Topology:
     Parameters
     ----------
     matrix
-        (n, n) numbers, n >= 2: symmetric, nonnegative, rows sum to 1 (both within 1e-12), rho < 1. Entries that are
-        not 0 off the diagonal are the edges.
+        (n, n) numbers, n >= 2: symmetric, nonnegative, rows sum to 1 (all within 1e-12), rho < 1. Entries above 1e-12
+        off the diagonal are the edges; smaller ones are rounding, and are added to the diagonal. Of two entries that
+        differ by rounding the mean is taken.
     name
         Name of the topology; by default ``"weights(n)"``.
 
@@ -243,8 +244,12 @@ def from_weights(matrix: Any, name: str | None = None) -> Topology:
     name = name or f"weights({n})"
     _at_least(f"{name}: number of rows", n, 2)
     _check_entries(weights, name)
+    weights = _without_rounding(weights)
     for i, j in np.argwhere(weights < 0):
         raise NetsimError(f"{name}: weights are not nonnegative: entry ({i}, {j}) = {weights[i, j]:.6g}")
+    if (hops := _hops_from_0(weights != 0)).min() < 0 <= _hops_from_0(np.array(matrix) != 0).min():
+        dropped = _listed(np.flatnonzero(hops < 0), range(n))
+        raise NetsimError(f"{name}: the weights between {dropped} and the others {_VANISH}")
     return _measure(weights, name, range(n))
 
 
@@ -324,22 +329,42 @@ def _check_entries(weights: np.ndarray, name: str) -> None:
         raise NetsimError(f"{name}: weights are not doubly stochastic: row {i} sums to {sums[i]:.12g}, not 1")
 
 
+_VANISH = "vanish to rounding; make the off-diagonal entries larger"
+
+
+def _without_rounding(weights: np.ndarray) -> np.ndarray:
+    """Return a matrix that is exactly symmetric, without entries of rounding alone; its rows sum to the same.
+
+    One that was so already is returned bit for bit.
+    """
+    cleaned = (weights + weights.T) / 2
+    cleaned[(np.abs(cleaned) <= TOLERANCE) & ~np.eye(len(weights), dtype=bool)] = 0.0
+    cleaned[np.diag_indices_from(cleaned)] += (weights - cleaned).sum(axis=1)
+    return cleaned
+
+
 def _hops(linked: np.ndarray, name: str, nodes: Sequence[Any]) -> np.ndarray:
     """Return how many edges each worker is away from worker 0, (n,); raise where there is no way."""
-    hops = np.full(len(linked), -1)
-    frontier, distance = np.array([0]), 0
-    while frontier.size:
-        hops[frontier] = distance
-        frontier, distance = np.flatnonzero(linked[frontier].any(axis=0) & (hops < 0)), distance + 1
+    hops = _hops_from_0(linked)
     part, rest = _listed(np.flatnonzero(hops >= 0), nodes), _listed(np.flatnonzero(hops < 0), nodes)
     if (hops < 0).any():
         raise NetsimError(f"{name}: not connected (rho = 1): no path joins {part} with {rest}; add an edge")
     return hops
 
 
+def _hops_from_0(linked: np.ndarray) -> np.ndarray:
+    """Return how many edges each worker is away from worker 0, (n,); -1 where there is no way."""
+    hops = np.full(len(linked), -1)
+    frontier, distance = np.array([0]), 0
+    while frontier.size:
+        hops[frontier] = distance
+        frontier, distance = np.flatnonzero(linked[frontier].any(axis=0) & (hops < 0)), distance + 1
+    return hops
+
+
 def _why_not_contracting(hops: np.ndarray, lowest: float, nodes: Sequence[Any]) -> str:
     if lowest > -1.0 + TOLERANCE:
-        return "the weights between some workers vanish to rounding; make the off-diagonal entries larger"
+        return f"the weights between some workers {_VANISH}"
     even, odd = _listed(np.flatnonzero(hops % 2 == 0), nodes), _listed(np.flatnonzero(hops % 2 == 1), nodes)
     return f"bipartite (periodic): all weight is between {even} and {odd}, none on the diagonal; use (I + W) / 2"
 

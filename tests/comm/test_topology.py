@@ -180,6 +180,33 @@ def test_own_weights_are_copied_and_equal_is_equal():
     assert len({topology.ring(5), topology.ring(5), topology.ring(6)}) == 2
 
 
+@pytest.mark.parametrize(("here", "there"), [(1e-17, 0.0), (0.0, 1e-17), (1e-17, 1e-17), (-1e-17, 0.0), (9e-13, 9e-13)])
+def test_a_weight_of_rounding_alone_is_no_edge(here, there):
+    """Edges, posting order and weights are of one graph, and nobody sends along an entry that a matrix product left behind."""
+    matrix = np.array(topology.ring(5).weights)
+    matrix[0, 2], matrix[2, 0] = here, there
+    matrix[0, 0], matrix[2, 2] = matrix[0, 0] - here, matrix[2, 2] - there
+    found, plain = topology.from_weights(matrix), topology.ring(5)
+    assert found.edges.tolist() == plain.edges.tolist()
+    assert [found.neighbours(i) for i in range(5)] == [plain.neighbours(i) for i in range(5)]
+    assert (found.weights == found.weights.T).all()
+    np.testing.assert_allclose(found.weights.sum(axis=1), 1, atol=1e-15)
+
+
+@pytest.mark.bitwise
+def test_an_own_matrix_without_rounding_is_taken_bit_for_bit():
+    for graph in (topology.ring(7), topology.exponential(12), topology.random_regular(10, 3, seed=0), topology.star(5)):
+        np.testing.assert_array_equal(topology.from_weights(graph.weights).weights, graph.weights)
+
+
+def test_two_entries_that_differ_by_rounding_are_one():
+    matrix = np.array(topology.ring(6).weights)
+    matrix[1, 2] += 2e-13
+    found = topology.from_weights(matrix).weights
+    assert found[1, 2] == found[2, 1] == pytest.approx(matrix[2, 1] + 1e-13, abs=1e-16)
+    np.testing.assert_allclose(found.sum(axis=1), matrix.sum(axis=1), atol=1e-15)
+
+
 HALF = [[0.5, 0.5], [0.5, 0.5]]
 
 
