@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -103,16 +104,35 @@ def _workers(engine: str, count: int) -> Iterator[Callable[..., Iterable[np.ndar
     if engine == "simpy" or count == 1:
         yield map
         return
-    before = sys.getswitchinterval()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        sys.setswitchinterval(_TURN)
+    with ThreadPoolExecutor(os.cpu_count()) as pool, _QUICK_TURNS:
         try:
             yield pool.map
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-        finally:
-            sys.setswitchinterval(before)
+
+
+class _QuickTurns:
+    """Shortens Python's switch interval, in the whole process, until the last of those who are inside at the same time is out."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._before = threading.Lock(), 0, 0.0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._before = sys.getswitchinterval()
+                sys.setswitchinterval(_TURN)
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                sys.setswitchinterval(self._before)
+
+
+_QUICK_TURNS = _QuickTurns()
 
 
 def _ticks(
