@@ -21,7 +21,7 @@ from netsim.runs.experiment import Experiment
 from netsim.runs.history import History, provenance
 from netsim.runs.resume import Loggers, Origin, TrainState, origin_of, resume, save
 
-DIVERGED = 10.0  # times the initial loss
+DIVERGED = 10.0  # times an initial loss above 0
 _NEVER = np.iinfo(np.int64).max
 
 
@@ -42,7 +42,8 @@ class Run:
     trace
         Computations and messages, up to the divergence.
     diverged_at
-        The first step with a non-finite loss or model, or an evaluated loss above 10 times the initial one; else None.
+        The first step with a non-finite loss or model, or an evaluated loss L above L0 + 9 |L0|, where L0 is the initial one (10 times L0, where
+        that is positive); else None.
     x
         (n, P), on the host: the models after the last step.
     steps_per_epoch
@@ -169,7 +170,7 @@ def _advance(experiment: Experiment, task: Any, xp: ModuleType, loggers: Loggers
     if done % _evaluation_interval(experiment, task) == 0 or done == experiment.steps:
         bad = int(to_host(first_bad))
         value = history.evaluate(done, state.x, float(to_host(loss.mean())), lr, gradient.buffers)
-        if bad != _NEVER or not value <= DIVERGED * history.initial_loss:
+        if bad != _NEVER or not value <= largest_loss(history.initial_loss):
             diverged_at = min(bad, done)
     history.keep(done, state.x)
     counted = comm.statistics.state_dict()
@@ -248,6 +249,11 @@ def _common_model(experiment: Experiment, task: Any, xp: ModuleType) -> Array:
 
 def _evaluation_interval(experiment: Experiment, task: Any) -> int:
     return experiment.evaluate_every or getattr(task, "steps_per_epoch", None) or max(1, experiment.steps // 50)
+
+
+def largest_loss(initial: float) -> float:
+    """Return the largest loss of a training that has not diverged: 10 times the initial one, or, of one below 0, 9 times its size above it."""
+    return DIVERGED * initial if initial > 0 else initial + (DIVERGED - 1) * abs(initial)
 
 
 def _rate(experiment: Experiment, step: int) -> float:

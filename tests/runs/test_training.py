@@ -82,6 +82,33 @@ def test_divergence_is_a_result(quadratic):
     assert healthy.diverged_at is None and np.isfinite(healthy.x).all() and np.isfinite(healthy.history.loss).all()
 
 
+class Signed(Pull):
+    """The same, with a loss that is shifted by a constant and turned over."""
+
+    def __init__(self, shift, factor=1.0):
+        self.shift, self.factor = shift, factor
+
+    def evaluate(self, x):
+        return {"loss": self.factor * super().evaluate(x)["loss"] + self.shift}
+
+
+@pytest.mark.parametrize(
+    ("task", "diverged_at"),
+    [
+        (Signed(-1.0, 0.0), None),  # constant
+        (Signed(-100.0), None),  # from -96 down to -100
+        (Signed(-4.1, -1.0), None),  # from -8.1 up to -4.1, within 9 times 8.1
+        (Signed(3.9, -1.0), 1),  # from -0.1, beyond 0.8
+        (Signed(0.0), None),
+        (Signed(-3.5, 2.0), None),  # from 4.5
+    ],
+)
+def test_a_loss_below_0_is_not_a_divergence(task, diverged_at):
+    """The limit is 9 times the size of the initial loss above it: 10 times the initial loss where that is positive."""
+    run = train(Experiment(task, DPSGD(), topology.ring(2), 10, lr=0.5, dtype="float64", evaluate_every=1))
+    assert run.diverged_at == diverged_at
+
+
 def test_the_first_step_that_is_not_finite_is_named():
     """A gradient that is NaN in step 7 only, between two evaluations."""
     task = LeastSquares.random(n=4, dimension=3, seed=0)
