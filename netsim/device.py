@@ -167,16 +167,14 @@ def make_key(seed: int, purpose: str, rows: int, round: int = 0, shared: bool = 
     round
         The round in which the numbers are drawn.
     shared
-        Give every row the same stream, agreed before the run.
+        Give every row the stream of :meth:`Key.shared`, agreed before the run and no row's own.
     xp
         Array module of the device that will draw.
     """
-    base = _base_words(seed, purpose, 1 if shared else rows, xp)
+    base = _base_words(seed, purpose, 0 if shared else rows, xp)
     mixed = _mix(base ^ _mix_int(round))
-    common, words = mixed[:1], mixed[1:]
-    if shared:
-        words = xp.broadcast_to(words, (rows, 2))
-    return Key(words, common)
+    common = mixed[:1]
+    return Key(xp.broadcast_to(common, (rows, 2)) if shared else mixed[1:], common)
 
 
 @lru_cache(maxsize=256)

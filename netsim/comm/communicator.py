@@ -20,6 +20,12 @@ PURPOSES = {"post": "post 0", "send": "post 1", "all_gather": "all_gather 1", "p
 """The random stream of each operation that names none. Streams were once called by the position in a round; the names are kept so that published
 runs can be repeated."""
 
+OF_WORKERS, OF_EDGES = "key ", "edge "
+"""What the names of the streams of :meth:`Communicator.key` and of :meth:`Communicator.edge_key` begin with, so that no message draws from them."""
+
+SHARED_ALONE = frozenset({"PowerSGD start"})
+"""Purposes that exist as a shared stream only: the one that worker 0 alone once had under this name, kept so that published runs can be repeated."""
+
 
 class Posted(NamedTuple):
     """Messages in flight to all neighbours.
@@ -86,11 +92,22 @@ class Communicator:
         Parameters
         ----------
         purpose
-            What is drawn; different purposes never share a stream.
+            What is drawn; different purposes never share a stream, nor do a key and a message.
         shared
-            One stream for all workers, agreed on before the run: it does not depend on data, and costs no bits.
+            One stream for all workers, agreed on before the run: it does not depend on data, and costs no bits. It is no worker's own.
+
+        Raises
+        ------
+        NetsimError
+            The purpose is one of :data:`SHARED_ALONE`, and not asked for as shared.
         """
-        return make_key(self._seed, purpose, self.n, self._recorder.round, shared, self._xp)
+        round = self._recorder.round
+        if purpose not in SHARED_ALONE:
+            return make_key(self._seed, OF_WORKERS + purpose, self.n, round, shared, self._xp)
+        if not shared:
+            raise NetsimError(f"comm.key: {purpose!r} is one stream for all: add shared=True, or choose another purpose")
+        one = make_key(self._seed, purpose, 1, round, xp=self._xp)
+        return Key(self._xp.broadcast_to(one.words, (self.n, 2)), one.words)
 
     def edge_key(self, purpose: str, shared: bool = False) -> Key:
         """Return this round's random stream of every edge, in the order of ``edges``; both ends know it, and it costs no bits.
@@ -100,9 +117,9 @@ class Communicator:
         purpose
             What is drawn; different purposes never share a stream.
         shared
-            One stream for all edges.
+            One stream for all edges, no edge's own.
         """
-        return make_key(self._seed, f"edge {purpose}", len(self.edges), self._recorder.round, shared, self._xp)
+        return make_key(self._seed, OF_EDGES + purpose, len(self.edges), self._recorder.round, shared, self._xp)
 
     def meanwhile(self, gradient: Gradient, x: Array) -> Array:
         """Return gradient(x), computed concurrently with the messages until :meth:`join`."""
@@ -130,7 +147,7 @@ class Communicator:
         Raises
         ------
         NetsimError
-            Two compressed messages of one round have the same purpose.
+            Two compressed messages of one round have the same purpose, or it begins as the name of another kind of stream.
         """
         value, numbers = self._say("post", compress, y, purpose or PURPOSES["post"])
         return Posted(self._recorder.round, len(self._recorder.operations) - 1, numbers, value)
@@ -253,6 +270,8 @@ class Communicator:
 
     def _claim(self, purpose: str) -> None:
         """Reserve a purpose for this round: two messages that draw from the same stream would not be independent."""
+        if purpose.startswith((OF_WORKERS, OF_EDGES)) or purpose in SHARED_ALONE:
+            raise NetsimError(f"round {self._recorder.round}: a message's purpose cannot be {purpose!r}, a stream of another kind: choose another name")
         round, taken = self._drawn
         if round != self._recorder.round:
             self._drawn = round, taken = self._recorder.round, set()

@@ -78,6 +78,44 @@ def test_two_messages_of_one_purpose_in_a_round_are_refused(operation):
     say(FOUR_BITS, y)  # another round
 
 
+def test_no_two_purposes_and_no_two_holders_have_one_stream():
+    """Of workers, of edges, shared by all workers or edges, and of messages, in every round: all different, also where they have one name."""
+    comm, recorder = communicator()
+    drawn = []
+
+    class Watch:
+        def compress(self, x, key, tensors):
+            drawn.extend([*key.bits(4), *key.shared().bits(4)])
+            return FOUR_BITS.compress(x, key, tensors)
+
+    for _ in range(3):
+        for name in ("a", "post 0", "send 1", "EdgeGossip", "PowerSGD", "key a", "edge a"):
+            for key in (comm.key, comm.edge_key):
+                drawn.extend([*key(name).bits(4), key(name, shared=True).bits(4)[0]])
+        drawn.append(comm.key("PowerSGD start", shared=True).bits(4)[0])
+        for say in (comm.post, comm.send, comm.all_gather):
+            say(Watch(), Y)
+        comm.send(Watch(), Y, purpose="a")
+        recorder.end_round()
+    assert len({one.tobytes() for one in drawn}) == len(drawn)
+
+
+def test_a_shared_stream_is_the_same_for_all_and_no_ones_own():
+    comm, _ = communicator()
+    shared = comm.key("a", shared=True)
+    assert (np.diff(shared.bits(20), axis=0) == 0).all() and shared.bits(20).shape == (4, 20)
+    np.testing.assert_array_equal(shared.bits(20)[:1], comm.key("a").shared().bits(20))
+
+
+def test_a_purpose_of_another_kind_of_stream_is_refused():
+    comm, _ = communicator()
+    for purpose in ("key a", "edge a", "PowerSGD start"):
+        with pytest.raises(NetsimError, match="round 0: a message's purpose cannot be"):
+            comm.send(FOUR_BITS, Y, purpose=purpose)
+    with pytest.raises(NetsimError, match="'PowerSGD start' is one stream for all: add shared=True"):
+        comm.key("PowerSGD start")
+
+
 def test_full_precision_draws_nothing_and_needs_no_purpose():
     comm, _ = communicator()
     for _ in range(2):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from netsim.algorithms.compression.message import Wire
-from netsim.comm.communicator import PURPOSES
+from netsim.comm.communicator import OF_EDGES, OF_WORKERS, PURPOSES, SHARED_ALONE
 from netsim.device import Key, make_key
 
 PATIENCE = (
@@ -87,11 +87,13 @@ class Node:
         return kind, self.round, self.count
 
     def key(self, purpose, shared=False):
-        key = make_key(self._seed, purpose, self.n, self.round, shared)
+        if purpose in SHARED_ALONE:
+            return make_key(self._seed, purpose, 1, self.round)
+        key = make_key(self._seed, f"{OF_WORKERS}{purpose}", self.n, self.round, shared)
         return key if shared else self._only(key, () if self.server else [self.i])
 
     def edge_key(self, purpose, shared=False):
-        key = make_key(self._seed, f"edge {purpose}", len(self.edges), self.round, shared)
+        key = make_key(self._seed, f"{OF_EDGES}{purpose}", len(self.edges), self.round, shared)
         return key if shared else self._only(key, self.own_edges)
 
     def _only(self, key, rows):

@@ -149,7 +149,7 @@ def powersgd(task, n, algorithm, rounds, lr, seed=0):
     shapes = dict(task.tensors)
     big = {name: (shape[0], math.prod(shape[1:])) for name, shape in shapes.items() if len(shape) >= 2}
     rank = {name: min(algorithm.rank, *size) for name, size in big.items()}
-    key = make_key(seed, "PowerSGD start", 1, shared=True)
+    key = make_key(seed, "PowerSGD start", 1)
     total = sum(columns * rank[name] for name, (_, columns) in big.items())
     radius, angle = key.uniform(total)[0], key.uniform(total, draw=1)[0]
     normal = [math.sqrt(-2 * math.log(1 - a)) * math.cos(2 * math.pi * b) for a, b in zip(radius, angle, strict=True)]
