@@ -1,5 +1,6 @@
 """Descriptions of methods: a label for legends, and the hyperparameters as plain data, stored with results."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
@@ -8,6 +9,9 @@ from typing import Any
 
 FULL_PRECISION = 32  # bits a number, as full precision is billed
 _OURS = "netsim."
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_FUNCTION = re.compile(r"<(?:function|bound method) ([\w.<>]+)(?: of .*)? at 0x[0-9a-fA-F]+>+")
+_OBJECT = re.compile(r"<(?:[\w.<>]+\.)?(\w+) object at 0x[0-9a-fA-F]+>")
 _WORDS = ("repr", "run")  # entries of a description that do not determine what the method does
 
 
@@ -35,19 +39,29 @@ def name_of(method: Any) -> str:
     """Return the name of a method in tables and legends: its ``repr``.
 
     Python's default, with a memory address, is replaced: an object of a plain class is ``Class(attribute=value, …)``, of its public attributes
-    that are plain data, and a function or a class is its name.
+    that are plain data, a function or a class is its name, and an array its dtype and shape.
 
     Parameters
     ----------
     method
-        An algorithm, a compressor, a task, or the value of one of their fields.
+        An algorithm, a compressor, a task, a schedule, a compute model, or the value of one of their fields.
     """
     if isinstance(method, type) or hasattr(method, "__qualname__"):
         return str(method.__qualname__)
-    if type(method).__repr__ is not object.__repr__:
-        return repr(method)
-    said = (f"{name}={name_of(value)}" for name, value in _settings(method).items())
-    return f"{type(method).__name__}({', '.join(said)})"
+    if getattr(method, "shape", ()) and hasattr(method, "dtype"):
+        return f"{method.dtype} array {tuple(method.shape)}"
+    if isinstance(method, dict):
+        return f"{{{', '.join(f'{name_of(key)}: {name_of(value)}' for key, value in method.items())}}}"
+    if type(method).__repr__ is object.__repr__:
+        said = (f"{name}={name_of(value)}" for name, value in _settings(method).items())
+        return f"{type(method).__name__}({', '.join(said)})"
+    text = repr(method)
+    if not _ADDRESS.search(text):
+        return text
+    if is_dataclass(method) and type(method).__repr__ is not short_repr:
+        said = (f"{one.name}={name_of(getattr(method, one.name))}" for one in fields(method) if one.repr)
+        return f"{type(method).__qualname__}({', '.join(said)})"
+    return _ADDRESS.sub("", _OBJECT.sub(r"\1()", _FUNCTION.sub(r"\1", text)))
 
 
 def describe(method: Any) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def over_workers(work: Callable[[slice], Result], n: int, xp: ModuleType, chunk:
     slices = [slice(first, min(first + size, n)) for first in range(0, n, size)]
     if xp is not np:
         return [work(rows) for rows in slices]
-    with _ONE_THREAD:
+    with ONE_BLAS_THREAD:
         if len(slices) == 1 or threads() == 1:
             return [copy_context().run(_unbuffered, work, rows) for rows in slices]
         waiting = [_pool(os.getpid()).submit(copy_context().run, _unbuffered, work, rows) for rows in slices]
@@ -74,12 +74,22 @@ def threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class _SingleThreadedBlas:
-    """Limits BLAS to one thread, in the whole process, until the last of those who are inside at the same time is out."""
+class _OneBlasThread:
+    """Limits BLAS to one thread, in the whole process, until the last of those who are inside at the same time is out.
+
+    The one rule for all trainings, so that their results do not depend on who calls them, and several at a time share the cores.
+    """
 
     def __init__(self) -> None:
         self._lock, self._limit = threading.Lock(), ExitStack()
         self._inside, self._setter = 0, threading.current_thread()
+
+    def anew(self) -> "_OneBlasThread":
+        """Look for libraries that were loaded since the last time; to be entered. Takes milliseconds: once for each training."""
+        with self._lock:
+            if not self._inside:
+                _libraries.cache_clear()
+        return self
 
     def __enter__(self) -> None:
         with self._lock:
@@ -99,7 +109,7 @@ class _SingleThreadedBlas:
             self._limit.close()
 
 
-_ONE_THREAD = _SingleThreadedBlas()
+ONE_BLAS_THREAD = _OneBlasThread()
 
 
 @cache

@@ -1,6 +1,7 @@
 """The exception for user errors, and its suggestions for unknown names."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,7 +21,8 @@ class NetsimError(ValueError):
 def check(right: bool, field: str, value: Any, allowed: str) -> None:
     """Raise a NetsimError that names the field, its value and what is allowed, unless it is right."""
     if not right:
-        raise NetsimError(f"{field} = {' '.join(repr(value).split())}: must be {allowed}")
+        shown = re.sub(r" at 0x[0-9a-fA-F]+", "", " ".join(repr(value).split()))  # where it lies in memory says nothing
+        raise NetsimError(f"{field} = {shown}: must be {allowed}")
 
 
 def hint(name: str, known: Iterable[str]) -> str:

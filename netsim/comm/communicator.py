@@ -9,6 +9,7 @@ import numpy as np
 
 from netsim.algorithms.compression import Compressor, Identity
 from netsim.algorithms.protocol import Gradient
+from netsim.comm.contracts import check_message, check_rows, said
 from netsim.comm.recorder import Recorder
 from netsim.comm.statistics import Exchanged, OnMessage, Sent, Statistics
 from netsim.comm.topology import Topology
@@ -105,7 +106,9 @@ class Communicator:
         if purpose not in SHARED_ALONE:
             return make_key(self._seed, OF_WORKERS + purpose, self.n, round, shared, self._xp)
         if not shared:
-            raise NetsimError(f"comm.key: {purpose!r} is one stream for all: add shared=True, or choose another purpose")
+            raise NetsimError(
+                f"comm.key: {purpose!r} is one stream for all: add shared=True, or choose another purpose"
+            )
         one = make_key(self._seed, purpose, 1, round, xp=self._xp)
         return Key(self._xp.broadcast_to(one.words, (self.n, 2)), one.words)
 
@@ -134,6 +137,9 @@ class Communicator:
     def post(self, compress: Compressor, y: Array, purpose: str | None = None) -> Posted:
         """Send row i of y, (n, P), compressed, to all neighbours of worker i, without waiting.
 
+        A post may be waited for once, in this round or a later one. One that nobody waits for is sent and billed all the same; only the row's own
+        worker may use its value.
+
         Parameters
         ----------
         compress
@@ -153,9 +159,20 @@ class Communicator:
         return Posted(self._recorder.round, len(self._recorder.operations) - 1, numbers, value)
 
     def wait(self, message: Posted | None) -> Array | None:
-        """Wait for the neighbours' messages of a post and return what was decoded, (n, P). None (nothing posted yet): do not wait."""
+        """Wait for the neighbours' messages of a post and return what was decoded, (n, P). None (nothing posted yet): do not wait.
+
+        Raises
+        ------
+        NetsimError
+            It is no post, or one that was waited for already.
+        """
         if message is None:
             return None
+        if not isinstance(message, Posted):
+            raise NetsimError(
+                f"comm.wait: round {self._recorder.round}: got {said(message)}; expected what comm.post returned, or None"
+            )
+        self._recorder.check_wait(message.round, message.position)
         self._recorder.record(
             Operation("wait", message.numbers, self._recorder.round - message.round, message.position)
         )
@@ -169,7 +186,13 @@ class Communicator:
         """Return row i: sum over j, i included, of w_ij y_j, of quantities that every neighbour already holds; nothing is sent.
 
         With gamma the matrix is I - gamma (I - W).
+
+        Raises
+        ------
+        NetsimError
+            y is not one row a worker; or its rows differ and no message was sent so far, so that nobody can hold another's.
         """
+        self._check_held(y, "mix")
         if gamma not in self._mixing:
             identity = np.eye(self.n)
             mixing = identity - gamma * (identity - self._topology.weights)
@@ -187,7 +210,13 @@ class Communicator:
             (n, P), as :meth:`wait` returned it: every neighbour of worker j holds row j.
         own
             (n, P) each, of which worker i gives its own row i.
+
+        Raises
+        ------
+        NetsimError
+            As for :meth:`mix`, of ``heard``.
         """
+        self._check_held(heard, "over_neighbours")
         here, there, weights = self._hearing
         return weights @ f(heard[there], *(y[here] for y in own))
 
@@ -208,6 +237,7 @@ class Communicator:
 
     def all_reduce(self, y: Array) -> Array:
         """Return the mean of the rows of y in every row, (n, P), by an all-reduce in full precision."""
+        check_rows(y, self.n, "all_reduce", self._recorder.round)
         self._recorder.record(Operation("all_reduce"), 32 * y.shape[1])
         return self._xp.broadcast_to(self._mean_row @ y, y.shape)
 
@@ -254,6 +284,7 @@ class Communicator:
 
     def _say(self, kind: str, compress: Compressor, y: Array, purpose: str) -> tuple[Array, int]:
         """Compress rows, notify the observers and record the operation; return what is decoded, and the codec's numbers per message."""
+        check_rows(y, 1 if kind == "pull" else self.n, kind, self._recorder.round)
         if isinstance(compress, Identity):
             if self._on_message is not None:
                 self._on_message(Sent(kind, purpose, compress, y, compress.compress(y, None, self.tensors)))
@@ -262,16 +293,31 @@ class Communicator:
         self._claim(purpose)
         key = make_key(self._seed, purpose, len(y), self._recorder.round, xp=self._xp)
         message = compress.compress(y, key, self.tensors)
+        check_message(message, y, compress, self._recorder.round)
         for observe in (self.statistics, self._on_message):
             if observe is not None:
                 observe(Sent(kind, purpose, compress, y, message))
         self._recorder.record(Operation(kind, y.shape[1]), message.bits)
         return message.value, y.shape[1]
 
+    def _check_held(self, y: Array, method: str) -> None:
+        """Raise for rows that nobody can hold of another: there is one for each worker, and equal ones were agreed on before the run."""
+        if getattr(y, "shape", ())[:1] != (self.n,):
+            raise NetsimError(
+                f"comm.{method}: round {self._recorder.round}: got {said(y)}; expected ({self.n}, …), a row for each worker"
+            )
+        if not self._recorder.spoken and isinstance(y, np.ndarray) and not ((y == y[:1]) | (y != y)).all():
+            raise NetsimError(
+                f"comm.{method}: round {self._recorder.round}: mixes rows that were never sent: no worker knows another's; "
+                "send them first, such as comm.mix(comm.send(compress, x))"
+            )
+
     def _claim(self, purpose: str) -> None:
         """Reserve a purpose for this round: two messages that draw from the same stream would not be independent."""
         if purpose.startswith((OF_WORKERS, OF_EDGES)) or purpose in SHARED_ALONE:
-            raise NetsimError(f"round {self._recorder.round}: a message's purpose cannot be {purpose!r}, a stream of another kind: choose another name")
+            raise NetsimError(
+                f"round {self._recorder.round}: a message's purpose cannot be {purpose!r}, a stream of another kind: choose another name"
+            )
         round, taken = self._drawn
         if round != self._recorder.round:
             self._drawn = round, taken = self._recorder.round, set()

@@ -7,17 +7,20 @@ from typing import Any
 import numpy as np
 
 from netsim.comm.topology import Topology
-from netsim.comm.trace import Operation, Program, Trace
+from netsim.comm.trace import ALONE, Operation, Program, Trace
 from netsim.device import to_host
+from netsim.errors import NetsimError
 
 
 class Recorder:
     """Collects the rounds of a trace.
 
-    Parameters
+    Attributes
     ----------
     topology
         Of the workers.
+    spoken
+        Whether anything was sent so far.
     """
 
     def __init__(self, topology: Topology) -> None:
@@ -27,6 +30,8 @@ class Recorder:
         self.programs: dict[Program, int] = {}
         self.program_of: list[int] = []
         self.bits: list[list[tuple]] = []
+        self.spoken = False
+        self._open: set[tuple[int, int]] = set()  # posts that nobody has waited for, by round and position
         self._beside = False
 
     @property
@@ -37,8 +42,31 @@ class Recorder:
     def record(self, operation: Operation, bits: Any = None) -> None:
         """Record an operation; bits is None, an int, or (n,) or, one a message, (D,) integers on the device."""
         operation.check()
+        self._follow(operation, self.round, len(self.operations))
         self.operations.append(operation)
         self.sizes.append(bits)
+
+    def check_wait(self, round: int, position: int) -> None:
+        """Check that the post of a round at a position may be waited for.
+
+        Raises
+        ------
+        NetsimError
+            It was waited for already, or there is no such post.
+        """
+        if (round, position) not in self._open:
+            raise NetsimError(
+                f"comm.wait: round {self.round}: the post of round {round} was waited for already, or is none of this run's; "
+                "keep what the first wait returned, and post anew"
+            )
+
+    def _follow(self, operation: Operation, round: int, position: int) -> None:
+        """Keep account of what was posted and waited for."""
+        if operation.kind == "post":
+            self._open.add((round, position))
+        elif operation.kind == "wait":
+            self._open.discard((round - operation.rounds_ago, operation.position))
+        self.spoken = self.spoken or operation.kind not in ALONE
 
     def record_gradient(self) -> None:
         """Record that every worker computes a gradient, concurrently with what follows or before it."""
@@ -88,6 +116,10 @@ class Recorder:
             for columns, count in zip(recorded["bits"], counts, strict=True)
         ]
         self.operations, self.sizes = [], []
+        self._open, self.spoken, programs = set(), False, list(self.programs)
+        for round, p in enumerate(self.program_of):
+            for position, operation in enumerate(programs[p]):
+                self._follow(operation, round, position)
 
     def trace(self, rounds: int) -> Trace:
         """Return the first rounds as a trace, its sizes on the host."""
@@ -107,5 +139,9 @@ def _table(column: tuple) -> np.ndarray:
     if not column or column[0] is None:
         return np.zeros((0, 0), dtype=np.int64)
     rows = np.array([np.atleast_1d(to_host(bits)) for bits in column], dtype=np.int64)
+    if rows.min() < 0:  # of a device, where nobody looked while they were recorded
+        raise NetsimError(
+            f"a compressor returned bits of {rows.min()}; expected whole numbers, at least 0, what each row costs"
+        )
     rows = rows[:1] if (rows == rows[:1]).all() else rows
     return rows[:, :1] if (rows == rows[:, :1]).all() else rows

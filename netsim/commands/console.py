@@ -9,10 +9,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-from threadpoolctl import threadpool_limits
 
 from netsim.commands.estimates import Work
 from netsim.commands.streams import printable, put, say
+from netsim.models.parallel import ONE_BLAS_THREAD
 from netsim.runs.results import plain
 
 Show = Callable[[str, int, int, float | None], None]
@@ -50,7 +50,7 @@ def training(
         What there is to do in all; None: one thing.
     """
     stop = threading.Event()
-    with threadpool_limits(1), ThreadPoolExecutor(jobs) as pool, _display(samples or {}, work or Work()) as show:
+    with ONE_BLAS_THREAD, ThreadPoolExecutor(jobs) as pool, _display(samples or {}, work or Work()) as show:
 
         def progress(what: str, done: int, total: int, loss: float | None) -> None:
             if stop.is_set():

@@ -8,6 +8,7 @@ import numpy as np
 import typer
 
 from netsim import topology
+from netsim.algorithms.description import name_of
 from netsim.comm.topology import Topology
 from netsim.commands import options
 from netsim.commands.console import print_json
@@ -150,7 +151,7 @@ def _as_json(planned: _Planned, source: str | None) -> dict[str, Any]:
         "jobs": planned.together,
         "chunk": planned.at_once,
         "needed": planned.needed,
-        "methods": [{**asdict(one), "algorithm": repr(one.algorithm), "total": one.total} for one in planned.found],
+        "methods": [{**asdict(one), "algorithm": name_of(one.algorithm), "total": one.total} for one in planned.found],
     }
 
 
@@ -205,5 +206,5 @@ def _deployed_table(found: Sequence[Memory]) -> TextTable:
         cells: list[str] = []
         for held in (one.by_copies, one.by_sums):
             cells += [format_bytes(held), f"{100 * held / one.model:.3g} %"]
-        shown.rows.append((repr(one.algorithm), *cells))
+        shown.rows.append((name_of(one.algorithm), *cells))
     return shown

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from netsim import topology as topologies
+from netsim.algorithms.description import name_of
 from netsim.clock.network import Network
 from netsim.comm.topology import Topology
 from netsim.commands import options
@@ -99,7 +100,7 @@ def _as_json(
 
 def _row(one: EpochTime, steps: int | None) -> dict[str, Any]:
     seconds_per_epoch = steps * one.seconds if steps else None
-    return {**asdict(one), "algorithm": repr(one.algorithm), "seconds_per_epoch": seconds_per_epoch}
+    return {**asdict(one), "algorithm": name_of(one.algorithm), "seconds_per_epoch": seconds_per_epoch}
 
 
 def _place(network: Network) -> str:
@@ -114,7 +115,7 @@ def _show(title: str, times: Sequence[EpochTime], steps: int | None) -> None:
         error = f" ± {format_bytes(one.standard_error / 8)}" if one.standard_error else ""
         shown.rows.append(
             (
-                repr(one.algorithm),
+                name_of(one.algorithm),
                 f"{format_bytes(one.bits / 8)}{error}",
                 format_seconds(one.seconds),
                 f"{(steps or PER) * one.seconds:.4g}",

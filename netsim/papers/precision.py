@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
 from netsim import topology
 from netsim.algorithms import DCDPSGD, DPSGD, ECDPSGD, DeepSqueeze, NaiveCompressedDPSGD, StochasticQuantizer
@@ -205,7 +204,7 @@ def main() -> None:
     """Run the whole grid and write it to the file that is named."""
     if len(sys.argv) != 2:
         sys.exit("usage: python -m netsim.papers.precision FILE.nc")
-    with threadpool_limits(1), ThreadPoolExecutor(2) as executor:
+    with ThreadPoolExecutor(2) as executor:
         ds = grid(executor=executor)
     print(f"wrote {results.save(ds, sys.argv[1])}")
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from netsim.algorithms.description import name_of
 from netsim.device import device_name, device_namespace
 from netsim.errors import NetsimError
 from netsim.files.units import format_bytes
@@ -191,7 +192,7 @@ def memory_rows(found: Sequence[Memory], columns: Sequence[str] = COLUMNS) -> tu
     rows = []
     for one in found:
         sizes = [shown_bytes(getattr(one, column), "?") for column in columns]
-        rows.append([repr(one.algorithm), *sizes, format_bytes(one.total)])
+        rows.append([name_of(one.algorithm), *sizes, format_bytes(one.total)])
     return ["on the device, all workers", *columns, "sum"], rows
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from netsim.algorithms.compression import Identity
+from netsim.algorithms.description import name_of
 from netsim.algorithms.protocol import Algorithm
 from netsim.comm.communicator import PURPOSES, Communicator
 from netsim.comm.recorder import Recorder
@@ -155,7 +156,7 @@ def memory(
     except NetsimError:
         raise
     except Exception as error:  # a stranger's code, on arrays that lack most of what arrays can do
-        raise NetsimError(f"{algorithm!r} cannot be run on shapes: {type(error).__name__}: {error}") from error
+        raise NetsimError(f"{name_of(algorithm)} cannot be run on shapes: {type(error).__name__}: {error}") from error
     models, momentum = _held(state.x), _held(velocity)
     replicas = _held(state, velocity, buffer) - _held(state.x, velocity, buffer)
     lasting = (models, buffer.nbytes, momentum, replicas)

@@ -13,6 +13,7 @@ from netsim.device import Array
 from netsim.errors import check
 from netsim.fields import Device, Seed, Steps, check_fields
 from netsim.files.schedules import LearningRate
+from netsim.runs.contracts import check_schedule
 
 
 class Task(Protocol):
@@ -120,6 +121,8 @@ class Experiment:
             "made by netsim.comm.topology, such as topology.ring(8)",
         )
         check_fields(self)
+        if callable(self.lr):
+            check_schedule(self.lr, self.steps)
         check(not self.nesterov or self.momentum > 0, "nesterov", self.nesterov, "False, or momentum above 0")
         outside = [step for step in self.record if step > self.steps]
         check(not outside, "record", outside, f"steps from 0 to {self.steps}")

@@ -10,15 +10,19 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from netsim.algorithms import DPSGD
+from netsim.algorithms.description import name_of
 from netsim.algorithms.protocol import Algorithm
 from netsim.comm.collectives import has_server
 from netsim.comm.communicator import Communicator
+from netsim.comm.contracts import said
 from netsim.comm.recorder import Recorder
 from netsim.comm.topology import Topology
 from netsim.device import Array, device_namespace, to_host
 from netsim.errors import NetsimError, check
 from netsim.files.schedules import Constant
 from netsim.models.draws import generator
+from netsim.models.parallel import ONE_BLAS_THREAD
+from netsim.runs.contracts import check_state, is_real, parameters
 from netsim.runs.experiment import Experiment
 from netsim.runs.history import History, provenance
 from netsim.runs.training import DIVERGED, Run
@@ -71,10 +75,9 @@ def consensus(
     evaluate_every: int = 1,
     tensors: Tensors | None = None,
     until: float | None = None,
+    record: Sequence[int] = (),
 ) -> Run:
-    """Run an algorithm's gossip from different starts, with gradients of zero that take no time.
-
-    Figure 1 of Vogels, Karimireddy, Jaggi 2020 is ``error`` against ``bits``. The times of a network follow from ``replay(run.trace, network)``.
+    """Run an algorithm's gossip from different starts, with gradients of zero that take no time; ``replay(run.trace, network)`` gives the seconds.
 
     Parameters
     ----------
@@ -86,13 +89,13 @@ def consensus(
     topology
         Of the workers.
     rounds
-        Number of rounds, at least 1.
+        At least 1.
     seed
         Fixes the run bit for bit on one device.
     dtype
         "float32" or "float64", of the arithmetic; full precision costs 32 bits a number in both.
     device
-        "auto", "cpu" or "cuda".
+        As for :class:`netsim.Experiment`.
     evaluate_every
         Rounds between evaluations; the last is always evaluated.
     tensors
@@ -100,22 +103,25 @@ def consensus(
     until
         Stop after the first evaluated round whose relative error is at or below this; what was done until then is what a longer run does. None:
         go through all rounds.
+    record
+        Rounds after which all models are stored, for ``Run.trajectory``; 0 is the start.
 
     Returns
     -------
     Run
         Its ``history`` over ``step``, the rounds done: ``error`` (mean over workers of the squared distance from the average of x0),
-        ``relative_error`` (in units of that of x0), ``consensus`` (the same as ``error``, from the present average: less, where the mean drifts) and
-        ``bits`` (step, worker; sent since the start). ``x`` is (n, P). ``diverged_at``: the first evaluated round with an error that is not finite
-        or above 10 times the first; the run stops there.
+        ``relative_error`` (in units of that of x0), ``consensus`` (``error`` from the present average: less, where the mean drifts) and ``bits``
+        (step, worker; sent since the start). ``x`` is (n, P). ``diverged_at``: the first evaluated round with an error that is not finite or
+        above 10 times the first; the run stops there.
 
     Raises
     ------
     NetsimError
-        x0 does not fit the topology or the tensors, is not finite or has equal rows; a number is out of its range; the device cannot be had; or the
-        algorithm averages updates, by a server or a collective, and no models.
+        x0 does not fit the topology or the tensors, is not finite or has equal rows; a number is out of its range; or the algorithm averages
+        updates, by a server or a collective, and no models.
     """
-    return finish(gossip(x0, algorithm, topology, rounds, seed, dtype, device, evaluate_every, tensors, until))
+    settings = {"seed": seed, "dtype": dtype, "device": device, "evaluate_every": evaluate_every, "record": record}
+    return finish(gossip(x0, algorithm, topology, rounds, tensors, until, **settings))
 
 
 def gossip(
@@ -123,12 +129,9 @@ def gossip(
     algorithm: Algorithm,
     topology: Topology,
     rounds: int,
-    seed: int = 0,
-    dtype: str = "float64",
-    device: Any = "auto",
-    evaluate_every: int = 1,
     tensors: Tensors | None = None,
     until: float | None = None,
+    **settings: Any,
 ) -> Generator[tuple[int, float], None, Run]:
     """Run :func:`consensus`, with the same arguments, one evaluated round at a time.
 
@@ -143,27 +146,30 @@ def gossip(
         As :func:`consensus`.
     """
     task, start = _task(x0, topology, tensors)
-    settings = {"seed": seed, "device": device, "dtype": dtype, "evaluate_every": evaluate_every}
-    experiment = Experiment(task, algorithm, topology, rounds, Constant(0.0), **settings)
-    xp = device_namespace(device)
-    x = xp.asarray(start.astype(dtype))
-    average = xp.asarray(task.average.astype(dtype))
-    recorder = Recorder(topology)
-    comm = Communicator(topology, task.tensors, seed, xp, dtype, recorder, common_start=False)
-    history = History(experiment, task)
-    with _quiet():
+    experiment = Experiment(
+        task, algorithm, topology, rounds, Constant(0.0), **{"dtype": "float64", "evaluate_every": 1, **settings}
+    )
+    xp, dtype, every = device_namespace(experiment.device), experiment.dtype, experiment.evaluate_every or 1
+    x, average = (xp.asarray(one.astype(dtype)) for one in (start, task.average))
+    recorder, history = Recorder(topology), History(experiment, task)
+    comm = Communicator(topology, task.tensors, experiment.seed, xp, dtype, recorder, common_start=False)
+    with ONE_BLAS_THREAD, np.errstate(all="ignore"):  # no warnings for diverged models
         first = _mean_square(x - average)
         history.rows.append(_row(0, x, average, first))
+        history.keep(0, x)
         state = algorithm.init(x, comm)
+        check_state(state, x, algorithm)
     done, diverged_at, ended = 0, None, False
     while not ended:
-        with _quiet():
+        with ONE_BLAS_THREAD, np.errstate(all="ignore"):  # no warnings for diverged models
             state = algorithm.step(state, lambda y: task.gradient(y, 0)[1], 0.0, comm)
+            check_state(state, x, algorithm, done)
             done += 1
             if done == 1:
                 _check_said(algorithm, recorder)
             recorder.end_round()
-            if done % evaluate_every and done < rounds:
+            history.keep(done, state.x)
+            if done % every and done < rounds:
                 continue
             row = _row(done, state.x, average, first)
         history.rows.append(row)
@@ -172,20 +178,22 @@ def gossip(
         ended = done == rounds or diverged_at is not None or (until is not None and error <= until)
         if not ended:
             yield done, error
-    trace = recorder.trace(done)
-    dataset = history.dataset(trace, {**provenance(experiment, xp), **comm.statistics.attributes()})
-    return Run(experiment, dataset, trace, diverged_at, np.array(to_host(state.x)), None)
+    with ONE_BLAS_THREAD:
+        about = {**provenance(experiment, xp), **comm.statistics.attributes()}
+    trace, x = recorder.trace(done), np.array(to_host(state.x))
+    return Run(experiment, history.dataset(trace, about), trace, diverged_at, x, None, recorded=history.recorded)
 
 
 def finish(going: Generator[tuple[int, float], None, Run], said: Callable[[int], None] = lambda done: None) -> Run:
     """Run a :func:`gossip` to its end; ``said`` is called with the rounds done."""
-    while True:
-        try:
-            done, _ = next(going)
-        except StopIteration as ended:
-            said(ended.value.trace.rounds)
-            return ended.value
-        said(done)
+    with ONE_BLAS_THREAD.anew():
+        while True:
+            try:
+                done, _ = next(going)
+            except StopIteration as ended:
+                said(ended.value.trace.rounds)
+                return ended.value
+            said(done)
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,10 +295,10 @@ def candidates(
         The algorithm has no consensus step size, or thetas are given to one without theta.
     """
     if not has_step_size(algorithm):
-        raise NetsimError(f"{algorithm!r} has no consensus step size to search: no field gamma")
+        raise NetsimError(f"{name_of(algorithm)} has no consensus step size to search: no field gamma")
     has_theta = any(one.name == "theta" for one in dataclasses.fields(algorithm))
     if thetas is not None and not has_theta:
-        raise NetsimError(f"{algorithm!r} has no theta; leave it out")
+        raise NetsimError(f"{name_of(algorithm)} has no theta; leave it out")
     if gammas is None:
         gammas = np.geomspace(GAMMA_FROM, topology.optimal_gossip_rate, GAMMAS // 2 if has_theta else GAMMAS).tolist()
     if not has_theta:
@@ -303,15 +311,12 @@ def standard_normal(n: int, shape: Sequence[int], seed: int = 0) -> np.ndarray:
     return np.stack([generator(seed, "consensus start", worker).standard_normal(tuple(shape)) for worker in range(n)])
 
 
-def _quiet() -> np.errstate:
-    """Return a context in which floating-point overflow of a diverged run raises no warning."""
-    return np.errstate(all="ignore")
-
-
 def _task(x0: Array, topology: Topology, tensors: Tensors | None) -> tuple[Gossip, np.ndarray]:
     """Return the task, and x0 as (n, P) rows on the host."""
     start = np.asarray(to_host(x0))
     check(start.ndim >= 2, "x0.shape", start.shape, "(n, …), what each worker holds")
+    if not is_real(start):
+        raise NetsimError(f"x0: got {said(start)}; expected real numbers")
     check(bool(np.isfinite(start).all()), "x0", "(…)", "finite")
     tensors = {"x": start.shape[1:]} if tensors is None else tensors
     if len(start) != topology.n:
@@ -319,7 +324,7 @@ def _task(x0: Array, topology: Topology, tensors: Tensors | None) -> tuple[Gossi
             f"x0 has the shape {start.shape}; {topology.name} needs ({topology.n}, …), what each worker holds"
         )
     rows = start.reshape(topology.n, -1)
-    size = sum(int(np.prod(shape)) for shape in tensors.values())
+    size = parameters(Gossip(tensors, rows), "consensus")
     if rows.shape[1] != size:
         raise NetsimError(f"x0 has {rows.shape[1]} numbers a worker; the tensors {dict(tensors)} need {size}")
     if (rows == rows[:1]).all():
@@ -333,7 +338,7 @@ def _check_said(algorithm: Algorithm, recorder: Recorder) -> None:
     if said:
         how = "a server" if any(map(has_server, said)) else "a collective"
         raise NetsimError(
-            f"consensus: {algorithm!r} averages updates by {how}, never models, so it brings no consensus; choose a method that gossips"
+            f"consensus: {name_of(algorithm)} averages updates by {how}, never models, so it brings no consensus; choose a method that gossips"
         )
 
 

@@ -7,8 +7,10 @@ import numpy as np
 import threadpoolctl
 import xarray as xr
 
+from netsim.algorithms.description import name_of
 from netsim.comm.trace import Trace
 from netsim.device import Array, device_name, to_host
+from netsim.runs.contracts import checked_numbers, for_reading, reading
 from netsim.runs.experiment import Experiment
 
 
@@ -27,6 +29,7 @@ class History:
         self.experiment, self.task = experiment, task
         self.rows: list[dict[str, Any]] = []
         self.recorded: dict[int, np.ndarray] = {}
+        self._names: tuple[str, ...] = ()
 
     @property
     def initial_loss(self) -> float:
@@ -41,8 +44,13 @@ class History:
     def evaluate(self, step: int, x: Array, batch_loss: float, lr: float, buffers: Array | None = None) -> float:
         """Evaluate the models (n, P) after ``step`` steps, with the task's buffers (n, Q) if it has any; return the average model's loss."""
 
+        called = type(self.experiment.task).__name__
+        before = self._names
+
         def of_one(model: Array, own: Array | None) -> dict[str, float]:
-            return self.task.evaluate(model) if own is None else self.task.evaluate(model, own)
+            held = () if own is None else (own,)
+            found = reading(self.task.evaluate, called, step, for_reading(model), *held)
+            return checked_numbers(found, before, called, step)
 
         average = x.mean(axis=0)
         row: dict[str, Any] = {
@@ -54,7 +62,9 @@ class History:
         if self.experiment.evaluate in ("each", "both"):
             each = [of_one(x[i], None if buffers is None else buffers[i]) for i in range(len(x))]
             row.update({f"each_{name}": np.array([one[name] for one in each]) for name in each[0]})
-        row.update(of_one(average, None if buffers is None else buffers.mean(axis=0)))
+        numbers = of_one(average, None if buffers is None else buffers.mean(axis=0))
+        row.update(numbers)
+        self._names = tuple(numbers)
         self.rows.append(row)
         return row["loss"]
 
@@ -87,10 +97,10 @@ def provenance(experiment: Experiment, xp: Any) -> dict[str, Any]:
     blas = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
     return {
         "experiment": experiment.name,
-        "task": repr(experiment.task),
+        "task": name_of(experiment.task),
         "topology": experiment.topology.name,
         "steps": experiment.steps,
-        "lr": repr(experiment.lr),
+        "lr": name_of(experiment.lr),
         "momentum": experiment.momentum,
         "nesterov": int(experiment.nesterov),
         "weight_decay": experiment.weight_decay,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from netsim.algorithms.description import name_of
 from netsim.clock.closed_forms import overlaps
 from netsim.clock.network import Network
 from netsim.clock.timeline import Timeline
@@ -244,7 +245,7 @@ def summarise(run: Run, timeline: Timeline, network: Network, target: float | No
         "topology": topology.name,
         "network": network.name,
         "sharing": network.sharing,
-        "learning_rate": repr(run.experiment.lr),
+        "learning_rate": name_of(run.experiment.lr),
         "overlap": overlaps(run.trace),
         "engine": timeline.engine,
         "messages": timeline.messages,

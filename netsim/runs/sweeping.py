@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from netsim.algorithms.description import name_of
 from netsim.clock.closed_forms import closed_form_seconds, overlaps
 from netsim.clock.network import Network, NetworkGrid
 from netsim.clock.network_checks import check_networks
@@ -49,7 +50,7 @@ def sweep(
         "auto", "compiled": the compiled engine; a seeded sample of the conditions is timed by SimPy, too, and compared. "simpy": everything on the
         event engine.
     executor
-        Trains the experiments; None: one after the other here. With threads, pin BLAS to one thread.
+        Trains the experiments; None: one after the other here.
     progress
         Called with (what, done, total): steps of each experiment (not from processes), then networks.
 
@@ -70,6 +71,7 @@ def sweep(
     for name, given, kinds in (("experiments", experiments, Experiment | Run), ("networks", networks, Network)):
         if isinstance(given, kinds):
             raise NetsimError(f"sweep: {name} is one {type(given).__name__}: write it in a list, [{given.name}]")
+        check(isinstance(given, Sequence | NetworkGrid), f"sweep: {name}", given, "a list")
         if not len(given):
             raise NetsimError("sweep: give at least one experiment and one network")
     _check_before(experiments, networks, target, engine)
@@ -313,7 +315,7 @@ def _summary(run: Run, name: str, description: str, collective: str) -> xr.Datas
         "violations": history.attrs.get("violations", -1),
         **bounds(topology),
         "overlap": overlaps(run.trace),
-        "learning_rate": repr(run.experiment.lr),
+        "learning_rate": name_of(run.experiment.lr),
         "remarks": "; ".join(run.remarks),
         "workers": topology.n,
         "topology": topology.name,

@@ -9,14 +9,28 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from netsim.algorithms.description import name_of
 from netsim.comm.communicator import Communicator
+from netsim.comm.contracts import said
 from netsim.comm.recorder import Recorder
 from netsim.comm.statistics import OnMessage
 from netsim.comm.trace import Trace
 from netsim.device import Array, device_namespace, make_key, to_host
 from netsim.errors import NetsimError
+from netsim.models.parallel import ONE_BLAS_THREAD
 from netsim.runs.bounds import held_against_theory
 from netsim.runs.checkpoints import Checkpoints
+from netsim.runs.contracts import (
+    check_asked,
+    check_state,
+    checked_buffers,
+    checked_gradient,
+    checked_initial,
+    for_reading,
+    parameters,
+    rate,
+    reading,
+)
 from netsim.runs.experiment import Experiment
 from netsim.runs.history import History, provenance
 from netsim.runs.resume import Loggers, Origin, TrainState, origin_of, resume, save
@@ -72,7 +86,7 @@ class Run:
         missing = [step for step in steps if step not in self.recorded]
         if missing:
             raise NetsimError(
-                f"trajectory: step {missing[0]} was not recorded: give Experiment(record=[{missing[0]}, …]) and a run that gets there"
+                f"trajectory: step {missing[0]} was not recorded: give record=[{missing[0]}, …], and a run that gets there"
             )
         return {step: self.recorded[step] for step in steps}
 
@@ -83,7 +97,7 @@ def train(
     checkpoints: Checkpoints | None = None,
     on_message: OnMessage | None = None,
 ) -> Run:
-    """Train an experiment.
+    """Train an experiment, with one BLAS thread: results do not depend on how many trainings run at a time, nor on who calls this.
 
     Parameters
     ----------
@@ -101,9 +115,21 @@ def train(
     Raises
     ------
     NetsimError
-        The device cannot be had, the task does not fit, the algorithm does not call ``gradient`` exactly once a round, or the checkpoint is of
-        another experiment.
+        The device cannot be had, the task does not fit, the algorithm does not call ``gradient`` exactly once a round, the task, the algorithm, its
+        compressor or the schedule returned what it must not (the line names the method, the round and what was expected), or the checkpoint is
+        of another experiment.
     """
+    with ONE_BLAS_THREAD.anew():
+        return _trained(experiment, progress, checkpoints, on_message)
+
+
+def _trained(
+    experiment: Experiment,
+    progress: Callable[[int, float], None] | None,
+    checkpoints: Checkpoints | None,
+    on_message: OnMessage | None,
+) -> Run:
+    """Train as :func:`train` does, with the process's number of BLAS threads."""
     xp = device_namespace(experiment.device)
     origin = origin_of(experiment, xp) if checkpoints else None
     task = bound_task(experiment, xp)
@@ -141,13 +167,14 @@ def _start(
 ) -> TrainState:
     """Return the first state: the common model, evaluated, or the state of a checkpoint."""
     x = _common_model(experiment, task, xp)
-    buffers = xp.asarray(task.initial_buffers(len(x))) if hasattr(task, "initial_buffers") else None
+    buffers = _buffers(experiment, task, xp)
     state, counted = experiment.algorithm.init(x, loggers.comm), loggers.comm.statistics.state_dict()
+    check_state(state, x, experiment.algorithm)
     if checkpoints and origin:
         resumed = resume(checkpoints, origin, xp, loggers, remark, state)
         if resumed:
             return resumed
-    loggers.history.evaluate(0, state.x, np.nan, _rate(experiment, 0), buffers)
+    loggers.history.evaluate(0, state.x, np.nan, rate(experiment.lr, 0), buffers)
     loggers.history.keep(0, state.x)
     return TrainState(0, state, None, buffers, xp.asarray(_NEVER), None, counted)
 
@@ -156,12 +183,13 @@ def _advance(experiment: Experiment, task: Any, xp: ModuleType, loggers: Loggers
     """Return the state after one more step; ``at`` is not changed, so an interrupted step leaves no trace."""
     history, recorder, comm = loggers
     gradient = _Gradient(experiment, task, xp, recorder, at)
-    lr, done = _rate(experiment, at.step), at.step + 1
+    lr, done = rate(experiment.lr, at.step), at.step + 1
     state = experiment.algorithm.step(at.state, gradient, lr, comm)
+    check_state(state, at.state.x, experiment.algorithm, at.step)
     loss = gradient.loss
     if loss is None:
         raise NetsimError(
-            f"{experiment.algorithm!r} did not call gradient in round {at.step}: train expects one call a round"
+            f"{name_of(experiment.algorithm)} did not call gradient in round {at.step}: train expects one call a round"
         )
     recorder.end_round()
     sound = xp.isfinite(state.x).all() & xp.isfinite(loss).all()
@@ -199,12 +227,12 @@ class _Gradient:
         experiment, at, step = self._experiment, self._at, self._recorder.round
         if self.loss is not None:
             raise NetsimError(
-                f"{experiment.algorithm!r} called gradient twice in round {step}: train expects one call a round"
+                f"{name_of(experiment.algorithm)} called gradient twice in round {step}: train expects one call a round"
             )
-        if at.buffers is None:
-            self.loss, grad = self._task.gradient(x, step)
-        else:
-            self.loss, grad, self.buffers = self._task.gradient(x, step, at.buffers)
+        check_asked(x, at.state.x, experiment.algorithm, step)
+        called, held = type(experiment.task).__name__, () if at.buffers is None else (at.buffers,)
+        answer = reading(self._task.gradient, called, step, for_reading(x), step, *held)
+        self.loss, grad, self.buffers = checked_gradient(answer, x, at.buffers, called, step)
         self._recorder.record_gradient()
         update, self.velocity = finished_update(experiment, x, grad, at.velocity, self._xp)
         return update
@@ -235,16 +263,28 @@ def bound_task(experiment: Experiment, xp: ModuleType) -> Any:
     if not hasattr(task, "bind"):
         return task
     draws = "keys" in inspect.signature(task.bind).parameters
-    return task.bind(n, experiment.seed, xp, experiment.dtype, **({"keys": make_key} if draws else {}))
+    bound = task.bind(n, experiment.seed, xp, experiment.dtype, **({"keys": make_key} if draws else {}))
+    if not all(callable(getattr(bound, name, None)) for name in ("initial", "gradient", "evaluate")):
+        raise NetsimError(
+            f"{type(task).__name__}.bind: returned {said(bound)}; expected a task, with initial, gradient and evaluate"
+        )
+    return bound
 
 
 def _common_model(experiment: Experiment, task: Any, xp: ModuleType) -> Array:
     """Return the initial models, (n, P), all rows equal."""
-    first = xp.asarray(task.initial(experiment.seed)).astype(experiment.dtype)
-    size = sum(int(np.prod(shape)) for shape in task.tensors.values())
-    if first.shape != (size,):
-        raise NetsimError(f"task.initial returned shape {first.shape}; the tensors {dict(task.tensors)} need ({size},)")
+    called = type(experiment.task).__name__
+    size = parameters(task, called)
+    first = checked_initial(task.initial(experiment.seed), size, task, called, xp, experiment.dtype)
     return xp.tile(first, (experiment.topology.n, 1))
+
+
+def _buffers(experiment: Experiment, task: Any, xp: ModuleType) -> Array | None:
+    """Return the task's initial buffers, (n, Q), or None where it has none."""
+    if not hasattr(task, "initial_buffers"):
+        return None
+    n = experiment.topology.n
+    return checked_buffers(xp.asarray(task.initial_buffers(n)), n, type(experiment.task).__name__)
 
 
 def _evaluation_interval(experiment: Experiment, task: Any) -> int:
@@ -254,10 +294,6 @@ def _evaluation_interval(experiment: Experiment, task: Any) -> int:
 def largest_loss(initial: float) -> float:
     """Return the largest loss of a training that has not diverged: 10 times the initial one, or, of one below 0, 9 times its size above it."""
     return DIVERGED * initial if initial > 0 else initial + (DIVERGED - 1) * abs(initial)
-
-
-def _rate(experiment: Experiment, step: int) -> float:
-    return float(experiment.lr(step) if callable(experiment.lr) else experiment.lr)
 
 
 def finished_update(

@@ -20,9 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from netsim.algorithms.description import name_of
 from netsim.algorithms.protocol import Algorithm
 from netsim.errors import NetsimError
 from netsim.files.schedules import Constant, Cosine, InverseSqrt, StepDecay, WarmUp
+from netsim.models.parallel import ONE_BLAS_THREAD
 from netsim.runs.experiment import Experiment
 from netsim.runs.gossip import Problem, megabytes
 from netsim.runs.setup import Method, Setup
@@ -119,7 +121,7 @@ def tune(
     target
         Training loss to reach; None: the lowest last loss decides.
     executor
-        Where to train; None: one after the other here. With threads, pin BLAS to one thread.
+        Where to train; None: one after the other here.
     progress
         Called with (name and rate, steps done, steps, loss) after every step, from the thread that trains.
 
@@ -177,7 +179,7 @@ def at_rate(lr: Any, rate: float) -> Any:
         return replace(lr, then=at_rate(lr.then, rate))
     if isinstance(lr, StepDecay | Cosine | InverseSqrt):
         return replace(lr, peak=rate)
-    raise NetsimError(f"lr = {lr!r}: only a number, or a schedule with a peak, can be tuned")
+    raise NetsimError(f"lr = {name_of(lr)}: only a number, or a schedule with a peak, can be tuned")
 
 
 def _trained(rate: float, run: Run, target: float | None) -> Trial:
@@ -253,7 +255,7 @@ def race(
     stop_early
         False: all run to the target or the end of the budget. The best is the same.
     executor
-        Where; None: one after the other here. With threads, pin BLAS to one thread.
+        Where; None: one after the other here.
     progress
         Called as the race goes on.
     name
@@ -311,9 +313,11 @@ class _Runner:
 
 def _advance(runner: _Runner, to: int) -> None:
     """Run a candidate up to a number of rounds, or to its end."""
-    while runner.run is None and runner.done < to:
-        try:
-            runner.done, runner.error = next(runner.going)
-        except StopIteration as ended:
-            runner.run = ended.value
-            runner.done, runner.error = (int(runner.run.trace.rounds), float(runner.run.history["relative_error"][-1]))
+    with ONE_BLAS_THREAD:
+        while runner.run is None and runner.done < to:
+            try:
+                runner.done, runner.error = next(runner.going)
+            except StopIteration as ended:
+                runner.run = ended.value
+                runner.done = int(runner.run.trace.rounds)
+                runner.error = float(runner.run.history["relative_error"][-1])

@@ -5,6 +5,7 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
+from netsim.algorithms.description import name_of
 from netsim.algorithms.protocol import Claims
 from netsim.comm.collectives import COLLECTIVES
 from netsim.comm.statistics import Exchanged, Sent
@@ -68,7 +69,7 @@ def check_algorithm(algorithm: Any) -> Report:
 def examine_algorithm(algorithm: Any) -> Report:
     """Check an algorithm as :func:`check_algorithm` does, and return the report, failures included."""
     if isinstance(algorithm, type) or not all(callable(getattr(algorithm, name, None)) for name in ("init", "step")):
-        raise NetsimError(f"{algorithm!r} is no algorithm: give an object with init and step, such as DPSGD()")
+        raise NetsimError(f"{name_of(algorithm)} is no algorithm: give an object with init and step, such as DPSGD()")
     claims: Claims = getattr(algorithm, "claims", Claims())
     return examine(
         algorithm,
@@ -201,7 +202,7 @@ def _honest_message(sent: Sent) -> tuple[int, int, int]:
     """Check that the bits of an operation are those that the encoder writes; return its messages, numbers and bits."""
     fault = wire_fault(sent.compressor, sent.message)
     if fault:
-        raise Fault(f"a message of {sent.compressor!r}: {fault}")
+        raise Fault(f"a message of {name_of(sent.compressor)}: {fault}")
     value = sent.message.value
     return len(value), value.size, int(np.sum(sent.message.bits))
 

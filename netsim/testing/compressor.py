@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 
 from netsim.algorithms.compression import Compressor, CompressorClaims, Message
+from netsim.algorithms.description import name_of
+from netsim.comm.contracts import check_message
 from netsim.device import Key, make_key, to_host
 from netsim.errors import NetsimError
 from netsim.testing.guard import guard
@@ -66,7 +68,7 @@ def examine_compressor(compressor: Any) -> Report:
     """Check a compressor as :func:`check_compressor` does, and return the report, failures included."""
     if isinstance(compressor, type) or not (is_compressor(compressor) or is_linear(compressor)):
         raise NetsimError(
-            f"{compressor!r} is no compressor: give an object with compress, encode and decode, such as TopK(0.1)"
+            f"{name_of(compressor)} is no compressor: give an object with compress, encode and decode, such as TopK(0.1)"
         )
     if not is_compressor(compressor):
         return examine(compressor, linear_checks(compressor))
@@ -129,7 +131,9 @@ def _rows(seed: int, tensors: dict[str, tuple[int, ...]], dtype: str = "float32"
 
 def _compressed(compressor: Any, x: np.ndarray, tensors: dict[str, tuple[int, ...]], seed: int = 0) -> Message:
     with np.errstate(all="ignore"):
-        return compressor.compress(x, make_key(0, "conformance", len(x), round=seed), tensors)
+        message = compressor.compress(x, make_key(0, "conformance", len(x), round=seed), tensors)
+    check_message(message, x, compressor)
+    return message
 
 
 def _comes_back(compressor: Any) -> str:
@@ -142,8 +146,6 @@ def _comes_back(compressor: Any) -> str:
 
 def _compare(compressor: Any, x: np.ndarray, tensors: dict[str, tuple[int, ...]], seed: int) -> None:
     message = _compressed(compressor, x, tensors, seed)
-    if message.value.dtype != x.dtype or message.value.shape != x.shape:
-        raise Fault(f"value is {message.value.dtype} {message.value.shape} where x is {x.dtype} {x.shape}")
     decoded = compressor.decode(compressor.encode(message))
     if decoded.dtype != x.dtype or decoded.tobytes() != message.value.tobytes():
         raise Fault(wire_fault(compressor, message) or "decode(encode(message)) is not value")

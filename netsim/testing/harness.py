@@ -15,6 +15,7 @@ from netsim.comm.recorder import Recorder
 from netsim.comm.statistics import OnMessage
 from netsim.comm.topology import Topology
 from netsim.device import Array, to_host
+from netsim.runs.contracts import check_asked, check_state
 from netsim.testing.report import Fault
 
 TENSORS = {"matrix": (4, 3), "vector": (5,), "kernel": (2, 3, 2), "scalar": ()}
@@ -166,16 +167,12 @@ def play(
     first_round: int = 0,
     watch: Callable[[str, Any], None] = lambda moment, value: None,
 ) -> Played:
-    """Run an algorithm for some rounds.
+    """Run an algorithm for some rounds; the settings that are not named here are those of an experiment.
 
     Parameters
     ----------
-    algorithm, graph, rounds, lr, seed, tensors, xp, dtype
-        As in an experiment.
     x
         (n, P) on the host: where the workers start. Equal rows are a training's start; others, gossip's.
-    gradient
-        (models, round) -> updates.
     on_message, through
         The communicator's observer, and what the algorithm sees of the communicator, such as :class:`Mute`.
     first_round
@@ -185,10 +182,12 @@ def play(
     """
     recorder = Recorder(graph)
     recorder.program_of.extend([0] * first_round)
+    recorder.spoken = True  # who mixes what nobody sent is found by what others learn of it
     comm = through(Communicator(graph, tensors, seed, xp, dtype, recorder, bool((x == x[:1]).all()), on_message))
     calls: list[int] = []
 
     def counting(models: Array) -> Array:
+        check_asked(models, start, algorithm, len(calls) - 1)
         calls[-1] += 1
         recorder.record_gradient()
         update = gradient(models, len(calls) - 1)
@@ -199,11 +198,13 @@ def play(
         start = xp.asarray(x.astype(dtype))
         watch("before", start)
         states, kinds = [algorithm.init(start, comm)], []
+        check_state(states[0], start, algorithm)
         watch("after", None)
-        for _ in range(rounds):
+        for round in range(rounds):
             calls.append(0)
             watch("before", states[-1])
             states.append(algorithm.step(states[-1], counting, lr, comm))
+            check_state(states[-1], start, algorithm, round)
             watch("after", states[-1])
             kinds.append([operation.kind for operation in recorder.operations])
             recorder.end_round()

@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from netsim.algorithms.description import name_of
+from netsim.errors import NetsimError
+
 PASSED, FAILED, NOT_CLAIMED = "PASSED", "FAILED", "NOT CLAIMED"
 _HERE = str(Path(__file__).parent)
 
@@ -87,7 +90,7 @@ Check = Callable[[], str]
 
 def examine(subject: object, checks: Mapping[str, Check | None]) -> Report:
     """Run checks, one after the other; None stands for a property that is not claimed."""
-    return Report(repr(subject), tuple(_finding(name, check) for name, check in checks.items()))
+    return Report(name_of(subject), tuple(_finding(name, check) for name, check in checks.items()))
 
 
 def _finding(name: str, check: Check | None) -> Finding:
@@ -95,7 +98,7 @@ def _finding(name: str, check: Check | None) -> Finding:
         return Finding(name, NOT_CLAIMED, "the method does not promise it")
     try:
         return Finding(name, PASSED, check())
-    except Fault as fault:
+    except (Fault, NetsimError) as fault:
         return Finding(name, FAILED, str(fault))
     except Exception as error:  # any exception of a method under test is a finding
         return Finding(name, FAILED, f"raised {type(error).__name__}: {' '.join(str(error).split())}{_place(error)}")

@@ -132,7 +132,7 @@ def traced(algorithm, xp, evaluate=lambda x: {"loss": 0.0}):
     tracemalloc.start()
     try:
         comm = Communicator(GRAPH, TENSORS, 0, xp, "float32", recorder)
-        history = History(SimpleNamespace(evaluate="average"), SimpleNamespace(evaluate=evaluate))
+        history = History(SimpleNamespace(evaluate="average", task=None), SimpleNamespace(evaluate=evaluate))
         buffer, state = xp.asarray(numbers.copy()), xp.asarray(numbers.copy())
 
         def gradient(x):
@@ -194,7 +194,7 @@ def test_no_copy_of_the_models_is_alive_while_one_is_evaluated():
         return {"loss": 0.0}
 
     tracemalloc.start()
-    History(SimpleNamespace(evaluate="both"), SimpleNamespace(evaluate=evaluate)).evaluate(0, x, 0.0, 0.1)
+    History(SimpleNamespace(evaluate="both", task=None), SimpleNamespace(evaluate=evaluate)).evaluate(0, x, 0.0, 0.1)
     tracemalloc.stop()
     assert len(alive) == 7 and max(alive) < 1.5 * x[0].nbytes  # the average is
 

@@ -1,0 +1,63 @@
+"""What an algorithm must hand to its communicator, and a compressor give back: one line that names the method, the round and what was expected."""
+
+from typing import Any
+
+import numpy as np
+
+from netsim.algorithms.description import name_of
+from netsim.device import Array
+from netsim.errors import NetsimError
+
+
+def said(value: Any) -> str:
+    """Return what a value is, in words: the shape and dtype of an array, else its type."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{tuple(value.shape)} {value.dtype}"
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def check_rows(y: Any, rows: int, method: str, round: int) -> None:
+    """Check that there is a row for everybody who speaks.
+
+    Raises
+    ------
+    NetsimError
+        y has another number of rows, or is no (rows, numbers).
+    """
+    shape: tuple[int, ...] = getattr(y, "shape", ())
+    if len(shape) == 2 and shape[0] == rows:
+        return
+    who = "the server's row" if rows == 1 else "a row for each worker"
+    raise NetsimError(f"comm.{method}: round {round}: got {said(y)}; expected ({rows}, numbers), {who}")
+
+
+def check_message(message: Any, y: Array, compress: Any, round: int | None = None) -> None:
+    """Check that a compressor decodes what it was given to numbers of the same form, and bills whole bits.
+
+    On another device than a CPU the sizes are read at the end of the run (:meth:`netsim.comm.recorder.Recorder.trace`), not here.
+
+    Raises
+    ------
+    NetsimError
+        ``value`` has another shape or dtype than y, or ``bits`` are not one whole number a row, at least 0.
+    """
+    value: Any = getattr(message, "value", None)
+    bits: Any = getattr(message, "bits", None)
+    if getattr(value, "shape", None) != y.shape or value.dtype != y.dtype:
+        raise NetsimError(f"{_who(compress, round)} a value of {said(value)}; expected {said(y)}, as what is sent")
+    if isinstance(bits, int) and not isinstance(bits, bool):
+        right, least = True, bits
+    else:
+        right = getattr(bits, "shape", None) in ((len(y),), ()) and bits.dtype.kind in "iu"
+        least = bits.min() if right and isinstance(bits, np.ndarray | np.generic) else 0
+    if not right or least < 0:
+        got = said(bits) if not isinstance(bits, int | float) else repr(bits)
+        below = f", {least} among them" if right else ""
+        raise NetsimError(
+            f"{_who(compress, round)} bits of {got}{below}; "
+            f"expected ({len(y)},) whole numbers, at least 0, what each row costs"
+        )
+
+
+def _who(compress: Any, round: int | None) -> str:
+    return f"{name_of(compress)}: compress returned{'' if round is None else f' in round {round}'}"
