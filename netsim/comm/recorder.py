@@ -20,17 +20,17 @@ class Recorder:
     topology
         Of the workers.
     spoken
-        Whether anything was sent so far.
+        Whether anything was sent so far, without which rows that differ cannot be mixed; where nobody is to be held to that, True.
     """
 
-    def __init__(self, topology: Topology) -> None:
+    def __init__(self, topology: Topology, spoken: bool = True) -> None:
         self.topology = topology
         self.operations: list[Operation] = []
         self.sizes: list[Any] = []
         self.programs: dict[Program, int] = {}
         self.program_of: list[int] = []
         self.bits: list[list[tuple]] = []
-        self.spoken = False
+        self.spoken = spoken
         self._open: set[tuple[int, int]] = set()  # posts that nobody has waited for, by round and position
         self._beside = False
 
@@ -116,7 +116,7 @@ class Recorder:
             for columns, count in zip(recorded["bits"], counts, strict=True)
         ]
         self.operations, self.sizes = [], []
-        self._open, self.spoken, programs = set(), False, list(self.programs)
+        self._open, programs = set(), list(self.programs)
         for round, p in enumerate(self.program_of):
             for position, operation in enumerate(programs[p]):
                 self._follow(operation, round, position)

@@ -151,7 +151,7 @@ def gossip(
     )
     xp, dtype, every = device_namespace(experiment.device), experiment.dtype, experiment.evaluate_every or 1
     x, average = (xp.asarray(one.astype(dtype)) for one in (start, task.average))
-    recorder, history = Recorder(topology), History(experiment, task)
+    recorder, history = Recorder(topology, spoken=False), History(experiment, task)
     comm = Communicator(topology, task.tensors, experiment.seed, xp, dtype, recorder, common_start=False)
     with ONE_BLAS_THREAD, np.errstate(all="ignore"):  # no warnings for diverged models
         first = _mean_square(x - average)

@@ -182,7 +182,6 @@ def play(
     """
     recorder = Recorder(graph)
     recorder.program_of.extend([0] * first_round)
-    recorder.spoken = True  # who mixes what nobody sent is found by what others learn of it
     comm = through(Communicator(graph, tensors, seed, xp, dtype, recorder, bool((x == x[:1]).all()), on_message))
     calls: list[int] = []
 
