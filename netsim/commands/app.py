@@ -64,8 +64,8 @@ def imported(name: str) -> Any:
 
 def _epilog(module: Any) -> str:
     """Return the examples and the keys as paragraphs that are printed as they stand."""
-    parts = [["Examples:", *(f"  {line}" for line in getattr(module, "EXAMPLES", ()))]]
-    keys = getattr(module, "KEYS", {})
+    examples, keys = getattr(module, "EXAMPLES", ()), getattr(module, "KEYS", {})
+    parts = [["Examples:", *(f"  {line}" for line in examples)]] if examples else []
     if keys:
         wrapped = [
             textwrap.wrap(f"{names}: {said}", WIDTH, initial_indent="  ", subsequent_indent="      ")

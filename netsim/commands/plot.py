@@ -16,6 +16,8 @@ from netsim.plots.style import inches
 from netsim.runs import results
 from netsim.runs.sweeping import at_target
 
+EXAMPLES = ("netsim plot results/tang2018/results.nc", "netsim plot results.nc --target 0.1 --out figures/0.1")
+
 
 def command(
     results_file: Annotated[

@@ -59,7 +59,10 @@ def command(
 ) -> None:
     """Train one algorithm and time it on one network."""
     alpha, rate = asked_seconds(latency, "--latency"), asked_bandwidth(bandwidth, "--bandwidth")
-    setup = config.load(source, data, steps, device, download, kind="training", seed=seed).only(algorithm)
+    setup = config.load(source, data, steps, device, download, kind="training", seed=seed)
+    setup, left_out = setup.only(algorithm).first_only()
+    if left_out:
+        say(f"of several in the file, only {left_out}")
     network = setup.network(alpha, rate, sharing)
     kept = (out_folder or Path("results") / setup.name) / "checkpoints-run" / folder_name(setup.experiments[0])
     with ExitStack() as claims:

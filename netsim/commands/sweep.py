@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from netsim.commands import options
@@ -16,12 +16,13 @@ from netsim.commands.quantities import bandwidths, latencies
 from netsim.commands.streams import say
 from netsim.commands.tables import TextTable, heading, lines, print_table
 from netsim.files import config
-from netsim.files.units import format_bandwidth, format_seconds
+from netsim.files.units import format_seconds
 from netsim.planning.fitting import fitted
 from netsim.plots.drawing import STEMS, draw
 from netsim.runs import results
+from netsim.runs.cases import network_said, over_seeds, topologies_of
 from netsim.runs.checkpoints import Checkpoints, clear_all
-from netsim.runs.pipeline import labels, run, samples_per_step
+from netsim.runs.pipeline import labels, run, samples_per_step, trainings
 from netsim.runs.setup import Setup
 
 EXAMPLES = (
@@ -34,6 +35,7 @@ KEYS = {
     "by_compiled, by_simpy, checked, largest_difference": "replays by each engine, by both, and their largest difference in seconds",
     "algorithms": "algorithm, learning_rate, overlap, diverged_at, steps_to_target, compression_error, remarks, … of each",
     "table": "algorithm, condition, sharing, latency (s), bandwidth (bit/s), seconds_per_epoch, seconds_to_target, speedup, status, engine",
+    "topologies, seeds, runs": "only where the file has several: their names, and the table of each pair of them",
     "out": "folder of results.nc and figures/",
 }
 
@@ -63,10 +65,9 @@ def command(
     with claimed(folder, files=[RESULTS]) as claim:
         checkpoints = Checkpoints(folder / "checkpoints", every, resume)
         check_checkpoints(checkpoints.folder, resume, force)
-        setup = replace(setup, experiments=fitted(setup.experiments, together, say=say))
-        swept = " and ".join(f"{len(grid)} networks ({sharing})" for sharing, grid in setup.grids.items())
-        say(f"{setup.title}: {len(setup.experiments)} algorithms, {swept}")
-        with training(together, samples_per_step(setup.experiments), _work(setup, together)) as (executor, progress):
+        setup = setup.with_tasks_of(fitted(setup.largest(), together, say=say))
+        say(_announced(setup))
+        with training(together, _samples(setup), _work(setup, together)) as (executor, progress):
             ds = run(setup, engine, executor, progress, checkpoints)
         say("drawing the figures")
         _publish(ds, claim, checkpoints.folder, force)
@@ -103,16 +104,29 @@ def _publish(ds: xr.Dataset, claim: Claim, checkpoints: Path, force: bool) -> No
     remove_stale(claim, STEMS, written)
 
 
+def _announced(setup: Setup) -> str:
+    swept = " and ".join(f"{len(grid)} networks ({sharing})" for sharing, grid in setup.grids.items())
+    cases = len(setup.cases())
+    many = f", {cases} pairs of a topology and a seed" if cases > 1 else ""
+    return f"{setup.title}: {len(setup.experiments)} algorithms{many}, {swept}"
+
+
+def _samples(setup: Setup) -> dict[str, int]:
+    return {one.label: count for one in trainings(setup) for count in samples_per_step([one.experiment]).values()}
+
+
 def _work(setup: Setup, jobs: int) -> Work:
     """Return what there is to do: the trainings, then the networks on which they are timed."""
-    trainings = {name: one.steps for name, one in zip(labels(setup.experiments), setup.experiments, strict=True)}
-    each = max(trainings.values()) * 2 * len(setup.topology.edges) / MESSAGES_A_SECOND
-    timings = {f"networks, {sharing}": (len(trainings) * len(grid), each) for sharing, grid in setup.grids.items()}
-    return Work(trainings, timings, jobs)
+    steps = {one.label: one.experiment.steps for one in trainings(setup)}
+    each = max(steps.values()) * 2 * len(setup.topology.edges) / MESSAGES_A_SECOND
+    timings = {f"networks, {sharing}": (len(steps) * len(grid), each) for sharing, grid in setup.grids.items()}
+    if setup.apart:
+        timings |= {f"named networks, {sharing}": (len(steps) * len(setup.apart), each) for sharing in setup.grids}
+    return Work(steps, timings, jobs)
 
 
 def show(ds: xr.Dataset, theories: Mapping[str, str]) -> None:
-    """Print a sweep: the table of its first kind of sharing, and the remarks on it.
+    """Print a sweep: for each topology the table of the first kind of sharing, medians over the seeds, and the remarks on it.
 
     Parameters
     ----------
@@ -124,9 +138,20 @@ def show(ds: xr.Dataset, theories: Mapping[str, str]) -> None:
     sharing = str(ds["sharing"].values[0])
     rows = [row for row in results.table(ds) if row["sharing"] == sharing]
     heading(ds.attrs["title"])
-    lines(f"{_setting(ds)}; sharing = {sharing}")
     if ds.attrs.get("changed"):
         lines(f"changed: {ds.attrs['changed']}; the rates, the target and the assumptions are the file's")
+    for topology, every_seed in topologies_of(ds).items():
+        _show_topology(
+            over_seeds(every_seed), [row for row in rows if row.get("topology", "") == topology], sharing, theories
+        )
+    lines(
+        f"timed: {ds.attrs['by_compiled']} compiled, {ds.attrs['by_simpy']} by SimPy, largest difference "
+        f"{ds.attrs['largest_difference']:g} s ({ds.attrs['checked']} timed by both)"
+    )
+
+
+def _show_topology(ds: xr.Dataset, rows: list[dict[str, Any]], sharing: str, theories: Mapping[str, str]) -> None:
+    lines(f"{_setting(ds)}; sharing = {sharing}")
     print_table(_sweep_table(ds, rows))
     lines(
         f"target: training loss {ds.attrs['target']:.4g} of the average model; speed-up over {ds.attrs['baseline']}",
@@ -136,10 +161,6 @@ def show(ds: xr.Dataset, theories: Mapping[str, str]) -> None:
         lines(
             f"compression error: max ||C(z) - z||/||z|| of what was compressed, a lower bound of alpha{_bounds(ds, theories)}"
         )
-    lines(
-        f"timed: {ds.attrs['by_compiled']} compiled, {ds.attrs['by_simpy']} by SimPy, largest difference "
-        f"{ds.attrs['largest_difference']:g} s ({ds.attrs['checked']} timed by both)"
-    )
 
 
 def _of_one(one: xr.Dataset, name: str) -> list[str]:
@@ -163,21 +184,20 @@ def _setting(ds: xr.Dataset) -> str:
     compute = ds.attrs["compute"]
     with suppress(ValueError):  # a compute model has a repr
         compute = format_seconds(float(compute))
-    per_epoch = int(ds["steps_per_epoch"][0])
+    per_epoch = int(np.ravel(ds["steps_per_epoch"].values)[0])
     epoch = f"an epoch is {per_epoch} steps" if per_epoch else "no epochs: per 1,000 steps"
-    return f"{ds['topology'].values[0]}, {int(ds['step'][-1])} steps, {epoch}, compute {compute} a gradient"
+    seeds = f", medians of {ds.attrs['seeds']} seeds" if ds.attrs.get("seeds", 1) > 1 else ""
+    return f"{np.ravel(ds['topology'].values)[0]}{seeds}, {int(ds['step'][-1])} steps, {epoch}, compute {compute} a gradient"
 
 
 def _sweep_table(ds: xr.Dataset, rows: list[dict[str, Any]]) -> TextTable:
     words = {"ours": " (ours)", "paper panel": " (number ours)"} if _of_a_paper(ds) else {}
     headings = ["algorithm", ""]
     for condition in ds["condition"].values:
-        named = ds.sel(condition=condition)
-        latency, bandwidth = float(named["condition_latency"]), float(named["condition_bandwidth"])
-        whose = words.get(named["condition_source"].item(), "")
-        headings.append(f"{condition}{whose}\n{format_seconds(latency)}\n{format_bandwidth(bandwidth)}")
+        whose = words.get(ds["condition_source"].sel(condition=condition).item(), "")
+        headings.append(f"{condition}{whose}\n" + network_said(ds, str(condition)).replace(", ", "\n"))
     shown = TextTable(headings, left=2, ruled=True)
-    epoch = "s per epoch" if int(ds["steps_per_epoch"][0]) else "s per 1,000 steps"
+    epoch = "s per epoch" if int(np.ravel(ds["steps_per_epoch"].values)[0]) else "s per 1,000 steps"
     for name in ds["experiment"].values:
         cells = [row for row in rows if row["algorithm"] == name]
         shown.rows.append((str(name), f"{epoch}\ns to target\nspeed-up", *map(_cell, cells)))

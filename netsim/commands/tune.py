@@ -83,7 +83,9 @@ def command(
         raise NetsimError("--steps: not with --gamma: gossip goes on until it is decided which step size is best")
     if not by_gossip and out_folder is not None:
         raise NetsimError("--out: only with --gamma; without it nothing is written")
-    setup = config.load(source, data, steps, device, download, seed=seed)
+    setup, left_out = config.load(source, data, steps, device, download, seed=seed).first_only()
+    if left_out:
+        say(f"of several in the file, only {left_out}")
     for name, why in setup.left_out.items():
         say(f"{name}: left out: {why}")
     if algorithm is not None:

@@ -84,7 +84,9 @@ def over_seeds(ds: xr.Dataset) -> xr.Dataset:
     if "seed" not in ds.dims:
         return ds
     found = {name: _median(ds[name]) for name in ds.data_vars if "seed" in ds[name].dims}
-    return ds.drop_vars([*found, "seed"]).assign(found).assign_attrs(seeds=ds.sizes["seed"])[list(ds.data_vars)]
+    median = ds.drop_vars([*found, "seed"]).assign(found).assign_attrs(seeds=ds.sizes["seed"])
+    coordinates = {name: each for name, each in ds.coords.items() if "seed" not in each.dims and name != "seed"}
+    return median[list(ds.data_vars)].assign_coords(coordinates)  # those of no variable, such as condition, too
 
 
 def _median(values: xr.DataArray) -> xr.DataArray:

@@ -62,11 +62,21 @@ def train_all(
         The task does not fit the workers; the line names the experiment.
     """
 
-    return _trained([_Training(*each) for each in _named(experiments)], executor, progress, checkpoints)
+    return _trained([Training(*each) for each in _named(experiments)], executor, progress, checkpoints)
 
 
-class _Training(NamedTuple):
-    """An experiment, its name for progress and errors, and its folder of checkpoints."""
+class Training(NamedTuple):
+    """A training of a Setup.
+
+    Attributes
+    ----------
+    experiment
+        What is trained.
+    label
+        Its name for progress and errors.
+    folder
+        Name of its folder of checkpoints.
+    """
 
     experiment: Experiment
     label: str
@@ -81,20 +91,20 @@ def _named(experiments: Sequence[Experiment], where: str = "", folder: str = "")
     ]
 
 
-def _trainings(setup: Setup) -> list[_Training]:
+def trainings(setup: Setup) -> list[Training]:
     """Return all trainings of a Setup, case by case."""
     found = []
     for topology, seed, experiments in setup.cases():
         said = [topology.name] * (len(setup.topologies) > 1) + [f"seed {seed}"] * (len(setup.seeds) > 1)
         folder = "".join(f"-{re.sub('[^A-Za-z0-9]+', '-', one).strip('-')}" for one in said)
-        found += [_Training(*each) for each in _named(experiments, "".join(f", {one}" for one in said), folder)]
+        found += [Training(*each) for each in _named(experiments, "".join(f", {one}" for one in said), folder)]
     return found
 
 
 def _trained(
-    trainings: Sequence[_Training], executor: Executor | None, progress: Progress, checkpoints: Checkpoints | None
+    trainings: Sequence[Training], executor: Executor | None, progress: Progress, checkpoints: Checkpoints | None
 ) -> list[Run]:
-    def one(training: _Training) -> Run:
+    def one(training: Training) -> Run:
         experiment, label, folder = training
         own = checkpoints and replace(checkpoints, folder=checkpoints.folder / folder)
         try:
@@ -170,7 +180,7 @@ def run(
 def _trained_and_timed(
     setup: Setup, engine: str, executor: Executor | None, progress: Progress, checkpoints: Checkpoints | None
 ) -> xr.Dataset:
-    cases, runs = setup.cases(), _trained(_trainings(setup), executor, progress, checkpoints)
+    cases, runs = setup.cases(), _trained(trainings(setup), executor, progress, checkpoints)
     trained = [runs[at : at + len(setup.experiments)] for at in range(0, len(runs), len(setup.experiments))]
     stated = stated_target(setup.experiments, setup.target)
     target = max(map(default_target, trained)) if stated is None else stated
