@@ -17,7 +17,7 @@ from netsim.commands.streams import close_quietly, put, say, say_lines, take_any
 from netsim.errors import NetsimError
 
 STOPPED = 130  # exit code of a command that was interrupted
-UNREAD = 141  # of one whose reader, such as head, has gone, as of a program that SIGPIPE ends
+UNREAD = 1  # of one whose reader, such as head, has gone; typer takes the same
 DISTRIBUTION = "netsim-training"
 WIDTH = 76  # of examples and keys, which typer indents by two columns
 

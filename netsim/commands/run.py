@@ -21,7 +21,7 @@ from netsim.runs.resume import folder_name
 
 EXAMPLES = (
     'netsim run tang2018 --algorithm 3 --latency "20 ms" --bandwidth "5 Mbit/s"',
-    'netsim run mine.toml --algorithm 1 --latency "1 ms" --bandwidth inf --steps 99',
+    'netsim run mine.toml --algorithm 1 --latency "1 ms" --bandwidth inf',
 )
 KEYS = {
     "algorithm, topology, network, sharing, learning_rate, overlap, engine, steps_per_epoch": "what was run, and what timed it",

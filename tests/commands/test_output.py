@@ -262,7 +262,7 @@ JSON = {
     "presets": ("tang2018",),
     "tune": ("FILE", "--algorithm", 1, "--steps", 2),
     "consensus": ("GOSSIP", "--out", "OUT"),
-    "bytes": ("table2",),
+    "bytes": ("powergossip-table2",),
     "time": ("--shapes", "SHAPES"),
     "check": ("netsim.algorithms:Identity",),
     "plan": ("--shapes", "SHAPES"),
