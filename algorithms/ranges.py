@@ -24,6 +24,7 @@ Rank = Annotated[int, Interval(ge=1, le=2**31)]  # of each matrix at most min(ro
 Ratio = Annotated[float, Interval(gt=0, le=1)]
 
 _SIDES = ("gt", "ge", "lt", "le")
+_PLAIN = (int, float, bool, str, Literal)
 _LISTS = (list, tuple, Sequence, Iterable, np.ndarray)
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = _SHOWN.maxlong = 60
@@ -108,7 +109,7 @@ def fits(value: Any, hint: Any) -> bool:
     return any(_fits(value, kind) for kind in kinds(hint))
 
 
-def fits_each(values: np.ndarray, hint: Any) -> bool:
+def fits_each(values: Any, hint: Any) -> bool:
     """Return whether every number of an array is in the range of a hint of numbers."""
     return any(_fits_array(values, kind) for kind in kinds(hint))
 
@@ -211,7 +212,9 @@ def said(hint: Any, file: bool = False) -> str:
         In the words of a configuration file instead of Python's.
     """
     words: list[str] = []
-    alternatives = kinds(hint)
+    alternatives = sorted(
+        kinds(hint), key=lambda kind: kind.type not in _PLAIN
+    )  # equal unions may differ in their order
     single = any(kind.type in (int, float) for kind in alternatives)
     for kind in alternatives:
         if kind.type not in (None, NoneType):
@@ -267,11 +270,11 @@ def _said_number(kind: Kind, file: bool) -> str:
 
 
 def number_said(value: float) -> str:
-    """Return a bound as short text: 16, 10,000, 1e9, 2**63, 0.9999."""
+    """Return a bound as short text: 16, 10,000, 1e9, 2^63, 0.9999."""
     if isinstance(value, int) and abs(value) < 10**6:
         return f"{value:,}"
     if isinstance(value, int) and value > 0 and value & (value - 1) == 0:
-        return f"2**{value.bit_length() - 1}"
+        return f"2^{value.bit_length() - 1}"
     return f"{value:.6g}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
 
 
@@ -284,7 +287,7 @@ def shown(value: Any) -> str:
 
 
 @cache
-def field_hints(kind: type) -> dict[str, Any]:
+def field_hints(kind: Any) -> dict[str, Any]:
     """Return the type hints of a dataclass's fields, with their marks; none where they cannot be resolved."""
     try:
         hints = get_type_hints(kind, include_extras=True)
@@ -301,7 +304,7 @@ def check_fields(made: Any) -> None:
     ValueError
         One line with the class, the field, its value and what is allowed.
     """
-    for name, hint in field_hints(type(made)).items():
+    for name, hint in field_hints(type(made)).items():  # type: ignore[arg-type]
         value = getattr(made, name)
         if not fits(value, hint):
             raise ValueError(f"{type(made).__name__}: {name} = {shown(value)}: must be {said(hint)}")

@@ -1,7 +1,9 @@
 """The exception for user errors, and its suggestions for unknown names."""
 
 import difflib
+import json
 import re
+import reprlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -30,3 +32,33 @@ def hint(name: str, known: Iterable[str]) -> str:
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1) or [k for k in known if k.lower() == name.lower()]
     return f'did you mean "{near[0]}"?' if near else f"there is {', '.join(known)}"
+
+
+class _Toml(reprlib.Repr):
+    """Values as a TOML file writes them, the middle of long ones left out."""
+
+    def repr1(self, x: Any, level: int) -> str:
+        if isinstance(x, bool):
+            return "true" if x else "false"
+        return str(x) if hasattr(x, "isoformat") else super().repr1(x, level)
+
+    def repr_str(self, x: str, level: int) -> str:
+        return json.dumps(x if len(x) <= self.maxstring else f"{x[: self.maxstring - 4]}…", ensure_ascii=False)
+
+    def repr_dict(self, x: dict[str, Any], level: int) -> str:
+        if level <= 0:
+            return "{…}"
+        held = [f"{key} = {self.repr1(x[key], level - 1)}" for key in list(x)[: self.maxdict]]
+        return f"{{ {', '.join([*held, '…'] if len(x) > self.maxdict else held)} }}"
+
+    def repr_int(self, x: int, level: int) -> str:
+        return str(x) if abs(x) < 10**40 else f"a number of {x.bit_length()} bits"
+
+
+_toml = _Toml()
+_toml.maxstring, _toml.maxlevel, _toml.maxother = 60, 3, 60
+
+
+def as_written(value: Any) -> str:
+    """Return a value as a TOML file writes it, on one line, the middle left out where it is long."""
+    return " ".join(_toml.repr(value).split())

@@ -1,11 +1,12 @@
 """Fields: what the parameters of a class or a function declare, from which checks, errors, files, their reference and their templates derive.
 
-A field's home is the parameter that takes it. Its type hint holds the type, the range (of the library annotated_types) and the unit; the signature its
-default; its entry under Parameters of the docstring its words.
+A field's home is the parameter that takes it. Its type hint holds the type, the range (of the library annotated_types) and the unit; the signature
+its default; its entry under Parameters of the docstring its words.
 """
 
 import dataclasses
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -114,7 +115,7 @@ def declared(factory: Callable[..., Any]) -> Mapping[str, Declared]:
         if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             field = fields.get(name)
             made = field is not None and field.default_factory is not dataclasses.MISSING
-            default = field.default_factory() if made else parameter.default  # type: ignore[union-attr, misc]
+            default = field.default_factory() if made else parameter.default  # type: ignore[union-attr, operator]
             found[name] = Declared(name, hints.get(name, Any), default, words.get(name, ""))
     return found
 
@@ -143,6 +144,12 @@ def _entries(factory: Any) -> dict[str, str]:
         elif line:
             found |= {name: f"{found.get(name, '')} {line.strip()}".strip() for name in names}
     return {name: _followed(name, words) for name, words in found.items()}
+
+
+def plain(words: str) -> str:
+    """Return words of a docstring without the markup of reStructuredText."""
+    bare = re.sub(r":\w+:`~?([^`]*)`", r"\1", words)
+    return bare.replace("``", "")
 
 
 def _followed(name: str, words: str) -> str:
@@ -183,7 +190,7 @@ def check_fields(made: Any, **instead: Any) -> None:
     NetsimError
         One line with the field, its value, and what is allowed.
     """
-    for name, hint in field_hints(type(made)).items():
+    for name, hint in field_hints(type(made)).items():  # type: ignore[arg-type]
         check_field(name, instead.get(name, getattr(made, name)), hint)
 
 

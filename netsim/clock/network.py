@@ -9,7 +9,7 @@ import numpy as np
 from annotated_types import Interval, Len
 
 from netsim.algorithms.ranges import OneOf, fits_each, said
-from netsim.clock.compute import ComputeModel, GradientTimes
+from netsim.clock.compute import GradientTimes
 from netsim.clock.fabrics import FABRICS
 from netsim.comm.collectives import ALGORITHMS
 from netsim.errors import NetsimError, check

@@ -11,7 +11,7 @@ from netsim.commands.console import print_json
 from netsim.commands.streams import say
 from netsim.commands.tables import lines
 from netsim.errors import NetsimError
-from netsim.files.calls import user_object
+from netsim.files.modules import user_object
 from netsim.testing.algorithm import examine_algorithm
 from netsim.testing.compressor import examine_compressor, is_compressor, is_linear
 

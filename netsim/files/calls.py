@@ -1,46 +1,74 @@
-"""Calling a function with the fields of a table: names, types and values are checked against the signature.
+"""Calling a function with the fields of a table: names, types, units and ranges are those that its signature declares (:mod:`netsim.fields`).
 
 A name is that of one of netsim's classes, or ``"module:Name"`` in a user's module.
 """
 
 import dataclasses
-import importlib
 import inspect
-import json
-import sys
-import types
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib.machinery import PathFinder
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic.errors import PydanticUserError
+import numpy as np
 
 from netsim import algorithms
-from netsim.errors import NetsimError, hint
+from netsim.algorithms.ranges import Kind, fits, kinds, said
+from netsim.clock.compute import ComputeModel, Exponential, LogNormal, Uniform
+from netsim.errors import NetsimError, as_written, hint
+from netsim.fields import Declared, declared, plain
+from netsim.files import schedules
+from netsim.files.modules import user_object
+from netsim.files.units import seconds
 
-_SAID = {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}
 _NEEDED = {
     "algorithm": ("init", "step"),
     "compressor": ("compress",),
     "compute model": ("draw",),
     "schedule": ("__call__",),
+    "projection": ("draw", "project", "lift"),
     "task": ("initial", "gradient", "evaluate"),
 }
-_LISTED = {"algorithm": "step", "compressor": "encode"}  # the package of our own classes
-_imported: set[str] = set()  # top-level modules of users that were imported here
+_LISTED = {"algorithm": "step", "compressor": "encode", "projection": "project"}  # a method of all of our own classes
+COMPUTE: Mapping[str, Callable[..., ComputeModel]] = {
+    "lognormal": LogNormal,
+    "exponential": Exponential,
+    "uniform": Uniform,
+}
+"""By kind: the compute models of a file."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reads:
+    """Mark of a hint: a function that reads what a file writes.
+
+    Parameters
+    ----------
+    reads
+        (value, key) -> what the section holds; it raises a NetsimError that begins with the key.
+    file
+        What it takes, in words.
+    """
+
+    reads: Callable[[Any, str], Any]
+    file: str
 
 
 def call(
-    factory: Callable[..., Any], values: Mapping[str, Any], field: str, folders: Sequence[Path] = (), **given: Any
+    factory: Callable[..., Any],
+    values: Mapping[str, Any],
+    field: str,
+    folders: Sequence[Path] = (),
+    whose: str = "",
+    **given: Any,
 ) -> Any:
     """Call a function or a class with the fields of a table.
 
     Parameters
     ----------
     factory
-        Its parameters are the fields that are allowed, its type hints their types. A parameter that is a compressor takes a table
+        Its parameters are the fields that are allowed, as :func:`netsim.fields.declared` has them. A parameter that is a compressor takes a table
         ``{ name = "StochasticQuantizer", bits = 8 }``; one without a hint is known by such a table, or by being called ``compress``.
     values
         The table.
@@ -48,33 +76,230 @@ def call(
         Name of the table, for errors.
     folders
         Where users' modules are searched for before the installed ones.
+    whose
+        What has the fields, for errors; by default the factory.
     **given
         Parameters that are not fields of the table.
 
     Raises
     ------
     NetsimError
-        A field is unknown or missing, has the wrong type, or the factory refuses it; the message begins with the field.
+        A field is unknown or missing, has the wrong type or is out of its range, or the factory refuses it; the message begins with the field.
     """
     name = factory.__name__
-    parameters = {name: p for name, p in inspect.signature(factory).parameters.items() if name not in given}
-    named = {name: p for name, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
-    if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
-        for unknown in [value for value in values if value not in named]:
-            raise NetsimError(f"{field}.{unknown}: unknown key of {name}; {hint(unknown, named)}")
-    missing = [p.name for p in named.values() if p.default is p.empty and p.name not in values]
-    if missing:
-        raise NetsimError(f"{field}: {name} also needs {', '.join(missing)}")
-    hints = _hints(factory)
-    typed = {k: _typed(value, hints.get(k, Any), f"{field}.{k}", folders) for k, value in values.items()}
+    known = {one: found for one, found in declared(factory).items() if one not in given}
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(factory).parameters.values())
+    typed = read_table(values, known, field, whose or name, folders, open_ended)
     try:
         return factory(**given, **typed)
     except ValueError as error:
-        raise NetsimError(below(field, str(error).removeprefix(f"{name}: "), named)) from None
+        raise NetsimError(below(field, str(error).removeprefix(f"{name}: "), known)) from None
     except Exception as error:
         if factory.__module__.startswith("netsim."):
             raise
         raise NetsimError(f"{field}: {name} cannot be made: {type(error).__name__}: {error}") from error
+
+
+def read_table(
+    values: Any,
+    known: Mapping[str, Declared],
+    field: str,
+    whose: str = "",
+    folders: Sequence[Path] = (),
+    open_ended: bool = False,
+) -> dict[str, Any]:
+    """Return the fields of a table as they are declared; those that it does not have are left out.
+
+    Parameters
+    ----------
+    values
+        The table.
+    known
+        By name, the fields that it may have.
+    field
+        Name of the table, for errors; "" for the whole file.
+    whose
+        The class or function that has the fields, for errors.
+    folders
+        Where users' modules are searched for.
+    open_ended
+        Other fields are taken as they are.
+
+    Raises
+    ------
+    NetsimError
+        It is no table, or a field is unknown or missing, has the wrong type or is out of its range; the message begins with the field.
+    """
+    if not isinstance(values, Mapping):
+        raise NetsimError(f"{field} = {as_written(values)}: must be a table; write [{field}] and its keys below it")
+    for unknown in [] if open_ended else [value for value in values if value not in known]:
+        of = f" of {whose}" if whose else ""
+        raise NetsimError(
+            f"{key_below(field, unknown)}: unknown key{of}; {hint(unknown, known) if known else 'it has none'}"
+        )
+    for one in known.values():
+        if one.required and one.name not in values:
+            what = f"{said(one.hint, file=True)}{': ' if one.words else ''}{plain(one.words)}"
+            raise NetsimError(
+                f"{field}: {whose} also needs {one.name}, {what}"
+                if whose
+                else f"{key_below(field, one.name)}: missing; write {what}"
+            )
+    return {
+        key: read(value, known[key].hint, key_below(field, key), folders) if key in known else value
+        for key, value in values.items()
+    }
+
+
+def key_below(field: str, key: str) -> str:
+    """Return the path of a key in a table, quoted where TOML would quote it."""
+    said_key = key if re.fullmatch(r"[\w-]+", key) else as_written(key)
+    return f"{field}.{said_key}" if field else said_key
+
+
+def read(value: Any, wanted: Any, key: str, folders: Sequence[Path] = ()) -> Any:
+    """Return what a file writes as the type that a hint declares.
+
+    Parameters
+    ----------
+    value
+        As TOML has it.
+    wanted
+        A type hint, with its marks.
+    key
+        For errors.
+    folders
+        Where users' modules are searched for.
+
+    Raises
+    ------
+    NetsimError
+        It has another type, or is out of range; the line begins with the key and says what is allowed.
+    """
+    alternatives = kinds(wanted)
+    for kind in alternatives:
+        if (reads := kind.mark("reads")) is not None:
+            return reads(value, key)
+    named = (isinstance(value, Mapping) and "name" in value) or (isinstance(value, str) and key.endswith("compress"))
+    takes = {name for kind in alternatives if getattr(kind.type, "_is_protocol", False) for name in vars(kind.type)}
+    if value is not None and ("compress" in takes or (named and any(kind.type is Any for kind in alternatives))):
+        return compressor(value, key, folders)
+    if isinstance(value, Mapping) and "project" in takes:
+        return _named(value, key, "projection", '{ name = "RandomMask", ratio = 0.1 }', folders)
+    if isinstance(value, Mapping) and any(kind.type is ComputeModel for kind in alternatives):
+        if ":" in str(value.get("kind")):  # a user's, whose hints may not say that it takes times
+            value = {name: one if name == "kind" else _in_seconds(one) for name, one in value.items()}
+        return of_kind(COMPUTE, value, key, "compute model", folders)
+    if isinstance(value, Mapping) and any(kind.type is Callable for kind in alternatives):
+        return of_kind(schedules.KINDS, value, key, "schedule", folders)
+    found = _converted(value, alternatives, key)
+    if not fits(found, wanted):
+        raise NetsimError(f"{key} = {as_written(value)}: must be {said(wanted, file=True)}{remedy(value, wanted)}")
+    return found
+
+
+def _converted(value: Any, alternatives: tuple[Kind, ...], key: str) -> Any:
+    """Return numbers in the unit of their hint, lists as tuples where the hint does, as arrays where they have rows."""
+    if isinstance(value, list):
+        lists = [kind for kind in alternatives if kind.type not in (int, float, str, bool)]
+        inner = kinds(lists[0].element) if lists and lists[0].arguments else lists[:1]
+        held = [_converted(one, tuple(inner), f"{key}[{at}]") for at, one in enumerate(value, 1)]
+        rows = any(kind.type is np.ndarray for kind in alternatives) and any(isinstance(one, list) for one in held)
+        return _array(held) if rows else tuple(held) if any(kind.type is tuple for kind in alternatives) else held
+    unit = next((found for kind in alternatives if (found := kind.mark("read"))), None)
+    return unit(value, key) if unit and isinstance(value, str | int | float) and not isinstance(value, bool) else value
+
+
+def _array(rows: list) -> Any:
+    try:
+        return np.array(rows)
+    except ValueError:  # of different lengths
+        return rows
+
+
+def remedy(value: Any, wanted: Any) -> str:
+    """Return what to write instead, as the end of an error's line; "" where nothing is obvious."""
+    if isinstance(value, str) and fits(_number(value), wanted):
+        return f"; write {value.strip()} without quotes"
+    if isinstance(value, list) and len(value) == 1 and fits(value[0], wanted):
+        return f"; write {as_written(value[0])} without brackets"
+    if not isinstance(value, list | dict) and fits(str(value), wanted):
+        return f'; write it in quotes: "{value}"'
+    if isinstance(value, float) and value.is_integer() and fits(int(value), wanted):
+        return f"; write {int(value)}"
+    if not isinstance(value, list | dict) and fits([value], wanted):
+        return f"; write it in brackets: [{as_written(value)}]"
+    return ""
+
+
+def _in_seconds(value: Any) -> Any:
+    """Return a text such as "20 ms", or a list of them, in seconds; anything else as it is."""
+    if isinstance(value, list):
+        return [_in_seconds(one) for one in value]
+    try:
+        return seconds(value) if isinstance(value, str) else value
+    except NetsimError:
+        return value
+
+
+def _number(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text, text)
+
+
+def of_kind(
+    known: Mapping[str, Callable[..., Any]],
+    values: Mapping[str, Any],
+    field: str,
+    what: str,
+    folders: Sequence[Path] = (),
+) -> Any:
+    """Return what a table ``{ kind = …, … }`` describes.
+
+    Parameters
+    ----------
+    known
+        By kind, the class or function whose parameters are the table's other fields; ``"module:Class"`` names a user's.
+    values
+        The table.
+    field
+        Name of the table, for errors.
+    what
+        What it describes, for errors.
+    folders
+        Where users' modules are searched for.
+
+    Raises
+    ------
+    NetsimError
+        The kind is missing or unknown, or a field is refused.
+    """
+    if "kind" not in values:
+        raise NetsimError(f"{field}.kind: missing; write one of {', '.join(known)}")
+    kind = values["kind"]
+    if isinstance(kind, str) and ":" in kind:
+        return user_made(
+            kind, {name: one for name, one in values.items() if name != "kind"}, field, what, folders, "kind"
+        )
+    if not isinstance(kind, str) or kind not in known:
+        raise NetsimError(f"{field}.kind = {as_written(kind)}: unknown {what}; {hint(str(kind), known)}")
+    fields = {key: value for key, value in values.items() if key != "kind"}
+    return call(known[kind], fields, field, folders, f'kind "{kind}"')
+
+
+def schedule(value: Any, field: str = "lr") -> schedules.Schedule:
+    """Return the schedule that a file describes: a number, or a table with its kind and the fields of that kind's class.
+
+    Raises
+    ------
+    NetsimError
+        An unknown kind, an unknown or missing field, or a value out of range; the line names the field.
+    """
+    return schedules.as_schedule(read(value, schedules.Rate | schedules.Schedule, field), field)  # type: ignore[arg-type]
 
 
 def below(field: str, message: str, names: Iterable[str]) -> str:
@@ -152,64 +377,13 @@ def user_made(
     return made
 
 
-def user_object(subject: str, folders: Sequence[Path]) -> Any:
-    """Return what ``"module:Name"`` names.
-
-    Parameters
-    ----------
-    subject
-        A module and a name in it, such as ``"my_method:MySGD"``.
-    folders
-        Searched for the module, in this order, before the installed ones. They stay on ``sys.path``, as a script's folder does.
-
-    Raises
-    ------
-    NetsimError
-        There is no such module or name, or the module cannot be imported.
-    """
-    where, colon, name = subject.partition(":")
-    if not (where and colon and name):
-        raise NetsimError(f"{subject}: write MODULE:NAME, such as my_method:MySGD")
-    if where.endswith(".py") or "/" in where:
-        module = where.removesuffix(".py").replace("/", ".")
-        raise NetsimError(f"{subject}: write the module, not its file, such as {module}:{name}")
-    found = _module(where, folders)
-    if not hasattr(found, name):
-        raise NetsimError(
-            f"{subject}: {where} has no {name}; {hint(name, [key for key in vars(found) if key[0] != '_'])}"
-        )
-    return getattr(found, name)
-
-
-def _module(where: str, folders: Sequence[Path]) -> types.ModuleType:
-    paths = list(dict.fromkeys(str(folder.resolve()) for folder in folders))
-    sys.path[:] = [*paths, *(path for path in sys.path if path not in paths)]
-    importlib.invalidate_caches()
-    _forget_namesake(where.partition(".")[0], paths)
-    try:
-        module = importlib.import_module(where)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (where == error.name or where.startswith(f"{error.name}.")):
-            raise NetsimError(f"{where}: cannot be imported: {error}") from None
-        raise NetsimError(f"{where}: no such module here ({', '.join(paths)}) or installed") from None
-    except Exception as error:  # importing a user's file may raise anything
-        said = " ".join(str(error).split())
-        raise NetsimError(f"{where}: cannot be imported: {type(error).__name__}: {said}") from None
-    _imported.add(where.partition(".")[0])
-    return module
-
-
-def _forget_namesake(top: str, paths: list[str]) -> None:
-    """Unload a module of this name that was imported from another folder than the one in which it is found now."""
-    loaded, spec = sys.modules.get(top), PathFinder.find_spec(top, paths)
-    if loaded is None or spec is None or getattr(loaded.__spec__, "origin", None) == spec.origin:
-        return
-    if top not in _imported:
-        raise NetsimError(
-            f"{top}: {spec.origin} has the name of a module that Python has loaded already; rename the file"
-        )
-    for name in [name for name in sys.modules if name == top or name.startswith(f"{top}.")]:
-        del sys.modules[name]
+def named_classes(kind: str) -> dict[str, Any]:
+    """Return our own classes of a kind, "algorithm", "compressor" or "projection", by name."""
+    return {
+        name: found
+        for name, found in sorted(vars(algorithms).items())
+        if dataclasses.is_dataclass(found) and hasattr(found, _LISTED[kind])
+    }
 
 
 def _named(values: Any, field: str, kind: str, example: str, folders: Sequence[Path]) -> Any:
@@ -218,34 +392,7 @@ def _named(values: Any, field: str, kind: str, example: str, folders: Sequence[P
     name, fields = values["name"], {k: value for k, value in values.items() if k != "name"}
     if ":" in name:
         return user_made(name, fields, field, kind, folders)
-    classes: dict[str, Any] = {
-        name: found
-        for name, found in vars(algorithms).items()
-        if dataclasses.is_dataclass(found) and hasattr(found, _LISTED[kind])
-    }
+    classes = named_classes(kind)
     if name not in classes:
-        raise NetsimError(f'{field}.name = "{name}": unknown {kind}; {hint(name, classes)}')
+        raise NetsimError(f"{field}.name = {as_written(name)}: unknown {kind}; {hint(name, classes)}")
     return call(classes[name], fields, field, folders)
-
-
-def _hints(factory: Callable[..., Any]) -> dict[str, Any]:
-    """Return the type hints of a factory's parameters; none where a user's cannot be resolved."""
-    plain = isinstance(factory, type) and not dataclasses.is_dataclass(factory)
-    try:
-        return get_type_hints(factory.__init__ if plain else factory)  # type: ignore[misc]
-    except NameError:
-        return {}
-
-
-def _typed(value: Any, wanted: Any, field: str, folders: Sequence[Path]) -> Any:
-    choices = get_args(wanted) if get_origin(wanted) in (Union, types.UnionType) else (wanted,)
-    named = (isinstance(value, Mapping) and "name" in value) or (isinstance(value, str) and field.endswith("compress"))
-    if any(hasattr(choice, "compress") for choice in choices) or (named and Any in choices):
-        return None if value is None else compressor(value, field, folders)
-    try:  # as JSON, whose strict mode takes a list for a tuple, but no string for a number
-        return TypeAdapter(wanted).validate_json(json.dumps(value, default=str), strict=True)
-    except ValidationError:
-        said = " or ".join(_SAID.get(choice, "a list") for choice in choices if choice is not types.NoneType)
-        raise NetsimError(f"{field} = {json.dumps(value, default=str)}: must be {said}") from None
-    except PydanticUserError:  # the type is a user's class, which checks its own values
-        return value

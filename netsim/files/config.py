@@ -7,17 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from pydantic import ValidationError
-
 from netsim.comm.topology import Topology
 from netsim.device import device_namespace
 from netsim.errors import NetsimError, check
-from netsim.files.calls import algorithm, below, user_made
-from netsim.files.networks import Folders, networks
+from netsim.files.calls import algorithm, below
+from netsim.files.networks import networks
 from netsim.files.overrides import in_words, overridden
-from netsim.files.schedules import schedule_from_config
-from netsim.files.schema import GossipFile, TrainingFile, first_mistake
+from netsim.files.schema import TRAINING_FILE, own, read_sections
 from netsim.files.sources import Source, read
 from netsim.files.starts import method, problems
 from netsim.files.tasks import check_shards, make_task
@@ -70,28 +66,26 @@ def load(
         One line with the file, the field, what is wrong with it and what would be right.
     """
     found = read(source)
-    own = kind_of(found.table, kind)
-    if kind not in (None, own):
-        raise NetsimError(f"{source}: {KINDS[own].format(source=source)}")
-    model: type[GossipFile] | type[TrainingFile] = GossipFile if own == "gossip" else TrainingFile
-    found = found._replace(table=overridden(found.table, own, seed, grid or {}))
+    says = kind_of(found.table, kind)
+    if kind not in (None, says):
+        raise NetsimError(f"{source}: {KINDS[says].format(source=source)}")
+    found = found._replace(table=overridden(found.table, says, seed, grid or {}))
     try:
-        file = model.model_validate(found.table)
-        graphs = topologies(file.topology, found.path.parent, found.folders)
-        asked = _asked(file, graphs, found, data, {"steps": steps, "device": device}, download)
-    except ValidationError as error:
-        raise NetsimError(f"{source}: {first_mistake(error, model)}") from None
+        file = read_sections(found.table, says, found.folders)
+        graphs = topologies(file["topology"], found.path.parent, found.folders)
+        asked = _asked(says, file, graphs, found, data, {"steps": steps, "device": device}, download)
     except NetsimError as error:
         raise NetsimError(f"{source}: {error}") from None
     name = found.path.stem
-    common: dict[str, Any] = {"title": file.title or name, "topology": graphs[0], "assumptions": file.assumptions}
-    if own == "training":
+    common: dict[str, Any] = {"title": file["title"] or name, "topology": graphs[0], "assumptions": file["assumptions"]}
+    if says == "training":
         asked["changed"] = ", ".join(filter(None, [asked["changed"], *in_words(seed, grid or {})]))
     return Setup(name=name, source=str(source), text=found.text, **common, **asked)
 
 
 def _asked(
-    file: GossipFile | TrainingFile,
+    says: str,
+    file: dict[str, Any],
     graphs: tuple[Topology, ...],
     found: Source,
     data: str | Path | None,
@@ -99,7 +93,7 @@ def _asked(
     download: bool,
 ) -> dict[str, Any]:
     """Return the fields of a Setup that only files of its kind have."""
-    if isinstance(file, TrainingFile):
+    if says == "training":
         return _training(file, graphs, found, data, options, download)
     check(len(graphs) == 1, "topology", [one.name for one in graphs], "one [topology] for gossip alone")
     steps = options["steps"]
@@ -115,20 +109,21 @@ def kind_of(table: dict[str, Any], otherwise: str | None = None) -> str:
 
 
 def _gossip(
-    file: GossipFile, graph: Topology, found: Source, data: str | Path | None, device: str | None
+    file: dict[str, Any], graph: Topology, found: Source, data: str | Path | None, device: str | None
 ) -> dict[str, Any]:
     """Return the fields of a Setup that only a gossip file has."""
-    settings = file.gossip.model_dump(exclude={"until"}) | ({} if device is None else {"device": device})
+    settings = {name: value for name, value in file["gossip"].items() if name != "until"}
+    settings |= {} if device is None else {"device": device}
     _check_device(settings["device"], "gossip")
-    methods = tuple(method(file, i, graph, found.folders) for i in range(len(file.algorithm)))
+    methods = tuple(method(file, i, graph, found.folders) for i in range(len(file["algorithm"])))
     starts, left_out = problems(file, graph, settings, found.path.parent, data)
-    target = file.gossip.target
-    until = min(file.gossip.until or target, target)
+    target = settings["target"]
+    until = min(file["gossip"]["until"] or target, target)
     return {"methods": methods, "problems": starts, "left_out": left_out, "target": target, "until": until}
 
 
 def _training(
-    file: TrainingFile,
+    file: dict[str, Any],
     graphs: tuple[Topology, ...],
     found: Source,
     data: str | Path | None,
@@ -137,12 +132,12 @@ def _training(
 ) -> dict[str, Any]:
     """Return the fields of a Setup that only a training file has."""
     changed = {field: value for field, value in options.items() if value is not None}
-    seeds = file.training.seed
-    settings = file.training.model_dump() | changed | {"seed": seeds[0]}
+    seeds = file["training"]["seed"]
+    settings = file["training"] | changed | {"seed": seeds[0]}
     _check_device(settings["device"], "training")
-    found_networks = networks(file.network, file.condition, graphs, Folders(found.path.parent, found.folders))
-    chosen = [_algorithm(values, i, settings["lr"], found.folders) for i, values in enumerate(file.algorithm, 1)]
-    task = make_task(file.task, found.path.parent, data, download, found.folders)
+    found_networks = networks(file["network"], file["condition"], graphs, found.path.parent)
+    chosen = [_algorithm(values, i, settings["lr"], found.folders) for i, values in enumerate(file["algorithm"], 1)]
+    task = make_task(file["task"], found.path.parent, data, download, found.folders)
     for one in graphs:
         check_shards(task, one.n)
     experiments = tuple(_experiment(task, made, graphs[0], {**settings, "lr": lr}) for made, lr in chosen)
@@ -163,18 +158,9 @@ def _training(
 
 def _algorithm(entry: dict[str, Any], number: int, common_lr: Any, folders: Sequence[Path]) -> tuple[Any, Any]:
     """Return the (algorithm, learning rate or schedule) of an entry of [[algorithm]]."""
-    field, values = f"algorithm[{number}]", dict(entry)
-    lr_field = f"{field}.lr" if "lr" in values else "training.lr"
-    lr = values.pop("lr", common_lr)
-    if not isinstance(lr, int | float) or isinstance(lr, bool):
-
-        def users(kind: str, values: dict[str, Any], key: str) -> Any:
-            return user_made(kind, values, key, "schedule", folders, "kind")
-
-        lr = schedule_from_config(lr, lr_field, users)
-    elif not 0 < lr < np.inf:
-        raise NetsimError(f"{lr_field} = {lr}: must be a number above 0")
-    return algorithm(values, field, folders), lr
+    lr = common_lr if entry["lr"] is None else entry["lr"]
+    named = {"name": entry["name"], **own(entry, TRAINING_FILE["algorithm"])}
+    return algorithm(named, f"algorithm[{number}]", folders), lr
 
 
 def _experiment(task: Any, chosen: Any, graph: Topology, settings: dict[str, Any]) -> Experiment:

@@ -7,14 +7,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from netsim.algorithms.ranges import said
 from netsim.clock.network import Network, NetworkGrid, PerLink
 from netsim.clock.network_checks import check_networks
 from netsim.comm.topology import Topology
 from netsim.errors import NetsimError
-from netsim.files.calls import below, call, user_made
+from netsim.fields import BitsPerSecond, Seconds
+from netsim.files.calls import below, call
 from netsim.files.matrices import PerLink as Said
 from netsim.files.matrices import read_links
-from netsim.files.schema import ConditionSection, NetworkSection
+from netsim.files.schema import NETWORK, check_size
 from netsim.files.units import bits_per_second, seconds
 from netsim.runs.network_coordinates import stated_fields
 from netsim.runs.setup import Condition
@@ -25,21 +27,6 @@ _AXES: Mapping[str, tuple[Callable[[Any, str], float], float]] = {
 }  # how a cell is read, and what stands on the diagonal
 _OF_A_CONDITION = {"name", "source", "groups", *_AXES}
 _Points = dict[str, list[PerLink]]
-
-
-class Folders(NamedTuple):
-    """Where a configuration file looks for others.
-
-    Attributes
-    ----------
-    own
-        Its own folder: matrices.
-    modules
-        Users' modules.
-    """
-
-    own: Path
-    modules: Sequence[Path]
 
 
 class Networks(NamedTuple):
@@ -61,7 +48,7 @@ class Networks(NamedTuple):
 
 
 def networks(
-    section: NetworkSection, conditions: Sequence[ConditionSection], topologies: Sequence[Topology], folders: Folders
+    section: Mapping[str, Any], conditions: Sequence[Mapping[str, Any]], topologies: Sequence[Topology], folder: Path
 ) -> Networks:
     """Return the networks of a file, each checked against every topology, with and without a server.
 
@@ -70,31 +57,32 @@ def networks(
     section
         [network].
     conditions
-        [[condition]]; of those that have only a latency and a bandwidth the values are added to the grid.
+        [[condition]], each with what it says; of those that have only a latency and a bandwidth the values are added to the grid.
     topologies
         Of the workers.
-    folders
-        Where files and modules are looked for.
+    folder
+        Of the file, in which matrices are looked for.
 
     Raises
     ------
     NetsimError
         A name occurs twice, or a network is invalid or does not fit the workers.
     """
-    names = [one.name for one in conditions]
+    names = [one["name"] for one in conditions]
     for name in {name for name in names if names.count(name) > 1}:
         raise NetsimError(f'condition.name = "{name}": occurs twice; give each condition a name of its own')
-    points = _points(section, "network", topologies, folders)
-    fixed = _fixed(section, set(type(section).model_fields) - {*_AXES, "groups", "sharing"}, "network", folders)
+    points = _points(section, "network", topologies, folder)
+    fixed = {name: section[name] for name in NETWORK if name not in (*_AXES, "groups", "sharing")}
     plain = not any(np.ndim(one) for axis in points.values() for one in axis)
     on_grid = [c for c in conditions if plain and _is_point(c)]
     for name, axis in points.items():
         if not any(map(np.ndim, axis)):
-            points[name] = _joined(axis, [getattr(one, name) for one in on_grid])
+            points[name] = _joined(axis, [one[name] for one in on_grid])
+    check_size([*points.values(), section["sharing"]], "network")
     try:
         grids = {
             str(one): Network.grid(points["latency"], points["bandwidth"], sharing=one, **fixed)
-            for one in section.sharing
+            for one in section["sharing"]
         }
     except NetsimError as error:
         raise NetsimError(below("network", str(error), [*_AXES, *fixed])) from None
@@ -106,30 +94,32 @@ def networks(
     apart, listed = {}, []
     for i, one in enumerate(conditions, 1):
         if one not in on_grid:
-            apart[one.name] = _alone(one, f"condition[{i}]", points, fixed, topologies, folders)
+            apart[one["name"]] = _alone(one, f"condition[{i}]", points, fixed, topologies, folder)
             for graph in topologies:
-                _check([apart[one.name]], graph, f"condition[{i}]")
-        network = apart.get(one.name, one)
-        listed.append(Condition(one.name, _number(network.latency), _number(network.bandwidth), one.source))
+                _check([apart[one["name"]]], graph, f"condition[{i}]")
+        network = vars(apart[one["name"]]) if one not in on_grid else one
+        listed.append(
+            Condition(
+                one["name"], _number(network["latency"]), _number(network["bandwidth"]), one.get("source", "ours")
+            )
+        )
     return Networks(grids, tuple(listed), apart)
 
 
-def _is_point(condition: ConditionSection) -> bool:
+def _is_point(condition: Mapping[str, Any]) -> bool:
     """Return whether a condition has a latency and a bandwidth, and nothing else of its own."""
-    numbers = all(isinstance(getattr(condition, name), float) for name in _AXES)
-    return numbers and condition.groups is None and not condition.model_fields_set - _OF_A_CONDITION
+    numbers = all(isinstance(condition.get(name), float) for name in _AXES)
+    return numbers and "groups" not in condition and not set(condition) - _OF_A_CONDITION
 
 
-def _points(
-    section: NetworkSection | ConditionSection, field: str, topologies: Sequence[Topology], folders: Folders
-) -> _Points:
+def _points(section: Mapping[str, Any], field: str, topologies: Sequence[Topology], folder: Path) -> _Points:
     """Return the latencies and the bandwidths that a section has; none where it does not say."""
-    if section.groups is not None:
+    if section.get("groups") is not None:
         for name in _AXES:
-            if getattr(section, name) is not None:
+            if section.get(name) is not None:
                 raise NetsimError(f"{field}.{name}: beside groups, which say it of every link; leave one of them out")
-        made = call(_groups, section.groups, f"{field}.groups")
-        total, sizes = len(made.latency), section.groups["sizes"]  # type: ignore[arg-type]
+        made = call(_groups, section["groups"], f"{field}.groups")
+        total, sizes = len(made.latency), section["groups"]["sizes"]  # type: ignore[arg-type]
         for graph in [one for one in topologies if one.n != total]:
             raise NetsimError(
                 f"{field}.groups.sizes = {sizes}: add up to {total}, and {graph.name} has {graph.n} workers"
@@ -137,13 +127,13 @@ def _points(
         return {"latency": [made.latency], "bandwidth": [made.bandwidth]}
     points: _Points = {}
     for name, (parse, same) in _AXES.items():
-        value = getattr(section, name)
+        value = section.get(name)
         if isinstance(value, Said):
-            points[name] = list(read_links(value, parse, same, folders.own, f"{field}.{name}"))
+            points[name] = list(read_links(value, parse, same, folder, f"{field}.{name}"))
         elif value is not None:
             points[name] = list(value) if isinstance(value, tuple) else [value]
         elif field == "network":
-            raise NetsimError(f"{field}.{name}: missing; {type(section).model_fields[name].description}")
+            raise NetsimError(f"{field}.{name}: missing; write {said(NETWORK[name].hint, file=True)}")
         else:
             points[name] = []
     return points
@@ -154,56 +144,33 @@ def _groups(sizes: list[int], inside: dict[str, Any], between: dict[str, Any]) -
     return Network.groups(sizes, *pairs)
 
 
-def _link(latency: Any, bandwidth: Any) -> tuple[float, float]:
-    return seconds(latency, "latency"), bits_per_second(bandwidth, "bandwidth")
-
-
-def _fixed(section: Any, names: set[str], field: str, folders: Folders) -> dict[str, Any]:
-    """Return these fields of a section as a network takes them."""
-    values = {name: getattr(section, name) for name in type(section).model_fields if name in names}
-    compute, codec = values.get("compute"), values.get("codec")
-    if isinstance(codec, list):
-        values["codec"] = tuple(codec)
-    if isinstance(compute, Mapping):
-        own = {key: _in_seconds(value) for key, value in compute.items() if key != "kind"}
-        kind, key = "compute model", f"{field}.compute"
-        values["compute"] = user_made(compute["kind"], own, key, kind, folders.modules, "kind")
-    return values
-
-
-def _in_seconds(value: Any) -> Any:
-    """Return a text such as "20 ms", or a list of them, in seconds; anything else as it is."""
-    if isinstance(value, list):
-        return [_in_seconds(one) for one in value]
-    try:
-        return seconds(value) if isinstance(value, str) else value
-    except NetsimError:
-        return value
+def _link(latency: Seconds, bandwidth: BitsPerSecond) -> tuple[float, float]:
+    return latency, bandwidth
 
 
 def _alone(
-    condition: ConditionSection,
+    condition: Mapping[str, Any],
     field: str,
     points: _Points,
     fixed: Mapping[str, Any],
     topologies: Sequence[Topology],
-    folders: Folders,
+    folder: Path,
 ) -> Network:
     """Return the network of a condition that is no point of the grid; what it does not say is as in [network]."""
-    own = _points(condition, field, topologies, folders)
+    own = _points(condition, field, topologies, folder)
     for name in _AXES:
         found = own[name] or points[name]
         if len(found) > 1:
             what = "write one scale" if own[name] else "missing, and [network] has several; write the one that is meant"
             raise NetsimError(f"{field}.{name}: {what}")
         own[name] = found
-    said = condition.model_fields_set - _OF_A_CONDITION
-    values = {**fixed, **_fixed(condition, said, field, folders)}
+    of_its_own = {name: value for name, value in condition.items() if name not in _OF_A_CONDITION}
+    values = {**fixed, **of_its_own}
     try:
         network = Network(own["latency"][0], own["bandwidth"][0], **values)
     except NetsimError as error:
         raise NetsimError(below(field, str(error), [*_AXES, *values])) from None
-    words = [f"{name} {value}" for name, value in stated_fields([network]).items() if name in said]
+    words = [f"{name} {value}" for name, value in stated_fields([network]).items() if name in of_its_own]
     return replace(network, name=", ".join([network.name, *words]))
 
 

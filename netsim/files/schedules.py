@@ -5,10 +5,9 @@ A number stands for a constant. In configuration files a schedule is a table wit
     lr = { kind = "warm-up", start = 0.1, steps = 245, then = { kind = "cosine", peak = 1.13, steps = 14700 } }
 """
 
-import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
 from annotated_types import Interval
@@ -264,51 +263,3 @@ def as_schedule(lr: Any, field: str = "lr") -> Schedule:
         return lr
     check_field(field, lr, Schedule | Rate)
     return Constant(float(lr))
-
-
-Users = Callable[[str, dict[str, Any], str], Schedule]
-"""Makes a user's schedule from its ``"module:Name"``, its fields, and the key that names it."""
-
-
-def schedule_from_config(config: Any, field: str = "lr", users: Users | None = None) -> Schedule:
-    """Return the schedule that a configuration file describes.
-
-    Parameters
-    ----------
-    config
-        A number, or a table: ``kind`` (constant, step, warm-up, cosine, inverse-sqrt, corollary) and the fields of that
-        kind's class; ``then`` of a warm-up is a number or a table again.
-    field
-        What errors call it.
-    users
-        Of a kind ``"module:Name"``; None: there are none.
-
-    Raises
-    ------
-    NetsimError
-        An unknown kind, an unknown or missing field, or a value out of range; the line names the field.
-    """
-    if not isinstance(config, Mapping):
-        return as_schedule(config, field)
-    values = dict(config)
-    kind = values.pop("kind", None)
-    if users is not None and isinstance(kind, str) and ":" in kind:
-        return users(kind, values, field)
-    if not isinstance(kind, str) or kind not in KINDS:
-        found = f"{field}: no kind" if kind is None else f"{field}.kind = {kind!r}: unknown schedule"
-        raise NetsimError(f"{found}; write one of {', '.join(KINDS)}")
-    known = {one.name: one for one in fields(KINDS[kind])}
-    for name in values:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}"
-            raise NetsimError(f'{field}.{name}: unknown key of kind "{kind}"; {hint}')
-    missing = [name for name, one in known.items() if name not in values and one.default is MISSING]
-    if missing:
-        raise NetsimError(f'{field}: kind "{kind}" also needs {", ".join(missing)}')
-    if "then" in values:
-        values["then"] = schedule_from_config(values["then"], f"{field}.then", users)
-    try:
-        return KINDS[kind](**values)
-    except NetsimError as error:
-        raise NetsimError(f"{field}.{error}") from None

@@ -1,362 +1,426 @@
-"""The keys of a configuration file: one pydantic model a section, and their mistakes in one line.
-
-A file trains (:class:`TrainingFile`) or gossips without gradients (:class:`GossipFile`); what both say is in :class:`File`.
+"""The sections of a configuration file and their keys, each declared by what takes it: ``[training]`` by :class:`netsim.Experiment`, ``[network]`` by
+:class:`netsim.Network`, and so on. A file trains (:data:`TRAINING_FILE`), or gossips without gradients (:data:`GOSSIP_FILE`).
 """
 
-import dataclasses
-import json
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, get_args
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from annotated_types import Interval, Len
 
-from netsim.clock.compute import Exponential, LogNormal, Uniform
+from netsim.algorithms.ranges import OneOf, fits, said
 from netsim.clock.fabrics import FABRICS
 from netsim.clock.network import Network
-from netsim.errors import NetsimError, hint
-from netsim.files import units
-from netsim.files.calls import call
-from netsim.files.matrices import PerLink, per_link
-from netsim.files.units import bits_per_second, seconds
+from netsim.errors import NetsimError, as_written, hint
+from netsim.fields import REQUIRED, BitsPerSecond, Declared, Said, Seconds, Seed, declared
+from netsim.files.calls import Reads, key_below, read, read_table, remedy
+from netsim.files.matrices import per_link
+from netsim.runs.experiment import Experiment
+from netsim.runs.gossip import Problem
+from netsim.runs.setup import Condition
 
-LARGEST_SEED = 2**63
 OPTIMAL = "optimal"  # in place of a step size: the topology's optimal gossip rate
-_Sharing: Any = Literal.__getitem__(tuple(FABRICS))
-_COMPUTE = {"lognormal": LogNormal, "exponential": Exponential, "uniform": Uniform}
+MOST_POINTS = 1000  # of one axis
+MOST_NETWORKS = 100_000
+Step = Annotated[float, Interval(gt=0, le=1e6)]
+Points = Annotated[int, Interval(ge=2, le=MOST_POINTS)]
 
 
-def _quantity(parse: Callable[[Any, str], float]) -> Callable[[Any], float]:
-    return lambda value: parse(value, "")
+class Section(NamedTuple):
+    """A table of a file.
+
+    Attributes
+    ----------
+    fields
+        By name, its keys.
+    words
+        What it is about, in one line.
+    several
+        Whether it is an array of tables, ``[[name]]``.
+    required
+        Whether a file must have it.
+    others
+        What decides about further keys; "": there are none.
+    sparse
+        Whether what is left out stays out, instead of having its default.
+    """
+
+    fields: Mapping[str, Declared]
+    words: str
+    several: bool = False
+    required: bool = True
+    others: str = ""
+    sparse: bool = False
 
 
-def _one_or_each(parse: Callable[[Any, str], float]) -> Callable[[Any], Any]:
-    return lambda value: [parse(one, "") for one in value] if isinstance(value, list) else parse(value, "")
+def axis(value: Any, key: str, each: Any = Step) -> tuple[Any, ...]:
+    """Return the points of one axis of a grid: a value, a list of values, or a table from, to, points, evenly spaced in the logarithm.
 
+    Parameters
+    ----------
+    value
+        As the file has it.
+    key
+        For errors.
+    each
+        The type hint of a point.
 
-def axis_or_links(parse: Callable[[Any, str], float]) -> Callable[[Any], tuple[float, ...] | PerLink]:
-    """Return the validator of one axis of [network]: as of :func:`axis`, or per-link values."""
-    numbers = axis(parse)
-    return lambda value: found if (found := per_link(value)) is not None else numbers(value)
-
-
-def _one_or_links(parse: Callable[[Any, str], float]) -> Callable[[Any], float | PerLink]:
-    return lambda value: found if (found := per_link(value)) is not None else parse(value, "")
-
-
-def axis(parse: Callable[[Any, str], float]) -> Callable[[Any], tuple[float, ...]]:
-    """Return the validator of one axis of a grid: a value, a list of values, or a table from, to, points."""
-
-    def values(value: Any) -> tuple[float, ...]:
-        if isinstance(value, list) and value:
-            return tuple(parse(one, "") for one in value)
-        if not isinstance(value, Mapping):
-            return (parse(value, ""),)
-        for unknown in [key for key in value if key not in ("from", "to", "points")]:
-            raise NetsimError(f".{unknown}: unknown key; {hint(unknown, ('from', 'to', 'points'))}")
-        for missing in [key for key in ("from", "to", "points") if key not in value]:
-            raise NetsimError(f".{missing}: missing; a grid has from, to and points")
-        low, high, points = parse(value["from"], ".from"), parse(value["to"], ".to"), value["points"]
-        if isinstance(points, bool) or not isinstance(points, int) or points < 2:
-            raise NetsimError(f".points = {json.dumps(points)}: must be a whole number, at least 2")
-        if not 0 < low < high < np.inf:
-            raise NetsimError('.from: must be above 0 and below "to": the grid is spaced evenly in the logarithm')
-        return tuple(np.geomspace(low, high, points).tolist())
-
-    return values
-
-
-def _compute(value: Any) -> Any:
+    Raises
+    ------
+    NetsimError
+        A point is out of range or occurs twice, or the table is not as it should be.
+    """
+    if isinstance(value, list) and value:
+        points = tuple(read(one, each, f"{key}[{at}]") for at, one in enumerate(value, 1))
+        for at, one in enumerate(points):
+            if one in points[:at]:
+                raise NetsimError(f"{key}[{at + 1}] = {as_written(value[at])}: occurs twice; leave it out")
+        return points
     if not isinstance(value, Mapping):
-        return _one_or_each(seconds)(value)
-    kind = value.get("kind")
-    if isinstance(kind, str) and ":" in kind:  # a user's, made where the folders of modules are known
-        return dict(value)
-    if not isinstance(kind, str) or kind not in _COMPUTE:
-        raise NetsimError(f".kind = {json.dumps(kind)}: unknown compute model; {hint(str(kind), _COMPUTE)}")
-    given = {
-        key: _one_or_each(lambda v, k=key: seconds(v, f".{k}"))(v) if key in ("mean", "low", "high") else v  # type: ignore[misc]
-        for key, v in value.items()
-        if key != "kind"
+        return (read(value, each, key),)
+    ends = {
+        end: Declared(end, each, REQUIRED, f"the {what} point") for end, what in (("from", "first"), ("to", "last"))
     }
-    return call(_COMPUTE[kind], given, "")
+    found = read_table(value, {**ends, "points": Declared("points", Points, REQUIRED, "how many")}, key)
+    low, high = found["from"], found["to"]
+    if not 0 < low < high < np.inf:
+        raise NetsimError(f'{key}.from: must be above 0 and below "to": the grid is spaced evenly in the logarithm')
+    return tuple(np.geomspace(low, high, found["points"]).tolist())
 
 
-def _positive(value: Any, key: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < np.inf:
-        raise NetsimError(f"{key} = {json.dumps(value, default=str)}: must be a number above 0")
-    return float(value)
+def _axis_of(each: Any) -> Any:
+    words = f"{said(each, file=True)}; a list of them; or {{ from, to, points }}, evenly in the logarithm"
+    return Annotated[Any, Reads(partial(axis, each=each), words)]
 
 
-_grid = axis(_positive)
+PER_LINK = 'rows, the path of a .csv or .npy file, or { file or rows, unit = "ms", scale = [1, 2, 5] }'
 
 
-def _gammas(value: Any) -> tuple[float, ...] | str:
-    if isinstance(value, str) and value != OPTIMAL:
-        raise NetsimError(f' = {json.dumps(value)}: write a number, a grid, or "{OPTIMAL}"')
-    return OPTIMAL if value == OPTIMAL else _grid(value)
+def _links_or(otherwise: Callable[[Any, str], Any], value: Any, key: str) -> Any:
+    """Return per-link values where a key says them, and otherwise what the function reads."""
+    try:
+        found = per_link(value)
+    except NetsimError as error:
+        raise NetsimError(f"{key}{error}") from None
+    return otherwise(value, key) if found is None else found
 
 
-def _tables(value: Any) -> tuple[dict[str, Any], ...]:
+def _axis_or_links(each: Any) -> Any:
+    words = (
+        f"{_axis_of(each).__metadata__[0].file}; or per link: {PER_LINK}, the matrix times each factor being a point"
+    )
+    return Annotated[Any, Reads(partial(_links_or, partial(axis, each=each)), words)]
+
+
+def _one_or_links(each: Any) -> Any:
+    words = f"{said(each, file=True)}; or per link: {PER_LINK}"
+    return Annotated[Any, Reads(partial(_links_or, lambda value, key: read(value, each, key)), words)]
+
+
+def _seeds(value: Any, key: str) -> tuple[int, ...]:
     each = value if isinstance(value, list) else [value]
-    if not each or not all(isinstance(one, dict) for one in each):
+    if not each or not all(fits(one, Seed) for one in each) or len(set(each)) < len(each):
+        allowed = f"must be {said(Seed, file=True)}, or a list of different ones"
         raise NetsimError(
-            f' = {json.dumps(value, default=str)}: write [topology] with a kind, such as kind = "ring" and n = 8'
+            f"{key} = {as_written(value)}: {allowed}{'' if isinstance(value, list) else remedy(value, Seed)}"
         )
     return tuple(each)
 
 
-def _seeds(value: Any) -> tuple[int, ...]:
-    each = value if isinstance(value, list) else [value]
-    whole = [one for one in each if isinstance(one, int) and not isinstance(one, bool) and 0 <= one < LARGEST_SEED]
-    if not each or len(whole) < len(each) or len(set(whole)) < len(whole):
+def _gammas(value: Any, key: str) -> tuple[float, ...] | str:
+    if isinstance(value, str) and value != OPTIMAL:
+        raise NetsimError(f'{key} = {as_written(value)}: write a number, a grid, or "{OPTIMAL}"')
+    return OPTIMAL if value == OPTIMAL else axis(value, key)
+
+
+def _sharing(value: Any, key: str) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (read(value, Annotated[str, OneOf(FABRICS)], key),)
+    if not isinstance(value, list) or not value:
         raise NetsimError(
-            f" = {json.dumps(value, default=str)}: must be a whole number, at least 0 and below 2^63, or a list of different ones"
+            f"{key} = {as_written(value)}: must be {said(Annotated[str, OneOf(FABRICS)])}, or a list of them"
         )
-    return tuple(whole)
+    return axis(value, key, Annotated[str, OneOf(FABRICS)])
 
 
-class Section(BaseModel):
-    """A table of a configuration file: no unknown keys, no conversions."""
+@dataclass(frozen=True)
+class TaskSection:
+    """[task]: what is learned, from which data.
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
+    Parameters
+    ----------
+    model
+        mlp, softmax, cnn, resnet20, resnet18 or lstm; or ``"module:Class"``.
+    data
+        digits (ships inside scikit-learn); mnist, cifar10, a9a, w8a or wikitext2 (from files).
+    path
+        Folder of the data files; relative to the file; ``--data`` overrides it.
+    download
+        Without a path: download the files once, checked.
+    train
+        Take only so many training images, or words.
+    test
+        Take only so many test images: the first.
+    vocabulary
+        Of wikitext2: keep only so many words.
+    lower
+        Of wikitext2: read capitals as small letters.
+    tokens
+        Of wikitext2: ``"file"``, or ``"spacy"`` (words cut as the published runs cut them).
+    """
 
-
-class TaskSection(Section):
-    """[task]: what is learned. Its other keys are the fields of the model's task: hidden, batch, partition, … (:data:`netsim.files.tasks.MODELS`)."""
-
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
-
-    model: str = Field("mlp", description="mlp, softmax, cnn, resnet20, resnet18 or lstm; or module:Class")
-    data: str = Field(
-        "digits", description="digits (ships inside scikit-learn); mnist, cifar10, a9a, w8a or wikitext2 (from files)"
-    )
-    path: str | None = Field(None, description="folder of the data files; relative to the file; --data overrides it")
-    download: bool = Field(False, description="without a path: download the files once, checked")
-    train: int | None = Field(None, description="take only so many training images, or words")
-    test: int | None = Field(None, description="take only so many test images: the first")
-    vocabulary: int | None = Field(None, description="wikitext2: keep only so many words")
-    lower: bool | None = Field(None, description="wikitext2: read capitals as small letters")
-    tokens: str | None = Field(None, description="wikitext2: file, or spacy (words cut as the published runs cut them)")
-
-
-class TrainingSection(Section):
-    """[training]: for how long, and at what rate."""
-
-    steps: int = Field(description="rounds, each with one gradient a worker")
-    seed: Annotated[tuple, BeforeValidator(_seeds)] = Field(
-        (0,), description="fixes the runs bit for bit on one device; a list: every training is done with each"
-    )
-    target: float | None = Field(None, description="training loss to reach; 1.05 times all-reduce's best if left out")
-    lr: Any = Field(0.1, description="learning rate, or a schedule { kind = ..., ... }; an algorithm may have its own")
-    momentum: float = Field(0.0, description="local to each worker")
-    nesterov: bool = Field(False, description="Nesterov's momentum")
-    weight_decay: float = Field(0.0, description="added to the gradient, times the model")
-    clip: float | None = Field(None, description="largest norm of a worker's gradient")
-    dtype: str = Field("float32", description="float32 or float64")
-    device: str = Field("auto", description="auto, cpu or cuda")
-    evaluate: str = Field("average", description="which models are evaluated: average, each or both")
-    evaluate_every: int | None = Field(None, description="steps between evaluations; an epoch if left out")
+    model: str = "mlp"
+    data: str = "digits"
+    path: str | None = None
+    download: bool = False
+    train: Annotated[int, Interval(ge=1, le=10**9)] | None = None
+    test: Annotated[int, Interval(ge=1, le=10**9)] | None = None
+    vocabulary: Annotated[int, Interval(ge=1, le=10**7)] | None = None
+    lower: bool | None = None
+    tokens: Literal["file", "spacy"] | None = None
 
 
-class _Grid(Section):
-    """What [network] sweeps."""
+@dataclass(frozen=True)
+class StartSection:
+    """[[start]]: what the workers hold at first.
 
-    latency: Annotated[Any, BeforeValidator(axis_or_links(seconds))] = Field(
+    Parameters
+    ----------
+    name
+        What the start is called.
+    kind
+        ``"normal"``: standard normal numbers of a shape. ``"faces"``: worker i holds face i of a fixed shuffle of the Olivetti faces, from files.
+    shape
+        Of what each worker holds, where it is normal.
+    path
+        Folder of the faces' files; relative to the file; ``--data`` overrides it.
+    budget
+        MB that a worker may send; if left out, what full precision needs decides.
+    """
+
+    name: Annotated[str, Len(1, 200)]
+    kind: Literal["normal", "faces"]
+    shape: Annotated[list[Annotated[int, Interval(ge=1, le=10**8)]], Len(1, 8)] | None = None
+    path: str | None = None
+    budget: Annotated[float, Interval(gt=0, le=1e12)] | None = None
+
+
+@dataclass(frozen=True)
+class MethodSection:
+    """[[algorithm]] of gossip alone. Its other keys are the algorithm's own: name, compress, …
+
+    Parameters
+    ----------
+    label
+        What figures and tables call it.
+    starts
+        Only from these starts; if left out, from all.
+    gamma
+        Consensus step size: a number, ``"optimal"`` (the topology's), or a grid to be searched.
+    theta
+        Of Moniqua: a number, or a grid to be searched.
+    best
+        By start, what ``netsim tune`` found on the grid.
+    published
+        By start, MB to the target as others have it.
+    """
+
+    label: Annotated[str, Len(1, 200)] | None = None
+    starts: Annotated[list[str], Len(1, 1000)] | None = None
+    gamma: Annotated[Any, Reads(_gammas, f'a number, "{OPTIMAL}", a list of numbers, or {{ from, to, points }}')] = None
+    theta: _axis_of(Step) = None  # type: ignore[valid-type]
+    best: Mapping[str, Mapping[str, Step]] | None = None
+    published: Mapping[str, Annotated[float, Interval(ge=0, le=1e12)]] | None = None
+
+
+def _chosen(factory: Callable[..., Any], *names: str) -> dict[str, Declared]:
+    return {name: declared(factory)[name] for name in names}
+
+
+def _others(factory: Callable[..., Any], *names: str) -> dict[str, Declared]:
+    return {name: one for name, one in declared(factory).items() if name not in names}
+
+
+_network = _others(Network, "name")
+NETWORK: Mapping[str, Declared] = {
+    **_network,
+    "latency": _network["latency"]._replace(hint=_axis_or_links(Seconds), default=None),
+    "bandwidth": _network["bandwidth"]._replace(hint=_axis_or_links(BitsPerSecond), default=None),
+    "groups": Declared(
+        "groups",
+        Annotated[
+            Mapping[str, Any],
+            Said("", "a table { sizes = [4, 4], inside = { latency, bandwidth }, between = { latency, bandwidth } }"),
+        ]
+        | None,
         None,
-        description="the grid: { from, to, points } (evenly in the logarithm), a list, or one value. Or per link: rows, the path of a .csv or .npy "
-        'file, or { file or rows, unit = "ms", scale = [1, 2, 5] }, where the matrix times each factor is a point',
-    )
-    bandwidth: Annotated[Any, BeforeValidator(axis_or_links(bits_per_second))] = Field(None, description="as latency")
-    groups: dict[str, Any] | None = Field(
-        None,
-        description="in place of both: { sizes = [4, 4], inside = { latency, bandwidth }, between = { latency, bandwidth } }",
-    )
-    compute: Annotated[Any, BeforeValidator(_compute)] = Field(
-        0.0,
-        description="time of one gradient; a list: one per worker; or { kind = lognormal | exponential | uniform | module:Class }",
-    )
-    sharing: Annotated[
-        list[_Sharing], BeforeValidator(lambda v: [v] if isinstance(v, str) else v), Field(min_length=1)
-    ] = Field(["fifo", "none"], description="messages queue at ports (fifo), or share nothing (none); each is swept")
+        "In place of latency and bandwidth: groups of workers, such as racks or data centres.",
+    ),
+    "sharing": _network["sharing"]._replace(
+        hint=Annotated[
+            Any, Reads(_sharing, f"{said(Annotated[str, OneOf(FABRICS)])}, or a list of them, each of which is swept")
+        ],
+        default=("fifo", "none"),
+    ),
+}
+CONDITION: Mapping[str, Declared] = {
+    "name": declared(Condition)["name"],
+    **{name: one._replace(default=None) for name, one in NETWORK.items() if name != "sharing"},
+    "latency": _network["latency"]._replace(hint=_one_or_links(Seconds), default=None),
+    "bandwidth": _network["bandwidth"]._replace(hint=_one_or_links(BitsPerSecond), default=None),
+    "source": declared(Condition)["source"],
+}
+_problem = _chosen(Problem, "target", "seed", "dtype", "device")
+TOPOLOGY = Section(
+    {},
+    "which workers are neighbours, and with what weights; on each of several [[topology]] everything is trained",
+    others="kind",
+)
+_COMMON = {
+    "topology": TOPOLOGY,
+    "assumptions": Section({}, "what was assumed, in words", required=False, others="anything"),
+}
+_ALGORITHM = {
+    "name": Declared(
+        "name",
+        Annotated[str, Said("text", 'a name, such as "DPSGD"')],
+        REQUIRED,
+        'A class of netsim.algorithms, or "module:Class".',
+    ),
+    "lr": declared(Experiment)["lr"]._replace(
+        default=None, words="Its own learning rate; that of [training] if left out."
+    ),
+}
+_training = _others(Experiment, "task", "algorithm", "topology", "record")
+TRAINING: Mapping[str, Declared] = {
+    **_training,
+    "seed": _training["seed"]._replace(
+        hint=Annotated[Any, Reads(_seeds, f"{said(Seed, file=True)}, or a list: every training is done with each")],
+        default=(0,),
+    ),
+}
+TRAINING_FILE: Mapping[str, Section] = {
+    "task": Section(declared(TaskSection), "what is learned, from which data", required=False, others="model"),
+    "training": Section(TRAINING, "for how long, and at what rate"),
+    **_COMMON,
+    "algorithm": Section(_ALGORITHM, "the methods that are compared", several=True, others="name"),
+    "network": Section(NETWORK, "when it happens: the grid of networks, and what all of them have"),
+    "condition": Section(
+        CONDITION,
+        "networks with a name; if one says only a latency and a bandwidth they are added to the grid, else it is timed apart; what it does not say "
+        "is as in [network]",
+        several=True,
+        required=False,
+        sparse=True,
+    ),
+}
+GOSSIP_FILE: Mapping[str, Section] = {
+    "gossip": Section(
+        {
+            "target": _problem["target"],
+            "until": _problem["target"]._replace(
+                name="until",
+                hint=_problem["target"].hint | None,
+                default=None,
+                words="Relative error at which a run ends; the target if left out.",
+            ),
+            **{name: _problem[name] for name in ("seed", "dtype", "device")},
+        },
+        "how far to go, and in which arithmetic",
+    ),
+    "start": Section(declared(StartSection), "what the workers hold at first", several=True),
+    **_COMMON,
+    "algorithm": Section(
+        {"name": _ALGORITHM["name"], **declared(MethodSection)},
+        "the methods that are compared",
+        several=True,
+        others="name",
+    ),
+}
+FILES: Mapping[str, Mapping[str, Section]] = {"training": TRAINING_FILE, "gossip": GOSSIP_FILE}
+TOP: Mapping[str, Declared] = {
+    "base": Declared("base", str, None, "A preset or a file that has all that is not written here."),
+    "title": Declared("title", Annotated[str, Len(0, 500)], "", "One line about it."),
+}
 
 
-def _fields_of_network() -> dict[str, Any]:
-    """Return the other fields of [network], as :class:`netsim.Network` declares them."""
-    found: dict[str, Any] = {}
-    for one in dataclasses.fields(Network):
-        if one.metadata:
-            parse = getattr(units, one.metadata["quantity"] or "", None)
-            kind: Any = type(one.default)
-            if parse is not None:
-                reader = _one_or_each(parse) if one.metadata["each"] else _quantity(parse)
-                kind = (
-                    Annotated[Any, BeforeValidator(reader)]
-                    if one.metadata["each"]
-                    else Annotated[float, BeforeValidator(reader)]
-                )
-            found[one.name] = kind, Field(one.default, description=one.metadata["description"])
+def read_sections(table: Mapping[str, Any], kind: str, folders: Sequence[Path] = ()) -> dict[str, Any]:
+    """Return the sections of a file: of each its fields, in a dict, or in a list of them; what has a default and is left out has its default.
+
+    Parameters
+    ----------
+    table
+        As TOML has it.
+    kind
+        "training" or "gossip".
+    folders
+        Where users' modules are searched for.
+
+    Raises
+    ------
+    NetsimError
+        A section or a key is unknown or missing, or a value is not as it is declared; the line begins with the key.
+    """
+    sections = FILES[kind]
+    for unknown in [name for name in table if name not in (*sections, *TOP)]:
+        raise NetsimError(f"{key_below('', unknown)}: unknown key; {hint(unknown, [*TOP, *sections])}")
+    found: dict[str, Any] = {name: one.default for name, one in TOP.items()}
+    found |= read_table({name: table[name] for name in TOP if name in table}, TOP, "")
+    for name, section in sections.items():
+        if name not in table and section.required:
+            header = f"[[{name}]]" if section.several else f"[{name}]"
+            raise NetsimError(f"{name}: missing; write a section {header}: {section.words}")
+        value = table.get(name, [] if section.several else {})
+        if section is TOPOLOGY:
+            found[name] = _topologies(value)
+        else:
+            found[name] = (_several if section.several else _one)(value, name, section, folders)
     return found
 
 
-_Declared: Any = create_model("_Declared", __base__=_Grid, **_fields_of_network())
+def _topologies(value: Any) -> tuple[dict[str, Any], ...]:
+    each = value if isinstance(value, list) else [value]
+    if not each or not all(isinstance(one, Mapping) for one in each):
+        raise NetsimError(
+            f'topology = {as_written(value)}: write [topology] with a kind, such as kind = "ring" and n = 8'
+        )
+    return tuple(each)
 
 
-class NetworkSection(_Declared):
-    """[network]: when it happens. Times such as "20 ms", bandwidths such as "10 Mbit/s"."""
+def _several(value: Any, name: str, section: Section, folders: Sequence[Path]) -> list[dict[str, Any]]:
+    if (
+        not isinstance(value, list)
+        or (section.required and not value)
+        or not all(isinstance(one, Mapping) for one in value)
+    ):
+        raise NetsimError(f"{name}: write [[{name}]], in double brackets, once for each")
+    return [_one(one, f"{name}[{at}]", section, folders) for at, one in enumerate(value, 1)]
 
 
-_Own: Any = create_model(
-    "_Own",
-    __base__=Section,
-    latency=(
-        Annotated[Any, BeforeValidator(_one_or_links(seconds))],
-        Field(
-            None,
-            description='such as "0.13 ms", or per link, as in [network]; of [network] if left out, where it has one',
-        ),
-    ),
-    bandwidth=(
-        Annotated[Any, BeforeValidator(_one_or_links(bits_per_second))],
-        Field(None, description='such as "1.4 Gbit/s"; otherwise as latency'),
-    ),
-    groups=(dict[str, Any] | None, Field(None, description="as in [network]")),
-    compute=(Annotated[Any, BeforeValidator(_compute)], Field(None, description="as in [network]")),
-    **_fields_of_network(),
-)
+def _one(value: Any, key: str, section: Section, folders: Sequence[Path]) -> dict[str, Any]:
+    own = {} if section.sparse else {name: one.default for name, one in section.fields.items() if not one.required}
+    return own | read_table(value, section.fields, key, folders=folders, open_ended=bool(section.others))
 
 
-class ConditionSection(_Own, Section):
-    """[[condition]]: a network with a name. If it has only a latency and a bandwidth, they are added to the grid; with more it is timed apart.
+def own(table: Mapping[str, Any], section: Section) -> dict[str, Any]:
+    """Return the keys of a table that its section does not know: those of the class that it names."""
+    return {name: value for name, value in table.items() if name not in section.fields}
 
-    What it does not say is as in [network].
+
+def check_size(axes: Sequence[Sequence[Any]], key: str) -> None:
+    """Raise where a grid has more networks than anyone would wait for.
+
+    Raises
+    ------
+    NetsimError
+        There are more than :data:`MOST_NETWORKS`.
     """
-
-    name: str = Field(description="what the column is called")
-    source: Literal["paper", "paper panel", "ours"] = Field(
-        "ours",
-        description='whose it is: "paper panel" is shown in the paper, which names no number for it; the number is ours',
-    )
-
-
-class GossipSection(Section):
-    """[gossip]: how far to go, and in which arithmetic."""
-
-    target: float = Field(1e-6, gt=0, lt=1, description="relative error to reach; it decides which step size is best")
-    until: float | None = Field(
-        None, gt=0, lt=1, description="relative error at which a run ends; the target if left out"
-    )
-    seed: int = Field(0, ge=0, description="fixes the starts and the runs bit for bit on one device")
-    dtype: Literal["float32", "float64"] = Field("float32", description="of the arithmetic; both are billed 32 bits")
-    device: str = Field("auto", description="auto, cpu or cuda")
-
-
-class StartSection(Section):
-    """[[start]]: what the workers hold at first."""
-
-    name: str = Field(description="what the start is called")
-    kind: Literal["normal", "faces"] = Field(
-        description="normal: standard normal numbers of a shape; faces: worker i holds face i of a fixed shuffle of the Olivetti faces, from files"
-    )
-    shape: list[Annotated[int, Field(ge=1)]] | None = Field(None, min_length=1, description="normal: of each worker")
-    path: str | None = Field(None, description="faces: folder of the files; relative to the file; --data overrides it")
-    budget: float | None = Field(None, gt=0, description="MB that a worker may send; if left out, by full precision")
-
-
-class MethodSection(Section):
-    """[[algorithm]] of gossip alone. Its other keys are the algorithm's own: name, compress, …"""
-
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True, arbitrary_types_allowed=True)
-
-    label: str | None = Field(None, description="what figures and tables call it")
-    starts: list[str] | None = Field(None, description="only from these starts")
-    gamma: Annotated[Any, BeforeValidator(_gammas)] = Field(
-        None,
-        description='consensus step size: a number, "optimal", or a grid to be searched: a list, or { from, to, points }',
-    )
-    theta: Annotated[Any, BeforeValidator(_grid)] = Field(
-        None, description="Moniqua: a number, or a grid to be searched"
-    )
-    best: dict[str, dict[Literal["gamma", "theta"], float]] = Field(
-        default_factory=dict, description="by start, what netsim tune found on the grid"
-    )
-    published: dict[str, float] = Field(
-        default_factory=dict, description="by start, MB to the target as others have it"
-    )
-
-
-class File(Section):
-    """What every configuration file says."""
-
-    base: str | None = Field(None, description="a preset or a file that has all that is not written here")
-    title: str = Field("", description="one line about it")
-    topology: Annotated[tuple, BeforeValidator(_tables)] = Field(
-        description="several [[topology]]: every training is done on each. kind: ring n | torus rows cols | "
-        "hypercube dim | exponential n | complete n | star n | random_regular n degree seed "
-        "(each with weights = metropolis | uniform | max_degree | optimal) | matrix weights_matrix = rows, or a .csv or .npy file | "
-        "module:function, which returns a topology, a networkx graph or a matrix"
-    )
-    assumptions: dict[str, str] = Field(default_factory=dict, description="what was assumed, in words")
-
-
-class TrainingFile(File):
-    """A configuration file that trains, for netsim sweep, run, tune and plan."""
-
-    task: TaskSection = Field(default_factory=TaskSection.model_construct, description="what is learned")
-    training: TrainingSection = Field(description="for how long, and at what rate")
-    algorithm: Annotated[list[dict[str, Any]], Field(min_length=1)] = Field(
-        description="name: a class of netsim.algorithms, or module:Class; lr: its own learning rate; its fields, such as "
-        "compress = { name = ..., bits = 8 }"
-    )
-    network: NetworkSection = Field(description="when it happens")
-    condition: list[ConditionSection] = Field(
-        default_factory=list, description="named networks; the grid's corners if left out"
-    )
-
-
-class GossipFile(File):
-    """A configuration file of gossip alone, for netsim consensus and tune."""
-
-    gossip: GossipSection = Field(description="how far to go, and in which arithmetic")
-    start: Annotated[list[StartSection], Field(min_length=1)] = Field(description="what the workers hold at first")
-    algorithm: Annotated[list[MethodSection], Field(min_length=1)] = Field(description="name, gamma, …")
-
-
-def first_mistake(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return pydantic's first finding about a table of a model in our words; unknown keys first, because they explain missing ones."""
-    found = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    *parents, last = path = [part + 1 if isinstance(part, int) else part for part in found["loc"]]
-    key = _joined_path(path)
-    value = json.dumps(found["input"], default=str)
-    context = found.get("ctx", {})
-    match found["type"]:
-        case "extra_forbidden":
-            return f"{key}: unknown key; {hint(str(last), _section(model, parents).model_fields)}"
-        case "missing":
-            return f"{key}: missing; {_described(model, path)}"
-        case "value_error":
-            said = str(context["error"])
-            return f"{key}{said}" if said.startswith((".", " =")) else f"{key}: {said}"
-        case "literal_error":
-            return f"{key} = {value}: write {context['expected'].replace(chr(39), chr(34))}"
-        case _:
-            return f"{key} = {value}: {found['msg'].removeprefix('Input ')}"
-
-
-def _joined_path(path: list[Any]) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return text.removeprefix(".")
-
-
-def _section(model: type[BaseModel], parents: list[Any]) -> type[BaseModel]:
-    """Return the model of the section in which a key stands: none is deeper than one."""
-    if not parents:
-        return model
-    annotation = model.model_fields[parents[0]].annotation
-    found = [one for one in (annotation, *get_args(annotation)) if isinstance(one, type) and issubclass(one, BaseModel)]
-    return found[0]
-
-
-def _described(model: type[BaseModel], path: list[Any]) -> str:
-    field = _section(model, path[:-1]).model_fields.get(str(path[-1]))
-    return f"it is: {field.description}" if field else "write it"
+    size = int(np.prod([len(one) for one in axes]))
+    if size > MOST_NETWORKS:
+        shape = " x ".join(f"{len(one):,}" for one in axes)
+        raise NetsimError(
+            f"{key}: a grid of {shape} is {size:,} networks; at most {MOST_NETWORKS:,}: take fewer points"
+        )

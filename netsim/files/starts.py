@@ -10,14 +10,14 @@ import numpy as np
 from netsim.comm.topology import Topology
 from netsim.errors import NetsimError, hint
 from netsim.files.calls import algorithm
-from netsim.files.schema import OPTIMAL, GossipFile
+from netsim.files.schema import GOSSIP_FILE, OPTIMAL, MethodSection, StartSection, own
 from netsim.models import olivetti
 from netsim.runs.gossip import Problem, has_step_size, standard_normal
 from netsim.runs.setup import Method
 
 
 def problems(
-    file: GossipFile, topology: Topology, settings: dict[str, Any], folder: Path, data: str | Path | None
+    file: dict[str, Any], topology: Topology, settings: dict[str, Any], folder: Path, data: str | Path | None
 ) -> tuple[dict[str, Problem], dict[str, str]]:
     """Return the starts whose data are there, and why the others are left out.
 
@@ -41,7 +41,7 @@ def problems(
     """
     found: dict[str, Problem] = {}
     left_out: dict[str, str] = {}
-    for i, section in enumerate(file.start, 1):
+    for i, section in enumerate((StartSection(**one) for one in file["start"]), 1):
         field = f"start[{i}]"
         if section.name in found or section.name in left_out:
             raise NetsimError(f'{field}.name = "{section.name}": occurs twice; give each start a name of its own')
@@ -77,7 +77,7 @@ def _faces(n: int, path: Path, data: str | Path | None, field: str) -> np.ndarra
     return faces[np.random.RandomState(0).permutation(len(faces))[:n]]
 
 
-def method(file: GossipFile, i: int, topology: Topology, folders: Sequence[Path]) -> Method:
+def method(file: dict[str, Any], i: int, topology: Topology, folders: Sequence[Path]) -> Method:
     """Return entry i of [[algorithm]], checked against its class and the starts.
 
     Parameters
@@ -94,31 +94,37 @@ def method(file: GossipFile, i: int, topology: Topology, folders: Sequence[Path]
     NetsimError
         One line with the field, what is wrong, and what would be right.
     """
-    field, section = f"algorithm[{i + 1}]", file.algorithm[i]
-    names = [start.name for start in file.start]
+    field, table = f"algorithm[{i + 1}]", file["algorithm"][i]
+    section = _section(table)
+    names = [start["name"] for start in file["start"]]
     for what in ("starts", "best", "published"):
         for unknown in [name for name in getattr(section, what) or () if name not in names]:
             raise NetsimError(f'{field}.{what}: no start is called "{unknown}"; {hint(unknown, names)}')
     gammas = (topology.optimal_gossip_rate,) if section.gamma == OPTIMAL else section.gamma
     values = {
-        **(section.model_extra or {}),
+        "name": table["name"],
+        **own(table, GOSSIP_FILE["algorithm"]),
         **({} if gammas is None else {"gamma": gammas[0]}),
         **({} if section.theta is None else {"theta": section.theta[0]}),
     }
     made = algorithm(values, field, folders)
     if gammas is None and has_step_size(made):
         gammas = (made.gamma,)
-    for start, found in section.best.items():
+    for start, found in (section.best or {}).items():
         for unknown in [name for name in found if not hasattr(made, name)]:
             raise NetsimError(f"{field}.best.{start}.{unknown}: not a field of {type(made).__name__}; leave it out")
     label = section.label or _label(made)
     starts = tuple(section.starts or names)
-    for other in file.algorithm[:i]:
+    for other in map(_section, file["algorithm"][:i]):
         if other.label == section.label and section.label and set(starts) & set(other.starts or names):
             raise NetsimError(
                 f'{field}.label = "{label}": occurs twice from one start; give each method a label of its own'
             )
-    return Method(label, made, gammas, section.theta, starts, section.best, section.published)
+    return Method(label, made, gammas, section.theta, starts, section.best or {}, section.published or {})
+
+
+def _section(table: dict[str, Any]) -> MethodSection:
+    return MethodSection(**{name: table[name] for name in GOSSIP_FILE["algorithm"].fields if name != "name"})
 
 
 def _label(made: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from netsim.errors import NetsimError, hint
 from netsim.files.calls import call, user_made, user_object
-from netsim.files.schema import TaskSection
+from netsim.files.schema import TRAINING_FILE, TaskSection, own
 from netsim.models import MLP, SoftmaxRegression
 from netsim.models.cnn import CNN
 from netsim.models.data import datasets
@@ -28,7 +28,7 @@ MODELS: Mapping[str, tuple[Callable[..., Any], dict[str, Any]]] = {
 
 
 def make_task(
-    section: TaskSection,
+    table: dict[str, Any],
     folder: Path,
     data: str | Path | None = None,
     download: bool = False,
@@ -38,7 +38,7 @@ def make_task(
 
     Parameters
     ----------
-    section
+    table
         The section; the fields that it does not know are the fields of the model's task.
     folder
         Of the configuration file: the section's path is relative to it.
@@ -54,8 +54,10 @@ def make_task(
     NetsimError
         One line with the field, what is wrong, and what would be right.
     """
+    fields = own(table, TRAINING_FILE["task"])
+    section = TaskSection(**{name: table[name] for name in TRAINING_FILE["task"].fields})
     if ":" in section.model:
-        return _users_task(section, folder, data, download, folders)
+        return _users_task(section, fields, folder, data, download, folders)
     if section.model not in MODELS:
         raise NetsimError(f'task.model = "{section.model}": unknown model; {hint(section.model, MODELS)}')
     factory, usual = MODELS[section.model]
@@ -63,14 +65,20 @@ def make_task(
         right = f'data = "{TEXT}"' if factory is LanguageModel else f'model = "lstm", or other data than "{TEXT}"'
         raise NetsimError(f'task.model = "{section.model}": does not learn "{section.data}"; write {right}')
     loaded = _load(section, folder, data, download)
-    return call(factory, {**usual, **(section.model_extra or {})}, "task", data=loaded)
+    return call(factory, {**usual, **fields}, "task", data=loaded)
 
 
 def _users_task(
-    section: TaskSection, folder: Path, data: str | Path | None, download: bool, folders: Sequence[Path]
+    section: TaskSection,
+    fields: dict[str, Any],
+    folder: Path,
+    data: str | Path | None,
+    download: bool,
+    folders: Sequence[Path],
 ) -> Any:
     """Return a user's task; it gets the data set of the section if it has a parameter ``data``, else all fields are its own."""
-    said = section.model_dump(exclude={"model"}, exclude_unset=True)
+    usual = TaskSection(section.model)
+    said = {name: value for name, value in vars(section).items() if value != getattr(usual, name)} | fields
     try:
         found = user_object(section.model, folders)
         parameters = inspect.signature(found).parameters if callable(found) else {}
@@ -78,7 +86,7 @@ def _users_task(
         raise NetsimError(f"task.model: {error}") from None
     if "data" in parameters:
         loaded = {"data": _load(section, folder, data, download)}
-        return user_made(section.model, section.model_extra or {}, "task", "task", folders, "model", **loaded)
+        return user_made(section.model, fields, "task", "task", folders, "model", **loaded)
     if data is not None:
         raise NetsimError(f"--data: {section.model} has no parameter data; leave it out")
     return user_made(section.model, said, "task", "task", folders, "model")
@@ -107,7 +115,9 @@ def _load(section: TaskSection, folder: Path, data: str | Path | None, download:
     path = data if data is not None else section.path and folder / Path(section.path).expanduser()
     field = "--data" if data is not None else "task.path" if path else "task.data"
     download = section.download or download
-    of_text = section.model_dump(include={"vocabulary", "lower", "tokens"}, exclude_none=True)
+    of_text = {
+        name: value for name in ("vocabulary", "lower", "tokens") if (value := getattr(section, name)) is not None
+    }
     try:
         if section.data in (*datasets.NAMES[1:], TEXT) and path is None and not download:
             raise NetsimError(

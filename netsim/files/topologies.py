@@ -1,7 +1,6 @@
 """[topology] and [[topology]] of a configuration file."""
 
 import inspect
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,10 @@ import networkx as nx
 
 from netsim import topology as functions
 from netsim.comm.topology import Topology
-from netsim.errors import NetsimError, hint
-from netsim.files.calls import below, call, user_object
+from netsim.errors import NetsimError
+from netsim.files.calls import below, call, of_kind
 from netsim.files.matrices import read_matrix
-
-KINDS: Mapping[str, Callable[..., Topology]] = {
-    name: getattr(functions, name)
-    for name in ("ring", "torus", "hypercube", "exponential", "complete", "star", "random_regular")
-}
+from netsim.files.modules import user_object
 
 
 def topologies(tables: Sequence[dict[str, Any]], folder: Path, folders: Sequence[Path]) -> tuple[Topology, ...]:
@@ -49,18 +44,12 @@ def topologies(tables: Sequence[dict[str, Any]], folder: Path, folders: Sequence
 
 def _topology(table: Mapping[str, Any], field: str, folder: Path, folders: Sequence[Path]) -> Topology:
     values = dict(table)
-    kind = values.pop("kind", None)
+    kind, given = values.get("kind"), values.get("weights_matrix")
     if isinstance(kind, str) and ":" in kind:
-        return _of_a_user(kind, values, field, folders)
-    if kind == "matrix":
-        given = values.get("weights_matrix")
-        if isinstance(given, str):
-            values["weights_matrix"] = read_matrix(folder / given, f"{field}.weights_matrix").tolist()
-        return call(matrix, values, field)
-    if not isinstance(kind, str) or kind not in KINDS:
-        known = [*KINDS, "matrix", "module:function"]
-        raise NetsimError(f"{field}.kind = {json.dumps(kind, default=str)}: unknown topology; {hint(str(kind), known)}")
-    return call(KINDS[kind], values, field)
+        return _of_a_user(kind, {name: one for name, one in values.items() if name != "kind"}, field, folders)
+    if kind == "matrix" and isinstance(given, str):
+        values["weights_matrix"] = read_matrix(folder / given, f"{field}.weights_matrix").tolist()
+    return of_kind(KINDS, values, field, "topology", folders)
 
 
 def _of_a_user(kind: str, values: dict[str, Any], field: str, folders: Sequence[Path]) -> Topology:
@@ -98,3 +87,13 @@ def matrix(weights_matrix: list[list[float]]) -> Topology:
         return functions.from_weights(weights_matrix)
     except NetsimError as error:
         raise NetsimError(f"weights_matrix: {error}") from None
+
+
+KINDS: Mapping[str, Callable[..., Topology]] = {
+    **{
+        name: getattr(functions, name)
+        for name in ("ring", "torus", "hypercube", "exponential", "complete", "star", "random_regular")
+    },
+    "matrix": matrix,
+}
+"""By kind: the topologies of a file."""

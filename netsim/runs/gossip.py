@@ -4,9 +4,10 @@ import dataclasses
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Interval
 from array_api_compat import array_namespace
 
 from netsim.algorithms import DPSGD
@@ -19,6 +20,7 @@ from netsim.comm.recorder import Recorder
 from netsim.comm.topology import Topology
 from netsim.device import Array, device_namespace, to_host
 from netsim.errors import NetsimError, check
+from netsim.fields import Device, Seed, check_fields
 from netsim.files.schedules import Constant
 from netsim.models.draws import generator
 from netsim.models.parallel import ONE_BLAS_THREAD
@@ -211,26 +213,32 @@ class Problem:
     budget
         MB (10^6 bytes) that a worker may send, over all its neighbours; None: 2.5 times what full precision sends to reach the target at the
         topology's optimal rate.
-    seed, dtype, device, tensors
+    seed
+        Fixes the starts and the runs bit for bit on one device.
+    dtype
+        Of the arithmetic; full precision costs 32 bits a number in both.
+    device
+        "auto" (a GPU where there is one), "cpu" or "cuda".
+    tensors
         As for :func:`consensus`.
 
     Raises
     ------
     NetsimError
-        target or budget is not above 0.
+        A field is out of its range.
     """
 
     x0: Array = field(repr=False)
     topology: Topology
-    target: float = 1e-6
-    budget: float | None = None
-    seed: int = 0
-    dtype: str = "float32"
-    device: Any = "auto"
+    target: Annotated[float, Interval(gt=0, lt=1)] = 1e-6
+    budget: Annotated[float, Interval(gt=0, le=1e12)] | None = None
+    seed: Seed = 0
+    dtype: Literal["float32", "float64"] = "float32"
+    device: Device = "auto"
     tensors: Tensors | None = None
 
     def __post_init__(self) -> None:
-        check(0 < self.target < 1, "target", self.target, "above 0 and below 1")
+        check_fields(self)
         if self.budget is None:
             apart = np.linalg.eigvalsh(np.eye(self.topology.n) - self.topology.weights)
             rate = (apart[-1] - apart[1]) / (apart[-1] + apart[1])

@@ -7,11 +7,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
+
+from annotated_types import Len
 
 from netsim.clock.network import Network, NetworkGrid
 from netsim.comm.topology import Topology
 from netsim.errors import NetsimError
+from netsim.fields import BitsPerSecond, Seconds
 from netsim.runs.experiment import Experiment
 from netsim.runs.gossip import Problem, candidates, has_step_size, standard_normal
 
@@ -22,19 +25,19 @@ class Condition(NamedTuple):
     Attributes
     ----------
     name
-        Such as ``"high latency"``.
+        What the column is called, such as ``"high latency"``.
     latency
-        Seconds.
+        Seconds until a bit that leaves one worker reaches another.
     bandwidth
-        bit/s.
+        Bits per second of every link.
     source
-        "paper"; "ours"; or "paper panel": the paper shows it without a number; the number is ours.
+        Whose it is: "paper"; "ours"; or "paper panel": the paper shows it without a number; the number is ours.
     """
 
-    name: str
-    latency: float
-    bandwidth: float
-    source: str
+    name: Annotated[str, Len(1, 200)]
+    latency: Seconds
+    bandwidth: BitsPerSecond
+    source: Literal["paper", "paper panel", "ours"] = "ours"
 
     @property
     def ours(self) -> bool:

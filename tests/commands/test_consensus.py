@@ -156,7 +156,7 @@ def test_with_the_faces(netsim, tmp_path, data_folder):
 
 
 MISTAKES = [
-    (("target = 0.05", "target = 2.0"), ["gossip.target = 2.0", "less than 1"]),
+    (("target = 0.05", "target = 2.0"), ["gossip.target = 2.0: must be a number above 0 and below 1"]),
     (("target = 0.05", "tarket = 0.05"), ["gossip.tarket: unknown key", 'did you mean "target"?']),
     (("[gossip]", '[gossip]\ndevice = "gpu"'), ["gossip.device = 'gpu'", '"cuda"']),
     (('kind = "ring"', 'kind = "rink"'), ["topology.kind", 'did you mean "ring"?']),
@@ -167,13 +167,13 @@ MISTAKES = [
     (('name = "DPSGD"', 'name = "DPSDG"'), ['algorithm[1].name = "DPSDG"', 'did you mean "DPSGD"?']),
     (('gamma = "optimal"', 'gamma = "best"'), ['algorithm[1].gamma = "best"', '"optimal"']),
     (("to = 1.0, points", "too = 1.0, points"), ["algorithm[2].gamma.too: unknown key"]),
-    (("gamma = [0.1, 1.0]", "gamma = [0.1, -1.0]"), ["algorithm[3].gamma = -1.0: must be a number above 0"]),
+    (("gamma = [0.1, 1.0]", "gamma = [0.1, -1.0]"), ["algorithm[3].gamma[2] = -1.0: must be a number above 0"]),
     (("bits = 8\n", ""), ["algorithm[3]: Moniqua also needs bits"]),
     (("theta = [1.0, 8.0]", "theta = [1.0, 8.0]\nmomentum = 0.9"), ["algorithm[3].momentum: unknown key of Moniqua"]),
     (("published = { noise", "published = { nose"), ['algorithm[1].published: no start is called "nose"']),
     (('starts = ["noise"]', 'starts = ["nose"]'), ['algorithm[2].starts: no start is called "nose"']),
     (("best = { noise = { gamma", "best = { noise = { rate"), ["algorithm[3].best"]),
-    (('label = "full"', "label = 3"), ["algorithm[1].label = 3", "string"]),
+    (('label = "full"', "label = 3"), ["algorithm[1].label = 3: must be text", 'write it in quotes: "3"']),
     (("[[start]]", "[[sart]]"), ["sart: unknown key"]),
     (("budget = 0.003", "budget = -1.0"), ["start[1].budget = -1.0"]),
     (('title = "small"', "title ="), ["not valid TOML"]),

@@ -163,9 +163,9 @@ MISTAKES = [
     ),
     ('latency = { file = "ping.csv", rows = [[0]] }\nbandwidth = 1', ["network.latency.rows: beside a file"]),
     ("latency = [[0, 1], [1]]\nbandwidth = 1", ["network.latency: row 2 of 2 has 1 numbers"]),
-    ("bandwidth = 1", ["network.latency: missing; the grid"]),
+    ("bandwidth = 1", ["network.latency: missing; write a time from", "evenly in the logarithm"]),
     ("latency = 1\nbandwidth = 1\negress = [1, 2, 3]", ["network.egress has shape (3,)", "(4,)", "with a server"]),
-    ("latency = 1\nbandwidth = 1\negress = [1, 2, 3, -4, 5]", ["network.egress = -4: a bandwidth must be positive"]),
+    ("latency = 1\nbandwidth = 1\negress = [1, 2, 3, -4, 5]", ["network.egress[4] = -4: a bandwidth must be positive"]),
     ("latency = 1\nbandwidth = 1\nserver_egress = nan", ["network.server_egress = nan: a bandwidth must be positive"]),
     ("latency = 1\nbandwidth = 1\ncodec = [1, 2, 3]", ["network.codec = "]),
     (f"latency = 1\n{GROUPS}", ["network.latency: beside groups"]),
@@ -199,7 +199,7 @@ def test_a_mistake_in_a_network_is_found_when_the_file_is_loaded(folder: Path, s
 
 def test_a_mistake_in_a_condition_names_it(folder: Path) -> None:
     for said, words in (
-        ('duplex = "both"\nlatency = 1\nbandwidth = 1', r"condition\[1\].duplex = 'both'"),
+        ('duplex = "both"\nlatency = 1\nbandwidth = 1', r"condition\[1\].duplex = \"both\""),
         ("compute = [1, 2]\nlatency = 1\nbandwidth = 1", r"condition\[1\].compute has shape \(2,\)"),
         ('latency = { file = "ping.csv", scale = [1, 2] }\nbandwidth = 1', r"condition\[1\].latency: write one scale"),
     ):

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netsim.errors import NetsimError
+from netsim.files.calls import schedule as schedule_from_config
 from netsim.files.schedules import (
     Constant,
     Corollary,
@@ -14,7 +15,6 @@ from netsim.files.schedules import (
     StepDecay,
     WarmUp,
     as_schedule,
-    schedule_from_config,
 )
 
 EVERY_KIND = [
@@ -84,31 +84,43 @@ def test_from_configuration(config, schedule):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"kind": "cosin", "peak": 0.1}, "lr.kind = 'cosin': unknown schedule; write one of constant, step, warm-up"),
-        ({"peak": 0.1}, "lr: no kind; write one of constant"),
+        ({"kind": "cosin", "peak": 0.1}, 'lr.kind = "cosin": unknown schedule; did you mean "cosine"?'),
+        ({"peak": 0.1}, "lr.kind: missing; write one of constant"),
         (
             {"kind": "step", "peak": 1, "milestone": [3]},
-            'lr.milestone: unknown key of kind "step"; did you mean milestones?',
+            'lr.milestone: unknown key of kind "step"; did you mean "milestones"?',
         ),
         (
             {"kind": "cosine", "peak": 1, "xyz": 1},
-            'lr.xyz: unknown key of kind "cosine"; it has peak, steps, floor, start',
+            'lr.xyz: unknown key of kind "cosine"; there is peak, steps, floor, start',
         ),
         ({"kind": "cosine", "peak": 0.1}, 'lr: kind "cosine" also needs steps'),
-        ({"kind": "cosine", "peak": "big", "steps": 5}, "lr.peak = 'big': write a finite number"),
-        ({"kind": "cosine", "peak": 0.1, "steps": 0}, "lr.steps = 0: must be above start = 0"),
-        ({"kind": "cosine", "peak": 0.1, "steps": 2.5}, "lr.steps = 2.5: write a whole number of steps"),
+        ({"kind": "cosine", "peak": "big", "steps": 5}, 'lr.peak = "big": must be a number from 0 to 1e6'),
+        ({"kind": "cosine", "peak": 0.1, "steps": 3, "start": 3}, "lr.steps = 3: must be above start = 3"),
+        ({"kind": "cosine", "peak": 0.1, "steps": 2.5}, "lr.steps = 2.5: must be a whole number from 1 to 1e9"),
         ({"kind": "step", "peak": 1, "milestones": [5, 3]}, "lr.milestones = [5, 3]: write them in ascending order"),
-        ({"kind": "step", "peak": 1, "milestones": 5}, "lr.milestones = 5: write a list"),
-        ({"kind": "step", "peak": 1, "milestones": [5], "factor": 0}, "lr.factor = 0: must be above 0"),
-        ({"kind": "constant", "lr": -0.1}, "lr.lr = -0.1: must not be negative"),
+        (
+            {"kind": "step", "peak": 1, "milestones": 5},
+            "lr.milestones = 5: must be a list, each a whole number from 0 to 1e9; write it in brackets: [5]",
+        ),
+        (
+            {"kind": "step", "peak": 1, "milestones": [5], "factor": 0},
+            "lr.factor = 0: must be a number above 0 and at most 100",
+        ),
+        ({"kind": "constant", "lr": -0.1}, "lr.lr = -0.1: must be a number from 0 to 1e6"),
         ({"kind": "corollary", "a": 0, "b": 0, "c": 0, "steps": 3}, "at least one must be above 0"),
-        ({"kind": "corollary", "a": 1, "b": 0, "c": 0, "steps": 0}, "lr.steps = 0: write the length of the run"),
+        (
+            {"kind": "corollary", "a": 1, "b": 0, "c": 0, "steps": 0},
+            "lr.steps = 0: must be a whole number from 1 to 1e9",
+        ),
         ({"kind": "warm-up", "start": 0, "steps": 3, "then": {"kind": "cosine", "peak": 1}}, "lr.then: kind"),
-        ({"kind": "warm-up", "start": 0, "steps": 3, "then": "fast"}, "lr.then = 'fast': write a finite number"),
-        (True, "lr = True: write a finite number"),
-        (math.nan, "lr = nan: write a finite number"),
-        ("0.1", "lr = '0.1': write a finite number"),
+        (
+            {"kind": "warm-up", "start": 0, "steps": 3, "then": "fast"},
+            'lr.then = "fast": must be a number from 0 to 1e6, or a schedule',
+        ),
+        (True, "lr = true: must be a number from 0 to 1e6, or a schedule"),
+        (math.nan, "lr = nan: must be a number from 0 to 1e6, or a schedule"),
+        ("0.1", "330 }; write 0.1 without quotes"),
     ],
 )
 def test_bad_configuration_gets_one_clear_line(config, message):

@@ -10,7 +10,7 @@ import small_file
 from netsim.commands import app as cli
 from netsim.errors import NetsimError
 from netsim.files import config
-from netsim.files.calls import user_object
+from netsim.files.modules import user_object
 from netsim.runs import results
 
 MODULE = '''
