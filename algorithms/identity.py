@@ -78,7 +78,8 @@ class _Reader:
         if isinstance(value, functools.partial):
             return f"partial({self._each([value.func, value.args, value.keywords], name)})"
         if kind in (dict, types.MappingProxyType):
-            return f"{{{self._pairs(value, name)}}}"
+            pairs = (f"{self.text(key, name)}: {self.text(one, f'{name}.{key}')}" for key, one in value.items())
+            return f"{{{', '.join(pairs)}}}"
         if isinstance(value, Enum):
             return f"{_class(kind)}.{value.name}"
         if isinstance(value, PathLike):
@@ -119,11 +120,7 @@ class _Reader:
         return ", ".join(self.text(one, f"{name}[{k}]") for k, one in enumerate(values))
 
     def _pairs(self, values: Mapping[Any, Any], name: str) -> str:
-        said = {
-            key if isinstance(key, str) else self.text(key, name): self.text(one, f"{name}.{key}")
-            for key, one in values.items()
-        }
-        return ", ".join(f"{key}={one}" for key, one in said.items())
+        return ", ".join(f"{key}={self.text(one, f'{name}.{key}')}" for key, one in values.items())
 
     def _array(self, value: Any, name: str) -> str:
         """Return an array's type, shape and hash; of a single number itself."""

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -34,8 +35,9 @@ from netsim.algorithms import (
     TopK,
 )
 from netsim.models import CNN, MLP, digits
-from netsim.runs import resume
+from netsim.runs import resume, storage
 from netsim.runs.checkpoints import Checkpoints, checkpoints_in, read_newest, write_checkpoint
+from netsim.runs.resume import folder_name, origin_of
 
 pytestmark = pytest.mark.bitwise
 
@@ -190,6 +192,153 @@ def test_a_checkpoint_of_another_experiment_is_refused(change, named, tmp_path):
     other = replace(one, **change)
     with pytest.raises(NetsimError, match=named):
         train(other, checkpoints=Checkpoints(tmp_path, resume=True))
+
+
+RATES = np.linspace(0.2, 0.1, 5000)
+
+
+def almost(step: int) -> float:
+    """RATES, but for one step of 5,000, which a sample of a thousand passes over."""
+    return float(RATES[step]) if step != 2503 else 0.3
+
+
+class Holding(Quadratic):
+    """A user's task of a plain class, whose long array a repr would elide."""
+
+    def __init__(self, data, **more):
+        super().__init__(4)
+        self._data = data
+        self.__dict__.update(more)
+
+    def __repr__(self):
+        return "Holding()"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Scaled:
+    """A user's algorithm with a long array."""
+
+    scales: np.ndarray
+
+    def init(self, x, comm):
+        return Known(x, None)
+
+    def step(self, state, gradient, lr, comm):
+        return state._replace(a=state.a - lr * gradient(state.a))
+
+
+def changed(data: np.ndarray) -> np.ndarray:
+    return np.where(np.arange(len(data)) == len(data) // 2, -1.0, data)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "named"),
+    [
+        ({"task": Holding(RATES)}, {"task": Holding(changed(RATES))}, "task was"),
+        ({"algorithm": Scaled(RATES)}, {"algorithm": Scaled(changed(RATES))}, "algorithm was"),
+        ({"steps": 5000, "lr": lambda step: float(RATES[step])}, {"steps": 5000, "lr": almost}, "learning rate was"),
+        ({"record": range(3)}, {"record": [0, 1]}, "record was"),
+    ],
+)
+def test_experiments_are_told_apart_by_all_that_they_hold(one, other, named):
+    same, this, that = (origin_of(replace(experiment(), **fields), np) for fields in (one, one, other))
+    assert same.experiment == this.experiment and not this.obstacle
+    differ = [what for what, said in this.experiment.items() if that.experiment[what] != said]
+    assert differ == [named.removesuffix(" was")]
+
+
+def test_what_cannot_be_told_from_another_is_refused_on_resuming(tmp_path):
+    one = replace(experiment(), task=Holding(RATES, rule=lambda x: x))
+    with pytest.raises(Interrupted):
+        train(one, lambda done, loss: (_ for _ in ()).throw(Interrupted), Checkpoints(tmp_path, every=2))
+    with pytest.raises(NetsimError, match=r"cannot resume: task.rule: a lambda .* or begin anew") as caught:
+        train(one, checkpoints=Checkpoints(tmp_path, resume=True))
+    assert "\n" not in str(caught.value) and checkpoints_in(tmp_path)
+    run = train(one, checkpoints=Checkpoints(tmp_path))
+    assert run.remarks[0].startswith("note: this training cannot be resumed: task.rule: a lambda")
+    assert "cannot be resumed" not in str(train(one).remarks)
+
+
+def test_every_experiment_has_a_folder_of_its_own():
+    one = experiment()
+    names = [folder_name(each) for each in (one, experiment(), experiment(seed=1), replace(one, task=Quadratic(4)))]
+    assert names[0] == names[1] and len(set(names)) == 3 and names[0].startswith("DCDPSGD-")
+    assert folder_name(of_images("cpu")) == folder_name(of_images("cpu", chunk=2))
+
+
+# --- what lies among the checkpoints -------------------------------------------------------------------------------------
+
+
+def test_what_only_has_a_checkpoints_name_is_passed_over(tmp_path):
+    one = experiment()
+    interrupted(one, 5, Checkpoints(tmp_path / "run", every=2))
+    whole, name = train(one), "step-00000000{}-" + "0" * 64 + ".npz"
+    (tmp_path / "run" / name.format(8)).mkdir()
+    (tmp_path / "run" / name.format(7)).symlink_to(tmp_path / "gone")
+    (tmp_path / "elsewhere").write_text("x")
+    (tmp_path / "run" / name.format(6)).symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "run" / "step-000000009.npz").write_text("half")
+    (tmp_path / "run" / ".writing").mkdir()
+    (tmp_path / "run" / ".writing" / "half").write_text("half")
+    run = train(one, checkpoints=Checkpoints(tmp_path / "run", every=2, resume=True))
+    assert [line.rpartition(":")[2] for line in run.remarks[:3]] == [
+        " not a checkpoint, but a folder or a link; left alone"
+    ] * 3
+    same(replace(run, remarks=whole.remarks), whole)
+    assert len(checkpoints_in(tmp_path / "run")) == 2 and (tmp_path / "elsewhere").read_text() == "x"
+    assert not (tmp_path / "run" / ".writing").exists()
+
+
+@pytest.mark.parametrize("forged", ["no archive", "cut", "no layout", "object array", "huge"])
+def test_a_forged_name_is_left_for_the_checkpoint_before_it(forged, tmp_path):
+    one = experiment()
+    interrupted(one, 5, Checkpoints(tmp_path, every=2))
+    data, aside = checkpoints_in(tmp_path)[0].read_bytes(), tmp_path / "aside.npz"
+    if forged == "object array":
+        np.savez(aside, layout=np.array([{}], object))
+    elif forged == "no layout":
+        np.savez(aside, other=np.zeros(3))
+    elif forged == "huge":
+        with zipfile.ZipFile(aside, "w") as archive:
+            header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (%d,), }" % 10**15
+            archive.writestr("layout.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    else:
+        aside.write_bytes(b"PK no archive" if forged == "no archive" else data[: len(data) // 2])
+    aside.rename(tmp_path / f"step-000000008-{digest(aside)}.npz")
+    whole = train(one)
+    run = train(one, checkpoints=Checkpoints(tmp_path, every=2, resume=True))
+    assert "step-000000008" in run.remarks[0] and "damaged" in run.remarks[0] and "\n" not in run.remarks[0]
+    same(replace(run, remarks=whole.remarks), whole)
+
+
+def test_five_hundred_damages_of_a_checkpoint_are_found(tmp_path, monkeypatch):
+    path = write_checkpoint(tmp_path, 1, {"x": np.arange(500.0), "n": Known(1, "é")})
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("opened"))
+    for number in range(500):
+        data, at = bytearray(whole), int(rng.integers(len(whole)))
+        if number % 4 == 0:
+            data = data[:at]
+        elif number % 4 == 1:
+            data[at:at] = bytes(3)
+        else:
+            data[at] ^= 1 << int(rng.integers(8))
+        path.write_bytes(data)
+        said: list[str] = []
+        assert read_newest(tmp_path, np, said.append) is None
+        assert len(said) == 1 and "its bytes are not those that were written" in said[0]
+
+
+def test_a_full_disk_is_one_line_that_names_the_folder(tmp_path, monkeypatch):
+    kept = write_checkpoint(tmp_path, 1, {"x": 1})
+
+    def full(file):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(storage, "sync", full)
+    with pytest.raises(NetsimError, match=r"a checkpoint cannot be written \(No space left on device\)") as caught:
+        write_checkpoint(tmp_path, 2, {"x": 2})
+    assert str(tmp_path) in str(caught.value) and list(tmp_path.iterdir()) == [kept]
 
 
 class Pair(NamedTuple):
