@@ -49,12 +49,12 @@ def everything_in(folder: Path) -> set[str]:
 def test_a_users_own_figures_stay_and_stale_ones_go(netsim, tmp_path: Path) -> None:
     figures = tmp_path / "out" / "figures"
     (figures / "drafts").mkdir(parents=True)
-    for name in ("architecture.pdf", "winner-map.png", "fig1-naive.svg", "fig1-naive-annotated.svg", "drafts/loss.png"):
+    for name in ("architecture.pdf", "winner-map.png", "naive.svg", "naive-annotated.svg", "drafts/loss.png"):
         (figures / name).write_text("mine")
     assert netsim("sweep", write(tmp_path), "--out", tmp_path / "out")[0] == 0
     assert everything_in(tmp_path / "out") == {
         *("results.nc", "figures", "figures/winner-map.png"),
-        *("figures/architecture.pdf", "figures/fig1-naive-annotated.svg", "figures/drafts", "figures/drafts/loss.png"),
+        *("figures/architecture.pdf", "figures/naive-annotated.svg", "figures/drafts", "figures/drafts/loss.png"),
     }
     assert (figures / "winner-map.png").read_text() == "drawn"
     assert (figures / "architecture.pdf").read_text() == "mine"
