@@ -119,7 +119,7 @@ class LeastSquares:
         """The minimiser of the mean of the f_i: (dimension,) float64."""
         return np.linalg.solve(self.hessians.mean(axis=0), self.linear.mean(axis=0))
 
-    @property
+    @cached_property
     def optimal_loss(self) -> float:
         """The mean of the f_i at the optimum."""
         return float(self.constants.mean() - self.linear.mean(axis=0) @ self.optimum / 2)

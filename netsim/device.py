@@ -116,7 +116,7 @@ class Key:
         first, second = self.words[:, :1], self.words[:, 1:]
         if draw:
             first = _mix(first ^ ((draw * _GOLDEN) & _WORD))
-        if not isinstance(self.words, np.ndarray):
+        if not isinstance(self.words, np.ndarray) or len(self.words) * size <= _BLOCK:
             x = _counters(xp, start, size) + first
             return _hash(xp, x, second, xp.empty(x.shape, dtype=xp.uint32))
         out = np.empty((len(self.words), size), np.uint32)

@@ -160,9 +160,10 @@ def squared(x: Array) -> Array:
 
 
 def row_blocks(x: Array) -> Iterator[slice]:
-    """Cut x, (rows, P), into blocks of rows that are drawn together: single rows on the CPU, all of them elsewhere."""
+    """Cut x, (rows, P), into blocks of rows that are drawn together: what fits the cache on the CPU, all of them elsewhere."""
     if isinstance(x, np.ndarray):
-        yield from (slice(row, row + 1) for row in range(len(x)))
+        together = max(1, _BLOCK // max(1, x.shape[1]))
+        yield from (slice(row, row + together) for row in range(0, len(x), together))
     else:
         yield slice(None)
 
