@@ -123,13 +123,22 @@ def compute_seconds(compute: float | Sequence[float] | np.ndarray | ComputeModel
     NetsimError
         A time is negative or not finite, or the shape does not fit n workers.
     """
-    drawn = compute.draw(rounds, n) if isinstance(compute, ComputeModel) else np.asarray(compute, dtype=float)
+    drawn: object = compute.draw(rounds, n) if isinstance(compute, ComputeModel) else compute
+    whose = (
+        f"compute = {type(compute).__name__}: draw({rounds}, {n})" if isinstance(compute, ComputeModel) else "compute"
+    )
     try:
-        seconds = np.broadcast_to(drawn, (rounds, n))
+        numbers = np.asarray(drawn) if isinstance(compute, ComputeModel) else np.asarray(drawn, dtype=float)
+    except ValueError:  # lists of different lengths
+        numbers = np.asarray(None)
+    if numbers.dtype.kind not in "fiu":
+        raise NetsimError(f"{whose}: must be seconds, real numbers, not {numbers.dtype} ones")
+    try:
+        seconds = np.broadcast_to(numbers.astype(float), (rounds, n))
     except ValueError:
         raise NetsimError(
-            f"compute has shape {np.shape(drawn)}: give one number, {n} numbers (one a worker), or a model that draws ({rounds}, {n})"
+            f"{whose} has shape {numbers.shape}: give one number, {n} numbers (one a worker), or a model that draws ({rounds}, {n})"
         ) from None
     if not (np.isfinite(seconds).all() and (seconds >= 0).all()):
-        raise NetsimError("compute: every gradient time must be finite and at least 0 seconds")
+        raise NetsimError(f"{whose}: every gradient time must be finite and at least 0 seconds")
     return seconds

@@ -101,6 +101,7 @@ def lower(trace: Trace, collective: str | None = None) -> Lowered:
     if trace.by_hand is not None:
         _lower_by_hand(tables, trace.by_hand)
     else:
+        _check_waits(trace)
         slots = _slots(trace, collective)
         for p, sizes in enumerate(trace.bits):
             _lower_program(tables, trace, p, sizes, slots, collective)
@@ -202,7 +203,6 @@ def _lower_program(
             tables.add(UNTIL, amount=operation.fraction)
         elif operation.kind == "wait":
             (step,) = trace.steps(Operation("post"))
-            _check_posted(trace, p, at, operation)
             tables.add(WAIT, len(tables.block), 1, slots[operation.position], operation.rounds_ago)
             _add_block(tables, arrivals := _arrivals(step))
             _add_codec(tables, DECODE, operation.numbers, arrivals)
@@ -220,12 +220,39 @@ def _lower_program(
     tables.start.append(len(tables.instructions))
 
 
-def _check_posted(trace: Trace, p: int, at: int, wait: Operation) -> None:
-    """Raise where a round would wait for what no round has posted."""
-    first = np.flatnonzero(trace.program_of == p)[:1]
-    if len(first) and first[0] < wait.rounds_ago:
+def _check_waits(trace: Trace) -> None:
+    """Raise where a round waits for what was not posted before, or for the second time."""
+    width = max(map(len, trace.programs), default=0)
+    posts = np.zeros((len(trace.programs), width + 1), dtype=bool)
+    waits = []  # (round, operation, round of the post, its operation)
+    for p, program in enumerate(trace.programs):
+        rounds = np.flatnonzero(trace.program_of == p)
+        posts[p, : len(program)] = [one.kind == "post" for one in program]
+        for at, one in enumerate(program):
+            if one.kind == "wait" and len(rounds):
+                _check_backwards(one, int(rounds[0]), at)
+                waits.append(
+                    np.stack([rounds, rounds * 0 + at, rounds - one.rounds_ago, rounds * 0 + one.position], axis=1)
+                )
+    table = np.concatenate([np.zeros((0, 4), dtype=int), *waits])
+    table = table[np.lexsort((table[:, 1], table[:, 0]))]
+    found = (table[:, 3] < width) & posts[trace.program_of[table[:, 2]], np.minimum(table[:, 3], width)]
+    again = np.ones(len(table), dtype=bool)
+    again[np.unique(table[:, 2] * (width + 1) + table[:, 3], return_index=True)[1]] = False
+    for wrong, what in ((~found, "which is no post"), (again, "a second time; it is received once")):
+        for r, at, posted, position in table[wrong][:1].tolist():
+            raise NetsimError(f"round {r}, operation {at}: waits for operation {position} of round {posted}, {what}")
+
+
+def _check_backwards(wait: Operation, r: int, at: int) -> None:
+    """Raise where a wait, operation ``at`` of round r and of later ones, is for what comes after it, or for a round before the first."""
+    if wait.rounds_ago > r:
         raise NetsimError(
-            f"round {first[0]}, operation {at}: waits for a message of {wait.rounds_ago} rounds before, and there is none"
+            f"round {r}, operation {at}: waits for a message of {wait.rounds_ago} rounds before, and there is none"
+        )
+    if wait.rounds_ago < 0 or wait.position < 0 or (wait.rounds_ago == 0 and wait.position >= at):
+        raise NetsimError(
+            f"round {r}, operation {at}: waits for operation {wait.position} of {wait.rounds_ago} rounds before, which is yet to come: post it first"
         )
 
 

@@ -6,13 +6,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from math import isfinite
 
 import numpy as np
 
 from netsim.clock import compiled_engine, simpy_engine
 from netsim.clock.compute import compute_seconds
 from netsim.clock.lowering import Lowered, lower
-from netsim.clock.network import Network
+from netsim.clock.network import Network, codec_seconds
 from netsim.clock.timeline import FLUSHING, NOBODY, Ticks, Timeline, Timelines
 from netsim.comm.trace import Trace
 from netsim.errors import NetsimError
@@ -51,6 +52,7 @@ def replay_all(
     engine: str = "auto",
     check: Sequence[int] = (),
     progress: Callable[[int], None] = lambda done: None,
+    rounds: Sequence[int] | None = None,
 ) -> Timelines:
     """Time a trace on many networks: on all cores, where the compiled engine does it.
 
@@ -66,6 +68,8 @@ def replay_all(
         Indices of networks that the event engine shall time too, where it does not time all.
     progress
         Called with the number of networks done since the last call.
+    rounds
+        Numbers of the rounds, from 0, whose ends are kept; None: all. The engines are compared on all of them.
 
     Raises
     ------
@@ -74,28 +78,41 @@ def replay_all(
     """
     chosen = _chosen(engine)
     lowered = {one: lower(trace, one) for one in {network.collective for network in networks}}
-    drawn = {id(network.compute): _seconds(trace, network) for network in networks}
+    models = {id(network.compute): network for network in networks}  # of a grid one, which draws once
+    drawn = {model: _seconds(trace, network) for model, network in models.items()}
+    wanted = np.arange(trace.rounds) if rounds is None else np.asarray(rounds, dtype=int)
+    checked = set(check) if chosen != "simpy" else set()
+    whole: dict[int, np.ndarray] = {}  # all rounds, of the networks that are checked
 
-    def times(network: Network, engine: str = chosen) -> np.ndarray:
-        seconds = drawn[id(network.compute)]
-        return _ticks(engine, trace, lowered[network.collective], network, seconds, together=True).finish[:, 0]
+    def times(engine: str, c: int) -> np.ndarray:
+        seconds = drawn[id(networks[c].compute)]
+        return _ticks(engine, trace, lowered[networks[c].collective], networks[c], seconds, together=True).finish[:, 0]
 
-    round_end, checked = np.zeros((len(networks), trace.rounds)), check if chosen != "simpy" else ()
+    def kept(c: int) -> np.ndarray:
+        ends = times(chosen, c)
+        if c in checked:
+            whole[c] = ends
+        return ends[wanted]
+
+    round_end = np.zeros((len(networks), len(wanted)))
     with _workers(chosen, len(networks)) as each:
-        answers = each(times, networks)
-        by_simpy = {c: times(networks[c], "simpy") for c in checked}  # meanwhile
+        answers = each(kept, range(len(networks)))
+        by_simpy = {c: times("simpy", c) for c in check if c in checked}  # meanwhile
         for c, ends in enumerate(answers):
             round_end[c] = ends
             progress(1)
-    largest = 0.0
     for c, ends in by_simpy.items():
-        largest = max(largest, float(np.abs(ends - round_end[c]).max(initial=0.0)))
-        if not np.array_equal(ends, round_end[c]):
-            raise NetsimError(
-                f"the compiled engine and SimPy disagree by {np.abs(ends - round_end[c]).max()} s on network {networks[c].name!r}: "
-                'a fault of netsim; engine = "simpy" is right'
-            )
-    return Timelines(round_end, (chosen,) * len(networks), len(checked), largest)
+        _compare(networks[c], ends, whole[c])
+    return Timelines(round_end, (chosen,) * len(networks), len(checked), 0.0)
+
+
+def _compare(network: Network, by_simpy: np.ndarray, compiled: np.ndarray) -> None:
+    """Raise where the engines do not agree to the last bit."""
+    if not np.array_equal(by_simpy, compiled):
+        raise NetsimError(
+            f"the compiled engine and SimPy disagree by {np.abs(by_simpy - compiled).max()} s on network {network.name!r}: "
+            'a fault of netsim; engine = "simpy" is right'
+        )
 
 
 @contextmanager
@@ -146,6 +163,7 @@ def _ticks(
     """Return what an engine says; raise where workers wait for one another."""
     run: Callable[..., Ticks] = {"simpy": simpy_engine.run, "compiled": compiled_engine.run}[engine]
     seconds = _seconds(trace, network) if seconds is None else seconds
+    _check_range(lowered, network)
     ticks = run(lowered, network, seconds, together)
     for i, tag in enumerate(ticks.stuck.tolist()):
         if tag == FLUSHING:
@@ -155,6 +173,17 @@ def _ticks(
                 f"worker {i} waits for ever for {_letter(trace, i, tag % lowered.slots)}: the workers wait for one another in a circle"
             )
     return ticks
+
+
+def _check_range(lowered: Lowered, network: Network) -> None:
+    """Raise where sizes or codec seconds overflow, of which times would be no numbers; a time that overflows is infinite in both engines."""
+    most = {"framing": float(lowered.sizes.max()) * float(network.framing)}
+    most["codec"] = max(codec_seconds(network)) * float(lowered.count.max(initial=0)) * lowered.nodes
+    for field, product in most.items():
+        if not isfinite(product):
+            raise NetsimError(
+                f"{field} = {getattr(network, field)!r}: too large for what this trace sends, whose cost is then infinite"
+            )
 
 
 def _seconds(trace: Trace, network: Network) -> np.ndarray:

@@ -57,7 +57,7 @@ class Timelines:
     Attributes
     ----------
     round_end
-        (C, rounds) seconds: when the last worker finishes each round.
+        (C, rounds) seconds: when the last worker finishes each round, or each of those that were wanted.
     engine
         C times "simpy" or "compiled".
     checked

@@ -109,8 +109,9 @@ def timed_on(
     names = unique_names([run.experiment.name for run in runs])
     goal = default_target(runs) if (stated := stated_target(runs, target)) is None else stated
     before = len(known) if known else 0
-    timed = _timed(runs, points, engine, progress, known := {} if known is None else known)
     histories = _histories(runs, names, points)
+    evaluated = histories["step"].values
+    timed = _timed(runs, points, engine, progress, known := {} if known is None else known, evaluated)
     first = [first_at(loss, goal) for loss in histories["loss"].values]
     values = _values(runs, points, timed, histories["step"].values, first)
     data = _assemble(histories, values, first, networks, names[baseline_of(runs)])
@@ -214,9 +215,10 @@ def _values(
     """
     times = np.full((len(runs), len(points), len(steps)), np.nan)
     for e, (run, timelines) in enumerate(zip(runs, timed, strict=True)):
-        ends = np.concatenate([np.zeros((len(points), 1)), timelines.round_end], axis=1)
-        reached = steps <= run.trace.rounds
-        times[e][:, reached] = ends[:, steps[reached]]
+        kept, reached = _kept(run, steps), steps <= run.trace.rounds
+        times[e][:, steps == 0] = 0.0
+        later = reached & (steps > 0)
+        times[e][:, later] = timelines.round_end[:, np.searchsorted(kept, steps[later] - 1)]
     to_target = np.array([times[e, :, at] if at >= 0 else np.full(len(points), np.inf) for e, at in enumerate(first)])
     epochs = np.array([run.trace.rounds / (run.steps_per_epoch or 1000) for run in runs])
     with np.errstate(invalid="ignore"):
@@ -277,8 +279,9 @@ def _timed(
     engine: str,
     progress: Callable[[str, int, int], None],
     timed: dict[tuple, Timelines],
+    steps: np.ndarray,
 ) -> list[Timelines]:
-    """Return the times of each run; those of equal traces are computed once, and added to ``timed``."""
+    """Return the times of each run at the evaluated steps; those of equal traces are computed once, and added to ``timed``."""
     rng = np.random.default_rng(sum(run.experiment.seed for run in runs))
     distinct = sorted({run.trace.fingerprint: run.trace.messages for run in runs}.items(), key=lambda one: one[1])
     checks = {fingerprint: 1 for fingerprint, _ in distinct}
@@ -290,14 +293,22 @@ def _timed(
         done += more
         progress("networks", done, total)
 
+    keys = []
     for run in runs:  # DCD and ECD have equal traces
-        trace = run.trace
-        if trace.fingerprint in timed:
+        trace, kept = run.trace, _kept(run, steps)
+        keys.append((trace.fingerprint, tuple(kept)))
+        if keys[-1] in timed:
             count(len(points))
             continue
         order = rng.permutation(len(points)).tolist()[: checks[trace.fingerprint]]
-        timed[trace.fingerprint] = replay_all(trace, points, engine, order, count)
-    return [timed[run.trace.fingerprint] for run in runs]
+        timed[keys[-1]] = replay_all(trace, points, engine, order, count, kept)
+    return [timed[key] for key in keys]
+
+
+def _kept(run: Run, steps: np.ndarray) -> list[int]:
+    """Return the rounds of a run whose ends are kept: those that the steps evaluate, and the last."""
+    rounds = run.trace.rounds
+    return sorted({int(step) - 1 for step in steps if 0 < step <= rounds} | {rounds - 1})
 
 
 def _summary(run: Run, name: str, description: str, collective: str) -> xr.Dataset:

@@ -133,3 +133,32 @@ def test_compute_times_that_do_not_fit(compute):
 def test_a_compute_model_out_of_range_is_named(make, field):
     with pytest.raises(NetsimError, match=f"^{field} = "):
         make()
+
+
+class Drawn:
+    """A compute model that draws what it is told."""
+
+    def __init__(self, drawn):
+        self.drawn = drawn
+
+    def draw(self, rounds, n):
+        return self.drawn
+
+
+@pytest.mark.parametrize(
+    ("drawn", "what"),
+    [
+        (np.zeros((2, 2)), r"has shape \(2, 2\)"),
+        (np.full((3, 4), np.nan), "finite"),
+        (np.full((3, 4), -1.0), "at least 0"),
+        (np.full((3, 4), np.inf), "finite"),
+        (np.full((3, 4), 1j), "real numbers"),
+        ([[1.0], [1.0, 2.0]], "real numbers"),
+        ("soon", "real numbers"),
+        (None, "real numbers"),
+    ],
+)
+def test_what_a_model_draws_wrongly_names_its_class(drawn, what):
+    with pytest.raises(NetsimError, match=rf"^compute = Drawn: draw\(3, 4\).*{what}") as raised:
+        compute_seconds(Drawn(drawn), 3, 4)
+    assert "\n" not in str(raised.value)

@@ -332,3 +332,110 @@ def test_the_engines_agree_where_many_messages_are_pending(graph, spread):
     )
     for duplex in ("full", "half"):
         agree(trace, Network(1e-3, 1e6, compute=LogNormal(5e-3, spread), duplex=duplex))
+
+
+def test_only_the_rounds_that_are_wanted_are_kept_and_all_are_compared(monkeypatch):
+    trace, plane = pattern("dcd"), list(Network.grid([1e-3, 2e-3], [1e6, 1e7], compute=1e-3))
+    everything, some = replay_all(trace, plane), replay_all(trace, plane, check=[2], rounds=[4, 19])
+    np.testing.assert_array_equal(some.round_end, everything.round_end[:, [4, 19]])
+    honest = simpy_engine.run
+
+    def wrong(*arguments):
+        ticks = honest(*arguments)
+        ticks.finish[7] += 1.0
+        return ticks
+
+    monkeypatch.setattr(simpy_engine, "run", wrong)
+    with pytest.raises(NetsimError, match="disagree"):
+        replay_all(trace, plane, check=[2], rounds=[4, 19])
+
+
+class Draws:
+    """A compute model that counts how often it draws, and never draws the same."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def draw(self, rounds: int, n: int) -> np.ndarray:
+        self.times += 1
+        return np.full((rounds, n), 1e-3 * self.times)
+
+
+def test_a_compute_model_draws_once_for_all_networks_and_both_engines():
+    model = Draws()
+    plane = list(Network.grid([1e-3, 2e-3], [1e6, 1e7], compute=model))
+    assert replay_all(pattern("dpsgd"), plane, check=[0, 1]).checked == 2 and model.times == 1
+
+
+BLANK, ONE = np.zeros((0, 0), dtype=int), np.array([[8]])
+POST = Operation("post")
+
+
+@pytest.mark.parametrize("engine", ["simpy", "compiled"])
+@pytest.mark.parametrize(
+    ("program", "line"),
+    [
+        (
+            (POST, Operation("wait"), Operation("wait")),
+            "round 0, operation 2: waits for operation 0 of round 0, a second time",
+        ),
+        ((POST, Operation("wait", 0, 1, 0)), "round 0, operation 1: waits for a message of 1 rounds before"),
+        (
+            (Operation("wait", 0, 0, 1), POST),
+            "round 0, operation 0: waits for operation 1 of 0 rounds before, which is yet to come",
+        ),
+        (
+            (POST, Operation("wait", 0, -1, 0)),
+            "round 0, operation 1: waits for operation 0 of -1 rounds before, which is yet",
+        ),
+        (
+            (POST, COMPUTE, Operation("wait", 0, 0, 1)),
+            "round 0, operation 2: waits for operation 1 of round 0, which is no post",
+        ),
+    ],
+)
+def test_a_wait_without_a_post_of_its_own_is_refused_by_both_engines(engine, program, line):
+    near = tuple(topology.ring(3).neighbours(i) for i in range(3))
+    sizes = tuple(ONE if one.kind == "post" else BLANK for one in program)
+    with pytest.raises(NetsimError, match=line):
+        replay(Trace(3, near, (program,), np.zeros(2, dtype=int), (sizes,)), Network(1e-3, 1e6), engine)
+
+
+def test_a_wait_for_the_round_before_a_second_time_is_refused():
+    near = tuple(topology.ring(3).neighbours(i) for i in range(3))
+    programs = ((POST, Operation("wait")), (Operation("wait", 0, 1, 0), POST))
+    trace = Trace(3, near, programs, np.array([0, 1]), ((ONE, BLANK), (BLANK, ONE)))
+    with pytest.raises(NetsimError, match="round 1, operation 0: waits for operation 0 of round 0, a second time"):
+        replay(trace, Network(1e-3, 1e6))
+
+
+HUGE = {
+    "handshakes": [0, 1, 10**40, 10**400],
+    "latency": [0.0, 5e-324, 1e-323, 1e300],
+    "bandwidth": [5e-324, 1e-300, 1e300, np.inf],
+    "overhead": [0.0, 1e308],
+    "compute": [0.0, 5e-324, 1e308],
+    "framing": [1.0, 1e300],
+}
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    values=st.fixed_dictionaries({name: st.sampled_from(values) for name, values in HUGE.items()}),
+    duplex=st.sampled_from(["full", "half"]),
+    sharing=st.sampled_from(FABRICS),
+    kind=st.sampled_from(KINDS),
+)
+@pytest.mark.filterwarnings("error")
+def test_huge_and_tiny_numbers_give_infinite_times_alike(values, duplex, sharing, kind):
+    finish = agree(pattern(kind, rounds=3), Network(**values, duplex=duplex, sharing=sharing))
+    assert not np.isnan(finish).any()
+    replay_all(pattern(kind, rounds=3), [Network(**values, duplex=duplex, sharing=sharing)], check=[0])
+
+
+def test_wire_bits_and_codec_seconds_that_overflow_are_refused():
+    for field, value in (("framing", 1e308), ("codec", 1e308)):
+        trace = pattern("dcd", bits=10**6)
+        for engine in ("simpy", "compiled"):
+            with pytest.raises(NetsimError, match=f"{field} = 1e.308: too large"):
+                replay(trace, Network(1e-3, 1e6, **{field: value}), engine)
