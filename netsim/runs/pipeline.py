@@ -66,7 +66,7 @@ def train_all(
 
 
 class Training(NamedTuple):
-    """A training of a Setup.
+    """One of the trainings of a Setup.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Training(NamedTuple):
     label
         Its name for progress and errors.
     folder
-        Name of its folder of checkpoints.
+        Of its checkpoints, below that of all.
     """
 
     experiment: Experiment
@@ -92,17 +92,23 @@ def _named(experiments: Sequence[Experiment], where: str = "", folder: str = "")
 
 
 def trainings(setup: Setup) -> list[Training]:
-    """Return all trainings of a Setup, case by case."""
-    found = []
-    for topology, seed, experiments in setup.cases():
-        said = [topology.name] * (len(setup.topologies) > 1) + [f"seed {seed}"] * (len(setup.seeds) > 1)
-        folder = "".join(f"-{re.sub('[^A-Za-z0-9]+', '-', one).strip('-')}" for one in said)
+    """Return all trainings of a Setup, case by case (:meth:`netsim.runs.setup.Setup.cases`)."""
+    found: list[Training] = []
+    for name, (_, seed, experiments) in zip(_topology_of_each_case(setup), setup.cases(), strict=True):
+        said = [name] * (len(setup.topologies) > 1) + [f"seed {seed}"] * (len(setup.seeds) > 1)
+        folder = "".join(f"_{re.sub('[^A-Za-z0-9]+', '_', one).strip('_')}" for one in said)
         found += [Training(*each) for each in _named(experiments, "".join(f", {one}" for one in said), folder)]
     return found
 
 
+def _topology_of_each_case(setup: Setup) -> list[str]:
+    """Return the name of the topology of each case, those that occur again numbered."""
+    names = unique_names(graph.name for graph in setup.topologies or (setup.topology,))
+    return [name for name in names for _ in setup.seeds or (0,)]
+
+
 def _trained(
-    trainings: Sequence[Training], executor: Executor | None, progress: Progress, checkpoints: Checkpoints | None
+    every: Sequence[Training], executor: Executor | None, progress: Progress, checkpoints: Checkpoints | None
 ) -> list[Run]:
     def one(training: Training) -> Run:
         experiment, label, folder = training
@@ -112,7 +118,7 @@ def _trained(
         except ValueError as error:
             raise NetsimError(f"{label}: {error}") from None
 
-    return list((executor.map if executor else map)(one, trainings))
+    return list((executor.map if executor else map)(one, every))
 
 
 def run(
@@ -185,8 +191,7 @@ def _trained_and_timed(
     stated = stated_target(setup.experiments, setup.target)
     target = max(map(default_target, trained)) if stated is None else stated
     known: dict[Any, dict] = {}
-    names = unique_names([graph.name for graph in setup.topologies] or [cases[0].topology.name])
-    name_of_case = [name for name in names for _ in setup.seeds or (0,)]
+    names = _topology_of_each_case(setup)
 
     def timed(at: int, sharing: str, networks: Any, what: str) -> xr.Dataset:
         total = len(cases) * len(setup.experiments) * len(networks)
@@ -205,7 +210,7 @@ def _trained_and_timed(
             each = {s: [replace(one, sharing=s) for one in setup.apart.values()] for s in setup.grids}
             beside = [timed(at, sharing, networks, "named networks") for sharing, networks in each.items()]
             ds = _with_apart(ds, _over_sharing(beside, list(setup.grids)), setup.apart)
-        found[name_of_case[at], case.seed] = ds
+        found[names[at], case.seed] = ds
     return combined(found).assign_attrs(changed=setup.changed)
 
 

@@ -170,7 +170,7 @@ def test_results_of_cases_go_through_a_file(ds: xr.Dataset, tmp_path: Path) -> N
 def test_every_training_has_a_folder_of_checkpoints(several: Setup, tmp_path: Path) -> None:
     pipeline.run(several, checkpoints=Checkpoints(tmp_path, every=11))
     folders = sorted(path.name for path in tmp_path.iterdir())
-    assert len(folders) == 2 * 3 * 2 and folders[0] == "1-AllReduceSGD-complete-4-seed-0"
+    assert len(folders) == 2 * 3 * 2 and folders[0] == "1-AllReduceSGD_complete_4_seed_0"
     done: list[str] = []
     again = pipeline.run(
         several, checkpoints=Checkpoints(tmp_path, every=11, resume=True), progress=lambda *one: done.append(one[0])
