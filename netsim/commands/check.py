@@ -15,7 +15,7 @@ from netsim.files.modules import user_object
 from netsim.testing.algorithm import examine_algorithm
 from netsim.testing.compressor import examine_compressor, is_compressor, is_linear
 
-EXAMPLES = ("netsim check my_method:MySGD", "netsim check netsim.algorithms:TopK --json")
+EXAMPLES = ("netsim check my_method:MySGD", "netsim check netsim.algorithms:DPSGD --json")
 KEYS = {
     "subject": "what was checked",
     "passed": "whether every claim is kept",

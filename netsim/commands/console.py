@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TaskID, TextColumn
+from rich.table import Column
 
 from netsim.commands.estimates import Work
 from netsim.commands.streams import printable, put, say
@@ -20,6 +21,7 @@ LOG_EVERY, LOG_SELDOM = (
     5.0,
     60.0,
 )  # seconds between the lines of one bar where there is no terminal: in its first minute, and later
+NOTE, COUNT = 33, 14  # columns of the longest usual note, and of "12000/50000" beside it
 BARS = 8  # of so many on a terminal those that are done stay
 
 
@@ -65,19 +67,22 @@ def training(
             raise
 
 
+def _columns(width: int) -> list[ProgressColumn]:
+    """Return what stands beside each other of a piece of work: the bar shrinks first, then its name; how far it is, is never cut."""
+    bar = min(20, width - 70)
+    name = Column(no_wrap=True, overflow="ellipsis", max_width=max(10, width - max(bar, 0) - NOTE - COUNT))
+    bars: list[ProgressColumn] = [BarColumn(bar_width=bar)] if bar >= 5 else []
+    note = TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
+    return [TextColumn("{task.description}", markup=False, table_column=name), *bars, MofNCompleteColumn(), note]
+
+
 @contextmanager
 def _display(samples: Mapping[str, int], work: Work) -> Iterator[Show]:
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         yield _logger(samples, work)
         return
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-    )
-    with Progress(*columns, console=console) as bars:
+    with Progress(*_columns(console.width), console=console) as bars:
         tasks: dict[str, TaskID] = {}
         overall = bars.add_task("all", total=None, note="", visible=work.several)
         lock = threading.Lock()

@@ -87,7 +87,8 @@ class Work:
         usual = len(rates) / sum(1 / rate for rate in rates) if rates else None
         remaining = []
         for name, steps in self.trainings.items():
-            missing = steps - self._seen[name].done if name in self._seen else steps
+            one = self._seen.get(name)
+            missing = steps if one is None else one.total - one.done
             speed = self.rate(name) or usual
             if missing > 0 and speed is None:
                 return None

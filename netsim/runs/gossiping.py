@@ -40,7 +40,10 @@ def gossiped(setup: Setup, found: Trials | None, executor: Executor | None, prog
     def one(key: tuple[str, str], algorithm: Any) -> Run:
         problem, name = setup.problems[key[0]], ", ".join(key)
         total = problem.rounds(algorithm)
-        return problem.run(algorithm, setup.until, lambda done: progress(name, done, total, None))
+        run = problem.run(algorithm, setup.until, lambda done: progress(name, done, total, None))
+        if (done := run.trace.rounds) < total:  # it reached the target, or diverged
+            progress(name, done, done, None)
+        return run
 
     runs = list((executor.map if executor else map)(one, chosen, chosen.values()))
     published = {(start, method.label): method.published.get(start, np.nan) for start, method in pairs}

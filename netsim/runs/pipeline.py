@@ -114,9 +114,12 @@ def _trained(
         experiment, label, folder = training
         own = checkpoints and replace(checkpoints, folder=checkpoints.folder / folder)
         try:
-            return train(experiment, lambda done, loss: progress(label, done, experiment.steps, loss), own)
+            run = train(experiment, lambda done, loss: progress(label, done, experiment.steps, loss), own)
         except ValueError as error:
             raise NetsimError(f"{label}: {error}") from None
+        if run.diverged_at is not None:
+            progress(label, run.diverged_at, run.diverged_at, None)
+        return run
 
     return list((executor.map if executor else map)(one, every))
 

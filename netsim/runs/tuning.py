@@ -139,7 +139,10 @@ def tune(
     def one(name: str, experiment: Experiment, rate: float) -> Trial:
         label = f"{name}, lr {rate:g}"
         tuned = replace(experiment, lr=at_rate(experiment.lr, rate))
-        return _trained(rate, train(tuned, lambda done, loss: progress(label, done, tuned.steps, loss)), target)
+        run = train(tuned, lambda done, loss: progress(label, done, tuned.steps, loss))
+        if run.diverged_at is not None:
+            progress(label, run.diverged_at, run.diverged_at, None)
+        return _trained(rate, run, target)
 
     found: dict[str, list[Trial]] = {name: [] for name in names}
     wanted = [(name, experiment, rate) for name, experiment in zip(names, experiments, strict=True) for rate in GRID]

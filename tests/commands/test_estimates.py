@@ -53,6 +53,14 @@ def test_a_training_that_is_done_keeps_its_speed(clock: Clock) -> None:
     assert work.rate("a") == 1 and work.left() == pytest.approx(10)
 
 
+def test_a_training_that_diverged_has_nothing_left_to_do(clock: Clock) -> None:
+    work = Work({"a": 100, "b": 100}, clock=clock)
+    work.saw("a", 0, 100)
+    clock.seconds = 10
+    work.saw("a", 10, 10)
+    assert work.left() == pytest.approx(100) and work.counted() == (1, 2)
+
+
 def test_a_resumed_training_did_not_do_all_of_its_steps_here(clock: Clock) -> None:
     work = Work({"a": 100}, clock=clock)
     work.saw("a", 80, 100)

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -301,6 +302,14 @@ def test_help_has_examples_and_fits_into_80_columns(netsim, name: str) -> None:
     code, out, err = netsim(name, "--help")
     assert code == 0 and not err and "Examples:\n    netsim" in out
     assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_examples_are_commands_that_can_be_called(name: str) -> None:
+    for example in import_module(f"netsim.commands.{name}").EXAMPLES:
+        program, command, *words = shlex.split(example.partition(" > ")[0])
+        assert (program, command) == ("netsim", name)
+        cli.imported(name).make_context(name, words).close()
 
 
 def test_every_command_and_option_is_in_the_reference(netsim) -> None:

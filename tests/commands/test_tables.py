@@ -1,12 +1,16 @@
 """Tables at any width, and what titles and names may hold without changing what is printed."""
 
+import io
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
+from rich.progress import Progress
 
 from netsim.commands import tables
+from netsim.commands.console import _columns
 from netsim.commands.streams import printable
 
 SWEEP = tables.TextTable(
@@ -50,6 +54,23 @@ def test_wide_terminals_get_a_drawn_table_and_narrow_ones_a_line_for_each_value(
         "    s per epoch: 1.20",
     ]
     assert tables.as_text(FLAT, 40).split("\n")[:2] == ["All-reduce", "  computed: 1,234 MB"]
+
+
+@pytest.mark.parametrize("columns", [70, 80, 100, 200])
+def test_how_far_a_training_is_and_how_long_it_takes_are_never_cut(columns: int) -> None:
+    stream = io.StringIO()
+    with Progress(*_columns(columns), console=Console(file=stream, width=columns), auto_refresh=False) as bars:
+        bars.add_task(
+            "AllReduceSGD(compress=StochasticQuantizer(8)), ring(16), seed 1",
+            total=50000,
+            completed=12000,
+            note="loss 0.956, 2.48e+04 samples/s",
+        )
+        bars.add_task("all", total=12, completed=3, note="about 59 min 59 s left in all")
+    said = stream.getvalue()
+    for words in ("12000/50000", "loss 0.956, 2.48e+04 samples/s", "3/12", "about 59 min 59 s left in all"):
+        assert words in said
+    assert max(map(len, said.split("\n"))) <= columns
 
 
 def test_what_a_column_of_labels_does_not_name_is_printed_too() -> None:
