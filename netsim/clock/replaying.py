@@ -6,14 +6,13 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from math import isfinite
 
 import numpy as np
 
 from netsim.clock import compiled_engine, simpy_engine
 from netsim.clock.compute import compute_seconds
 from netsim.clock.lowering import Lowered, lower
-from netsim.clock.network import Network, codec_seconds
+from netsim.clock.network import Network
 from netsim.clock.timeline import FLUSHING, NOBODY, Ticks, Timeline, Timelines
 from netsim.comm.trace import Trace
 from netsim.errors import NetsimError
@@ -163,7 +162,6 @@ def _ticks(
     """Return what an engine says; raise where workers wait for one another."""
     run: Callable[..., Ticks] = {"simpy": simpy_engine.run, "compiled": compiled_engine.run}[engine]
     seconds = _seconds(trace, network) if seconds is None else seconds
-    _check_range(lowered, network)
     ticks = run(lowered, network, seconds, together)
     for i, tag in enumerate(ticks.stuck.tolist()):
         if tag == FLUSHING:
@@ -173,17 +171,6 @@ def _ticks(
                 f"worker {i} waits for ever for {_letter(trace, i, tag % lowered.slots)}: the workers wait for one another in a circle"
             )
     return ticks
-
-
-def _check_range(lowered: Lowered, network: Network) -> None:
-    """Raise where sizes or codec seconds overflow, of which times would be no numbers; a time that overflows is infinite in both engines."""
-    most = {"framing": float(lowered.sizes.max()) * float(network.framing)}
-    most["codec"] = max(codec_seconds(network)) * float(lowered.count.max(initial=0)) * lowered.nodes
-    for field, product in most.items():
-        if not isfinite(product):
-            raise NetsimError(
-                f"{field} = {getattr(network, field)!r}: too large for what this trace sends, whose cost is then infinite"
-            )
 
 
 def _seconds(trace: Trace, network: Network) -> np.ndarray:

@@ -409,33 +409,35 @@ def test_a_wait_for_the_round_before_a_second_time_is_refused():
         replay(trace, Network(1e-3, 1e6))
 
 
-HUGE = {
-    "handshakes": [0, 1, 10**40, 10**400],
-    "latency": [0.0, 5e-324, 1e-323, 1e300],
-    "bandwidth": [5e-324, 1e-300, 1e300, np.inf],
-    "overhead": [0.0, 1e308],
-    "compute": [0.0, 5e-324, 1e308],
-    "framing": [1.0, 1e300],
+EXTREME = {
+    "handshakes": [0, 1, 100],
+    "latency": [0.0, 1e-12, 1e6],
+    "bandwidth": [1e-3, 1e18, np.inf],
+    "overhead": [0.0, 1e6],
+    "framing": [1.0, 100.0],
+    "codec": [None, 1e6],
 }
 
 
-@settings(deadline=None, max_examples=100)
+class Enormous:
+    """Gradient times of which two are too many for a float: sums are infinite."""
+
+    def draw(self, rounds: int, n: int) -> np.ndarray:
+        return np.full((rounds, n), 1e308)
+
+
+@settings(deadline=None, max_examples=40)
 @given(
-    values=st.fixed_dictionaries({name: st.sampled_from(values) for name, values in HUGE.items()}),
+    values=st.fixed_dictionaries({name: st.sampled_from(values) for name, values in EXTREME.items()}),
+    compute=st.sampled_from([0.0, 1e6, Enormous()]),
     duplex=st.sampled_from(["full", "half"]),
     sharing=st.sampled_from(FABRICS),
     kind=st.sampled_from(KINDS),
 )
 @pytest.mark.filterwarnings("error")
-def test_huge_and_tiny_numbers_give_infinite_times_alike(values, duplex, sharing, kind):
-    finish = agree(pattern(kind, rounds=3), Network(**values, duplex=duplex, sharing=sharing))
-    assert not np.isnan(finish).any()
-    replay_all(pattern(kind, rounds=3), [Network(**values, duplex=duplex, sharing=sharing)], check=[0])
-
-
-def test_wire_bits_and_codec_seconds_that_overflow_are_refused():
-    for field, value in (("framing", 1e308), ("codec", 1e308)):
-        trace = pattern("dcd", bits=10**6)
-        for engine in ("simpy", "compiled"):
-            with pytest.raises(NetsimError, match=f"{field} = 1e.308: too large"):
-                replay(trace, Network(1e-3, 1e6, **{field: value}), engine)
+def test_at_the_ends_of_all_ranges_times_are_numbers_or_infinite_in_both_engines(
+    values, compute, duplex, sharing, kind
+):
+    trace, network = pattern(kind, rounds=3), Network(**values, compute=compute, duplex=duplex, sharing=sharing)
+    assert not np.isnan(agree(trace, network)).any()
+    replay_all(trace, [network], check=[0])

@@ -35,7 +35,6 @@ from typing import Any
 
 DELIVERED = -1
 NEVER = float("inf")
-MOST = 10**300  # handshakes: a whole number of any length is not a float
 
 FABRICS = tuple(sorted(module.name for module in iter_modules(__path__)))
 """The ways that there are; their modules are imported when a trace is timed."""

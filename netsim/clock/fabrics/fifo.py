@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from netsim.clock.compiling import shared
-from netsim.clock.fabrics import DELIVERED, MOST
+from netsim.clock.fabrics import DELIVERED
 from netsim.clock.link_cost import Charge, delivered, join, leave, receive
 
 JOINS, ARRIVES = 0, 1  # a message joins its sender's queue; its first bit reaches the receiver's port
@@ -61,7 +61,7 @@ def make(network: Any, links: Any, column: Callable[[Sequence[float]], Any]) -> 
     return Ports(
         n=n,
         overhead=float(network.overhead),
-        handshakes=float(min(network.handshakes, MOST)),
+        handshakes=float(network.handshakes),
         egress=column(links.egress.tolist()),
         ingress=column(links.ingress.tolist()),
         direct=network.handshakes == 0 and not half,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from netsim.clock.compiling import shared
-from netsim.clock.fabrics import DELIVERED, MOST
+from netsim.clock.fabrics import DELIVERED
 from netsim.clock.link_cost import Charge, delivered_unshared, join
 
 Next = tuple[float, int, float, float]
@@ -28,7 +28,7 @@ class Ports(NamedTuple):
 
 def make(network: Any, links: Any, column: Callable[[Sequence[float]], Any]) -> Ports:
     """Return the links when nothing was sent."""
-    return Ports(float(network.overhead), float(min(network.handshakes, MOST)), column([0.0] * len(links.egress)))
+    return Ports(float(network.overhead), float(network.handshakes), column([0.0] * len(links.egress)))
 
 
 @shared
