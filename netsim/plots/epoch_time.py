@@ -7,11 +7,9 @@ from matplotlib.figure import Figure
 from netsim.errors import NetsimError
 from netsim.files.units import format_bandwidth, format_seconds
 from netsim.plots.panels import Panel, bands_of, draw_curves, handles_of, laid_out, single
-from netsim.plots.reading import choose, circumstances, grid_of, has_epochs, on_grid, shown_on
+from netsim.plots.reading import axis_label, choose, circumstances, grid_of, has_epochs, on_grid, shown_on
 from netsim.plots.style import Width, frame, plain_log
 from netsim.plots.text import NO_BREAK
-
-_AXES = {"latency": "latency (ms)", "bandwidth": "bandwidth (Mbit/s)"}
 
 
 def epoch_time_against_bandwidth(
@@ -125,11 +123,11 @@ def without_axis(ds: xr.Dataset) -> str:
 
 
 def _least_and_largest(ds: xr.Dataset, of: str) -> tuple[float, float]:
-    """Return the least and the largest latency or bandwidth of the named conditions that are on the grid; of the grid where there is none."""
+    """Return the least and the largest latency or bandwidth of the named conditions that are on the grid; of the grid where they have one."""
     values = list(grid_of(ds, of).values)
     if f"condition_{of}" in ds.variables:
-        named = [value for value in ds[f"condition_{of}"].values.flat if value in values]
-        values = named if named else values
+        named = {value for value in ds[f"condition_{of}"].values.flat if value in values}
+        values = list(named) if len(named) > 1 else values
     return float(min(values)), float(max(values))
 
 
@@ -147,4 +145,4 @@ def draw_epoch_time(ax: Axes, ds: xr.Dataset, fixed: str, value: float, title: s
         plain_log(ax, "y")
     what = "time per epoch (s)" if has_epochs(ds) else "time per 1,000 steps (s)"
     said = (format_seconds(value) if fixed == "latency" else format_bandwidth(value)).replace(" ", NO_BREAK)
-    frame(ax, _AXES[of], what, f"{title} {said}" if title else f"{fixed} {said}")
+    frame(ax, axis_label(ds, of), what, f"{title} {said}" if title else f"{fixed} {said}")

@@ -96,7 +96,7 @@ def figure2(ds: xr.Dataset, sharing: str | None = None, width: Width = None, top
     if len(named) > MOST_PANELS:
         title += f", the first {MOST_PANELS} of {len(named)} networks"
     return laid_out(
-        panels, handles_of(one), title, columns=3, height=2.2, legend_in_a_cell=True, sharey=True, width=width
+        panels, handles_of(one), title, columns=3, height=2.1, legend_in_a_cell=True, sharey=True, width=width
     )
 
 

@@ -18,6 +18,7 @@ from netsim.plots.style import (
     MUTED,
     PAGE,
     SMALL,
+    TEXT,
     Plot,
     Width,
     drawable,
@@ -99,9 +100,16 @@ def laid_out(
     for ax in axes[cells:]:
         ax.remove()
     cell = axes[len(panels)] if in_a_cell else None
+    total = height * rows + sum(_beyond_one_line(axes[row * columns : (row + 1) * columns]) for row in range(rows))
+    figure.set_figheight(total)
     legend = place_legend(figure, handles, title, 2, cell)
-    set_height(figure, height * rows, None if in_a_cell else legend)
+    set_height(figure, total, None if in_a_cell else legend)
     return figure
+
+
+def _beyond_one_line(row: Sequence[Axes]) -> float:
+    """Return the inches that the titles of a row of panels need for their second and further lines."""
+    return max(ax.get_title(loc="left").count("\n") for ax in row) * TEXT * 1.25 / 72
 
 
 def _letters(number: int) -> str:

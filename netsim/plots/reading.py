@@ -10,7 +10,8 @@ from netsim.files.units import format_bandwidth, format_seconds
 from netsim.plots.looks import styles
 from netsim.plots.methods import labels
 from netsim.plots.style import drawable
-from netsim.plots.text import clean
+from netsim.plots.text import NO_BREAK, clean
+from netsim.runs.cases import at_condition, network_said, over_seeds
 
 MOST_METHODS = 60  # in one figure: a legend of more cannot be read
 MOST_PANELS = 12  # networks with a panel of their own
@@ -20,6 +21,7 @@ SHARING = {
     "fair": "ports shared fairly",
 }
 _BANDS = ("loss", "consensus", "seconds_per_epoch")  # drawn with a band from the least to the largest of the seeds
+_UNITS = {"latency": "ms", "bandwidth": "Mbit/s"}
 _PAPERS = ("paper", "paper panel")
 
 
@@ -56,7 +58,7 @@ def choose(ds: xr.Dataset, sharing: str | None, topology: str | None = None) -> 
     one = ds.sel(sharing=wanted) if "sharing" in ds.dims else ds
     omitted = max(0, one.sizes["experiment"] - MOST_METHODS)
     one = one.isel(experiment=slice(MOST_METHODS)) if omitted else one
-    one = _over_seeds(one.sortby([dim for dim in ("latency", "bandwidth") if dim in one.dims]))
+    one = _medians(one.sortby([dim for dim in ("latency", "bandwidth") if dim in one.dims]))
     one = one.assign_attrs(omitted=ds.attrs.get("omitted", 0) + omitted)
     return one if "looks" in one.attrs else one.assign_attrs(looks=styles(one), called=labels(one))
 
@@ -70,7 +72,9 @@ def _on_topology(ds: xr.Dataset, wanted: str | None) -> xr.Dataset:
     if not held:
         return ds
     at = held.index(wanted) if wanted is not None else 0
-    return ds.isel(topology=at, drop=True).assign_attrs(on=f"{held[at]} of {len(held)} topologies")
+    return ds.isel(topology=at, drop=True).assign_attrs(
+        on=f"{clean(held[at])} of {len(held)} topologies".replace(" ", NO_BREAK)
+    )
 
 
 def topologies(ds: xr.Dataset) -> list[str]:
@@ -85,29 +89,17 @@ def own_topologies(ds: xr.Dataset) -> list[str]:
     return [str(ds.attrs["topology"])] if "topology" in ds.attrs else []
 
 
-def _over_seeds(ds: xr.Dataset) -> xr.Dataset:
-    """Return the medians over the dimension seed; a run that ended has infinite values, so that the median is of all seeds."""
+def _medians(ds: xr.Dataset) -> xr.Dataset:
+    """Return the medians over the dimension seed, beside them the least and the largest of what is drawn with a band."""
     if "seed" not in ds.dims:
         return ds
     found: dict[str, Any] = {}
-    for name, values in ds.data_vars.items():
-        if "seed" not in values.dims:
-            found[str(name)] = values
-        elif name == "diverged_at":
-            broken = values >= 0
-            most = broken.mean("seed") > 0.5
-            found["diverged_at"] = xr.where(most, values.where(broken).min("seed"), -1).fillna(-1).astype(int)
-            found["diverged_seeds"] = broken.sum("seed")
-        elif values.dtype.kind != "f":
-            found[str(name)] = values.isel(seed=0, drop=True)
-        else:
-            known = values.fillna(np.inf)
-            middle = known.median("seed", keep_attrs=True)
-            found[str(name)] = middle if name == "time_to_target" else middle.where(np.isfinite(middle))
-            if name in _BANDS:
-                found[f"{name}_least"], found[f"{name}_most"] = known.min("seed"), known.max("seed")
-    coords = {name: values for name, values in ds.coords.items() if "seed" not in values.dims}
-    return xr.Dataset(found, coords, {**ds.attrs, "seeds": ds.sizes["seed"]})
+    for name in _BANDS:
+        if name in ds and "seed" in ds[name].dims:
+            found[f"{name}_least"], found[f"{name}_most"] = ds[name].min("seed"), ds[name].max("seed")
+    if "diverged_at" in ds and "seed" in ds["diverged_at"].dims:
+        found["diverged_seeds"] = (ds["diverged_at"] >= 0).sum("seed")
+    return over_seeds(ds).assign(found)
 
 
 def sharing_of(ds: xr.Dataset) -> str:
@@ -122,7 +114,7 @@ def sharing_words(ds: xr.Dataset) -> str:
     return f"{words}, half duplex" if str(ds.attrs.get("duplex", "full")) == "half" else words
 
 
-def circumstances(ds: xr.Dataset, timed: bool = True, target: bool = True) -> str:
+def circumstances(ds: xr.Dataset, timed: bool = True, target: bool = True, band: bool = True) -> str:
     """Return the subtitle of a figure.
 
     Parameters
@@ -133,19 +125,21 @@ def circumstances(ds: xr.Dataset, timed: bool = True, target: bool = True) -> st
         Whether the figure shows times: then compute time and sharing are said.
     target
         Whether it shows the target.
+    band
+        Whether it shows the least and the largest of several seeds.
     """
     words = [f"target loss {ds.attrs['target']:.3g}"] if target and "target" in ds.attrs else []
     if "workers" in ds and len(np.unique(ds["workers"])) == 1:
         words.append(f"{int(ds['workers'].values.flat[0])} workers")
     if "on" in ds.attrs:
-        words.append(clean(ds.attrs["on"]))
+        words.append(ds.attrs["on"])
     compute = str(ds.attrs.get("compute", ""))
     if timed and compute:
         words.append(f"compute {_in_seconds(compute)}")
     if timed and ("sharing" in ds.coords or "sharing" in ds.attrs):
         words.append(sharing_words(ds))
     if ds.attrs.get("seeds", 1) > 1:
-        words.append(f"median of {ds.attrs['seeds']} seeds")
+        words.append(f"median of {ds.attrs['seeds']} seeds{' (band: least to largest)' if band else ''}")
     if ds.attrs.get("omitted"):
         words.append(f"{ds.attrs['omitted']} further methods left out")
     return ", ".join(words)
@@ -181,6 +175,14 @@ def is_ours(ds: xr.Dataset, condition: str) -> bool:
     return of_a_paper(ds) and "condition_ours" in ds.variables and bool(ds["condition_ours"].sel(condition=condition))
 
 
+def is_a_point(ds: xr.Dataset, condition: str) -> bool:
+    """Return whether a named condition is a point of the grid, and not a network of its own, timed apart."""
+    one = ds.sel(condition=condition)
+    at = {of: float(one[f"condition_{of}"]) for of in ("latency", "bandwidth")}
+    plain = f"{format_seconds(at['latency'])}, {format_bandwidth(at['bandwidth'])}"
+    return all(value in ds[of].values for of, value in at.items()) and network_said(ds, condition) == plain
+
+
 def grid_of(ds: xr.Dataset, of: str) -> xr.DataArray:
     """Return the latencies (s) or the bandwidths (bit/s); raise NetsimError where the results are over no grid."""
     if of not in ds.dims:
@@ -208,16 +210,12 @@ def times_on(ds: xr.Dataset, condition: str | tuple[float, float]) -> tuple[xr.D
     if isinstance(condition, str) and "network" in ds.dims:
         _known(condition, _names(ds, "network"), "network")
         return ds["time"].sel(network=condition), clean(condition)
-    said = ""
     if isinstance(condition, str):
-        _known(condition, conditions(ds), "condition")
-        one = ds.sel(condition=condition)
-        latency, bandwidth = float(one["condition_latency"]), float(one["condition_bandwidth"])
-        said = f"{clean(condition)}{' (ours, not in the paper)' if is_ours(ds, condition) else ''}\n"
-    else:
-        latency, bandwidth = condition
+        whose = " (ours, not in the paper)" if condition in conditions(ds) and is_ours(ds, condition) else ""
+        return at_condition(ds, condition)["time"], f"{clean(condition)}{whose}\n{clean(network_said(ds, condition))}"
+    latency, bandwidth = condition
     time = ds["time"].sel(latency=on_grid(ds, "latency", latency), bandwidth=on_grid(ds, "bandwidth", bandwidth))
-    return time, f"{said}{format_seconds(latency)}, {format_bandwidth(bandwidth)}"
+    return time, f"{format_seconds(latency)}, {format_bandwidth(bandwidth)}"
 
 
 def _known(name: str, names: list[str], what: str) -> None:
@@ -227,6 +225,12 @@ def _known(name: str, names: list[str], what: str) -> None:
 
 def _names(ds: xr.Dataset, dim: str) -> list[str]:
     return [str(name) for name in ds[dim].values] if dim in ds.dims else []
+
+
+def axis_label(ds: xr.Dataset, of: str) -> str:
+    """Return the label of the axis of latency (ms) or bandwidth (Mbit/s)."""
+    mean = ", mean over links" if f"link_{of}" in ds else ""
+    return f"{of} ({_UNITS[of]}){mean}"
 
 
 def has_epochs(ds: xr.Dataset) -> bool:

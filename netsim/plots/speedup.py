@@ -12,7 +12,7 @@ from netsim.files.units import format_seconds
 from netsim.plots.looks import styles
 from netsim.plots.methods import labels, legend_label
 from netsim.plots.panels import marked_line
-from netsim.plots.reading import choose, circumstances, shown_on
+from netsim.plots.reading import axis_label, choose, circumstances, shown_on
 from netsim.plots.style import PAGE, Plot, Width, frame, inches, place_legend, plain_log, set_height
 from netsim.runs.descriptions import experiment_of
 
@@ -53,7 +53,11 @@ def speedup_against_bandwidth(
         plain_log(ax, "x")
         plain_log(ax, "y")
         said = f"({chr(97 + number)}) latency {format_seconds(float(here['latency']))}"
-        frame(ax, "bandwidth (Mbit/s)", "" if number else "speed-up to the target", said)
+        frame(ax, axis_label(ds, "bandwidth"), "" if number else "speed-up to the target", said)
     handles = [Line2D([], [], label=legend_label(ds, name), **marked_line(looks[name])) for name in shown]
-    set_height(figure, 2.3, place_legend(figure, handles, f"over {labels(ds)[base]}; {circumstances(ds)}", columns=2))
+    set_height(
+        figure,
+        2.3,
+        place_legend(figure, handles, f"over {labels(ds)[base]}; {circumstances(ds, band=False)}", columns=2),
+    )
     return figure

@@ -2,7 +2,6 @@
 
 import io
 import math
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,7 +12,7 @@ from matplotlib.legend import Legend
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from netsim.errors import NetsimError
-from netsim.plots.text import as_written, fitted
+from netsim.plots.text import any_glyph, as_written, fitted
 
 COLUMN, PAGE = 3.5, 7.16  # inches: a column of a two-column paper, and its text
 NAMED = {"column": COLUMN, "text": PAGE}
@@ -35,8 +34,7 @@ class Plot(Figure):
     def draw(self, renderer: Any) -> None:
         """Draw the figure, its text as it is written."""
         as_written(self)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph .* missing from")  # netsim plot says so in a line of its own
+        with any_glyph():
             super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
@@ -210,7 +208,10 @@ def _key_width() -> float:
 
 def set_height(figure: Figure, panels: float, legend: Legend | None = None) -> None:
     """Set a figure's height: that of its panels with their labels, and what the legend below needs, so that it takes nothing from them."""
-    below = legend.get_window_extent().height / figure.dpi + 0.05 if legend is not None else 0.0
+    if legend is not None:
+        as_written(legend)
+    with any_glyph():
+        below = legend.get_window_extent().height / figure.dpi + 0.05 if legend is not None else 0.0
     figure.set_size_inches(figure.get_figwidth(), panels + below)
 
 

@@ -1,6 +1,9 @@
 """Text in figures: as it is written, no wider than its room, and in a font that has its characters."""
 
 import unicodedata
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -115,6 +118,14 @@ def not_shown(artist: Artist) -> str:
     fonts = (_own_font(), *(findfont(FontProperties(family=name)) for name in _installed()))
     held = {character for text in _texts(artist) for character in text.get_text()}
     return "".join(sorted(one for one in held if not any(_has(font, one) for font in fonts)))
+
+
+@contextmanager
+def any_glyph() -> Iterator[None]:
+    """Have matplotlib not warn of characters that no font has: :func:`not_shown` names them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        yield
 
 
 def _own_font() -> str:

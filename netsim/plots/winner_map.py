@@ -15,7 +15,16 @@ from netsim.errors import NetsimError
 from netsim.plots.looks import lightness, styles, textures
 from netsim.plots.map_labels import Mark, mark, name_regions, raster, short_names
 from netsim.plots.methods import labels, legend_label
-from netsim.plots.reading import choose, circumstances, is_ours, sharing_words, shown_on, without_plane
+from netsim.plots.reading import (
+    axis_label,
+    choose,
+    circumstances,
+    is_a_point,
+    is_ours,
+    sharing_words,
+    shown_on,
+    without_plane,
+)
 from netsim.plots.style import (
     COLUMN,
     PAGE,
@@ -137,7 +146,7 @@ def _laid_out(maps: list[xr.Dataset], wide: float) -> Figure:
         common = common.drop_vars("sharing", errors="ignore")
         common.attrs = {key: value for key, value in common.attrs.items() if key != "sharing"}
     handles = [*_handles(maps, looks), *more.values()]
-    title = f"first to reach {circumstances(common) if 'target' in common.attrs else 'the target'}"
+    title = f"first to reach {circumstances(common, band=False) if 'target' in common.attrs else 'the target'}"
     set_height(figure, _HIGH * rows, place_legend(figure, handles, title, 2))
     return figure
 
@@ -183,7 +192,7 @@ def _draw(ax: Axes, ds: xr.Dataset, looks: _Looks, title: str, size: tuple[float
     plain_log(ax, "y")
     ax.set_xlim(x[0], x[-1])
     ax.set_ylim(y[0], y[-1])
-    frame(ax, "bandwidth (Mbit/s)", "latency (ms)", title)
+    frame(ax, axis_label(ds, "bandwidth"), axis_label(ds, "latency"), title)
     whose = raster(edges, won.first, ((x[0], x[-1]), (y[0], y[-1])))
     taken, numbered = mark(ax, _marks(ds), whose, size)
     called = list(labels(ds).values())
@@ -241,13 +250,13 @@ def _marks(ds: xr.Dataset) -> list[Mark]:
     """Return the named conditions, which are points of the grid, in shares of the axes."""
     found = []
     for name in ds["condition"].values if "condition" in ds.dims else []:
-        point = ds.sel(condition=name)
         at: list[float] = []
-        for of in ("bandwidth", "latency"):
-            value, grid = float(point[f"condition_{of}"]), ds[of].values
-            share = np.log(value / grid[0]) / np.log(grid[-1] / grid[0]) if grid[0] <= value <= grid[-1] else np.nan
-            at.append(float(share))
-        if np.isfinite(at).all():
+        for of in ("bandwidth", "latency") if is_a_point(ds, str(name)) else ():
+            low, value, high = np.log(
+                [ds[of].values[0], float(ds[f"condition_{of}"].sel(condition=name)), ds[of].values[-1]]
+            )
+            at.append(float((value - low) / (high - low)))
+        if at:
             found.append(Mark(at[0], at[1], f"{clean(str(name))}{' (ours)' if is_ours(ds, str(name)) else ''}"))
     return found
 

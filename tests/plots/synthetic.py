@@ -91,3 +91,27 @@ def words(figure: Figure) -> str:
     figure.draw_without_rendering()
     texts = [text.get_text() for text in figure.findobj(mpl.text.Text)]
     return "\n".join(texts)
+
+
+def gossip() -> xr.Dataset:
+    """Return results of gossip without gradients: three methods, two starts, one of which a method lacks."""
+    rounds, starts, methods = (
+        np.arange(20),
+        ["noise", "faces of a long name, $50 each"],
+        ["full", "CHOCO, top-k", "slow"],
+    )
+    over, pair = ("start", "experiment", "round"), ("start", "experiment")
+    relative = np.exp(-np.array([1.0, 0.6, 0.1])[:, None] * rounds) * np.ones((2, 1, 1))
+    sent = np.array([2.0, 0.3, 0.2])[:, None] * rounds * np.ones((2, 1, 1))
+    sent[1, 2] = np.nan
+    return xr.Dataset(
+        {
+            "error": (over, 40 * relative),
+            "relative_error": (over, relative),
+            "megabytes": (over, sent),
+            "budget": ("start", [5.0, 4.0]),
+            "megabytes_to_target": (pair, np.ones((2, 3))),
+        },
+        {"start": starts, "experiment": methods, "round": rounds},
+        {"target": 1e-4, "until": 1e-5, "topology": "ring(8)", "left_out": "photographs: no files; use --data"},
+    )

@@ -155,5 +155,5 @@ def test_ours_is_said_only_where_a_paper_is_reproduced(sources: list[str], said:
     ds = results().assign_coords(
         condition_source=("condition", sources), condition_ours=("condition", [one == "ours" for one in sources])
     )
-    assert ("(ours)" in words(plots.winner_maps(ds))) == said
-    assert ("(ours, not in the paper)" in words(plots.figure2(ds))) == said
+    assert ("(ours)" in words(plots.winner_map(ds))) == said
+    assert ("(ours, not in the paper)" in words(plots.loss_against_time(ds, "both"))) == said
