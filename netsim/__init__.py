@@ -61,9 +61,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
+        from netsim.version import installed
 
-        return version("netsim-training")
+        return installed()
     if name not in _HOME:
         raise AttributeError(f"module 'netsim' has no attribute {name!r}")
     home = _HOME[name]

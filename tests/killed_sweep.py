@@ -19,7 +19,9 @@ from netsim.runs import results
 
 folder, kills, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 source = write(folder, ("steps = 22", "steps = 100\nevaluate_every = 50"))
-registry.REGISTRY = tuple(entry for entry in registry.REGISTRY if entry.stem == "loss")  # others take longer, and no other way
+registry.REGISTRY = tuple(
+    entry for entry in registry.REGISTRY if entry.stem == "loss"
+)  # others take longer, and no other way
 COMMANDS = {
     "sweep": ["sweep", str(source), "--checkpoint-every", "3", "--jobs", "2", "--out"],
     "plot": ["plot", str(folder / "whole" / "results.nc"), "--out"],

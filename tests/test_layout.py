@@ -21,6 +21,7 @@ FLOORS = (
         "models",
         "files.units",
         "files.schedules",
+        "version",
     },  # ground: these import nothing of what is above
     {"comm"},
     {"clock"},

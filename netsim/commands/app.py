@@ -15,10 +15,10 @@ from typer.core import TyperCommand, TyperGroup
 
 from netsim.commands.streams import close_quietly, put, say, say_lines, take_any_character
 from netsim.errors import NetsimError
+from netsim.version import installed
 
 STOPPED = 130  # exit code of a command that was interrupted
 UNREAD = 1  # of one whose reader, such as head, has gone; typer takes the same
-DISTRIBUTION = "netsim-training"
 WIDTH = 76  # of examples and keys, which typer indents by two columns
 
 COMMANDS = {
@@ -77,9 +77,7 @@ def _epilog(module: Any) -> str:
 
 def _version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
-
-        put(f"netsim {version(DISTRIBUTION)}")
+        put(f"netsim {installed()}")
         raise typer.Exit
 
 

@@ -50,7 +50,9 @@ def gossiped(setup: Setup, found: Trials | None, executor: Executor | None, prog
     ds = _over_starts(dict(zip(chosen, runs, strict=True)), chosen, published, float(setup.target or 0))
     searched = {method.label: len(method.candidates(setup.topology)) > 1 for method in setup.methods}
     ds["searched"] = "experiment", [searched[str(label)] for label in ds["experiment"].values]
-    provenance = {key: runs[0].history.attrs[key] for key in ("seed", "dtype", "device", "numpy", "blas_threads")}
+    provenance = {
+        key: runs[0].history.attrs[key] for key in ("seed", "dtype", "device", "netsim", "numpy", "blas_threads")
+    }
     return ds.assign(budget=("start", [setup.problems[start].budget for start in ds["start"].values])).assign_attrs(
         until=setup.until,
         topology=setup.topology.name,

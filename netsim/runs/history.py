@@ -12,6 +12,7 @@ from netsim.comm.trace import Trace
 from netsim.device import Array, device_name, to_host
 from netsim.runs.contracts import checked_numbers, for_reading, reading
 from netsim.runs.experiment import Experiment
+from netsim.version import installed
 
 
 class History:
@@ -108,6 +109,7 @@ def provenance(experiment: Experiment, xp: Any) -> dict[str, Any]:
         "seed": experiment.seed,
         "dtype": experiment.dtype,
         "device": device_name(xp),
+        "netsim": installed(),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": ", ".join(sorted({f"{pool['internal_api']} {pool.get('architecture', '')}".strip() for pool in blas})),
