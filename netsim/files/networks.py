@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from netsim.algorithms.ranges import said
+from netsim.algorithms.description import name_of
+from netsim.algorithms.ranges import kinds, said
 from netsim.clock.network import Network, NetworkGrid, PerLink
 from netsim.clock.network_checks import check_networks
 from netsim.comm.topology import Topology
@@ -18,7 +19,6 @@ from netsim.files.matrices import PerLink as Said
 from netsim.files.matrices import read_links
 from netsim.files.schema import NETWORK, check_size
 from netsim.files.units import bits_per_second, seconds
-from netsim.runs.network_coordinates import stated_fields
 from netsim.runs.setup import Condition
 
 _AXES: Mapping[str, tuple[Callable[[Any, str], float], float]] = {
@@ -170,8 +170,21 @@ def _alone(
         network = Network(own["latency"][0], own["bandwidth"][0], **values)
     except NetsimError as error:
         raise NetsimError(below(field, str(error), [*_AXES, *values])) from None
-    words = [f"{name} {value}" for name, value in stated_fields([network]).items() if name in of_its_own]
+    words = [_in_words(name, value) for name, value in of_its_own.items()]
     return replace(network, name=", ".join([network.name, *words]))
+
+
+def _in_words(name: str, value: Any) -> str:
+    """Return a field of a network in words: "server egress 10 Mbit/s"."""
+    show = next((unit for kind in kinds(NETWORK[name].hint) if (unit := kind.mark("show"))), str)
+    if isinstance(value, list | tuple):
+        each = list(dict.fromkeys(show(one) for one in value))
+        shown = each[0] if len(each) == 1 else f"{show(min(value))} to {show(max(value))}"
+    else:
+        shown = (
+            show(value) if isinstance(value, int | float) else name_of(value) if not isinstance(value, str) else value
+        )
+    return f"{name.replace('_', ' ')} {shown}"
 
 
 def _check(found: NetworkGrid | list[Network], graph: Topology, field: str) -> None:

@@ -155,6 +155,14 @@ def at_condition(ds: xr.Dataset, name: str) -> xr.Dataset:
     return left.assign(timed)
 
 
+def on_the_grid(ds: xr.Dataset) -> list[str]:
+    """Return the names of the named networks that are points of the grid."""
+    if "condition" not in ds.dims:
+        return []
+    apart = ds["condition_apart"].values if "condition_apart" in ds.coords else np.zeros(ds.sizes["condition"], bool)
+    return [str(name) for name in ds["condition"].values[~apart]]
+
+
 def network_said(ds: xr.Dataset, name: str) -> str:
     """Return a named network in words, such as ``"20 ms, 5 Mbit/s"``.
 

@@ -158,7 +158,7 @@ def run(
 
         Where a named network is no point of the grid (it has matrices, or other fields than the grid's), all that depends on a network is also
         there over ``condition``, its name after ``condition_``: ``condition_time``, ``condition_time_to_target``, …; ``condition_network`` says
-        each in words, and ``condition_latency`` and ``condition_bandwidth`` are NaN where they are matrices. Read one with
+        each in words, ``condition_apart`` which are no points; latency and bandwidth are NaN where they are matrices. Read one with
         :func:`netsim.runs.cases.at_condition`, which copes with both.
 
         Of several topologies or seeds, with first dimensions ``topology`` (names) and ``seed``: :mod:`netsim.runs.cases`.
@@ -250,7 +250,9 @@ def _with_apart(ds: xr.Dataset, apart: xr.Dataset, networks: Mapping[str, Networ
     return (
         ds.assign({f"{APART}{key}": timed[key].drop_vars("condition", errors="ignore") for key in TIMED})
         .assign(matrices)
-        .assign_coords(condition_network=("condition", said))
+        .assign_coords(
+            condition_network=("condition", said), condition_apart=("condition", [name in networks for name in names])
+        )
         .assign_attrs(**totals, largest_difference=largest)
     )
 

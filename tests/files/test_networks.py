@@ -121,7 +121,7 @@ def test_a_condition_carries_any_field_of_a_network(folder: Path) -> None:
     assert 0.02 in setup.grids["fifo"].latency and len(setup.grids["fifo"]) == 4 * 4
     half = setup.apart["half"]
     assert (half.duplex, half.compute, half.latency) == ("half", [0.05, 0.05, 0.05, 0.07], 0.02)
-    assert half.name == "20 ms, 5 Mbit/s, compute [0.05, 0.05, 0.05, 0.07], duplex half"
+    assert half.name == "20 ms, 5 Mbit/s, duplex half, compute 50 ms to 70 ms"
     assert setup.apart["two data centres"].handshakes == 1 and setup.apart["measured"].compute == 0.05
     ds = pipeline.run(setup)
     assert ds["condition_time"].dims == ("sharing", "experiment", "condition", "step")

@@ -111,7 +111,7 @@ def test_engines_targets_and_experiments_are_looked_at_before_the_training(quadr
         sweep([one], network, engine="recurrence")
     with pytest.raises(NetsimError, match="experiments is one Experiment"):
         sweep(one, network)
-    with pytest.raises(NetsimError, match="the experiments have the targets 0.1, 0.2: give all the same"):
+    with pytest.raises(NetsimError, match=r"the experiments have the targets 0.1, 0.2: give all the same"):
         sweep([Experiment(quadratic, DPSGD(), topology.ring(8), 4, target=goal) for goal in (0.2, 0.1)], network)
     with pytest.raises(NetsimError, match="sweep: experiments"):
         sweep(["one"], network)
