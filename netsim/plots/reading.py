@@ -11,7 +11,7 @@ from netsim.plots.looks import styles
 from netsim.plots.methods import labels
 from netsim.plots.style import drawable
 from netsim.plots.text import NO_BREAK, clean
-from netsim.runs.cases import at_condition, network_said, over_seeds
+from netsim.runs.cases import at_condition, network_said, on_the_grid, over_seeds
 
 MOST_METHODS = 60  # in one figure: a legend of more cannot be read
 MOST_PANELS = 12  # networks with a panel of their own
@@ -178,9 +178,8 @@ def is_ours(ds: xr.Dataset, condition: str) -> bool:
 def is_a_point(ds: xr.Dataset, condition: str) -> bool:
     """Return whether a named condition is a point of the grid, and not a network of its own, timed apart."""
     one = ds.sel(condition=condition)
-    at = {of: float(one[f"condition_{of}"]) for of in ("latency", "bandwidth")}
-    plain = f"{format_seconds(at['latency'])}, {format_bandwidth(at['bandwidth'])}"
-    return all(value in ds[of].values for of, value in at.items()) and network_said(ds, condition) == plain
+    points = all(float(one[f"condition_{of}"]) in ds[of].values for of in ("latency", "bandwidth"))
+    return points and condition in on_the_grid(ds)
 
 
 def grid_of(ds: xr.Dataset, of: str) -> xr.DataArray:
