@@ -181,13 +181,16 @@ def _bounds(ds: xr.Dataset, theories: Mapping[str, str]) -> str:
 
 
 def _setting(ds: xr.Dataset) -> str:
-    compute = ds.attrs["compute"]
+    compute = f"compute {ds.attrs['compute']} a gradient"
     with suppress(ValueError):  # a compute model has a repr
-        compute = format_seconds(float(compute))
+        seconds = float(ds.attrs["compute"])
+        compute = (
+            f"compute {format_seconds(seconds)} a gradient" if seconds else "gradients take no time: communication only"
+        )
     per_epoch = int(np.ravel(ds["steps_per_epoch"].values)[0])
     epoch = f"an epoch is {per_epoch} steps" if per_epoch else "no epochs: per 1,000 steps"
     seeds = f", medians of {ds.attrs['seeds']} seeds" if ds.attrs.get("seeds", 1) > 1 else ""
-    return f"{np.ravel(ds['topology'].values)[0]}{seeds}, {int(ds['step'][-1])} steps, {epoch}, compute {compute} a gradient"
+    return f"{np.ravel(ds['topology'].values)[0]}{seeds}, {int(ds['step'][-1])} steps, {epoch}, {compute}"
 
 
 def _sweep_table(ds: xr.Dataset, rows: list[dict[str, Any]]) -> TextTable:

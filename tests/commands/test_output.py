@@ -197,6 +197,13 @@ def test_theory_and_whose_a_number_is_are_printed_only_where_they_apply(trained,
     assert "compression error" not in printed(monkeypatch, sweep.show, nothing, theories)
 
 
+def test_a_gradient_that_takes_no_time_is_said_aloud(trained, monkeypatch) -> None:
+    theories = dict.fromkeys(trained["experiment"].values, "")
+    assert "compute 50 ms a gradient" in printed(monkeypatch, sweep.show, trained, theories)
+    free = trained.assign_attrs(compute="0.0")
+    assert "gradients take no time: communication only" in printed(monkeypatch, sweep.show, free, theories)
+
+
 def test_results_of_several_topologies_and_seeds_are_printed_for_each_topology(tmp_path, monkeypatch) -> None:
     setup = config.load(write(tmp_path, ("steps = 22", "steps = 3")))
     setup = replace(setup, topologies=(topology.ring(4), topology.complete(4)), seeds=(0, 1))

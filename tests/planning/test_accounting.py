@@ -182,6 +182,12 @@ def test_random_sizes_give_the_expectation(unit, probability):
     assert expected_bits(DCDPSGD(TopK(0.1)), TASK.tensors, GRAPH).standard_error == 0
 
 
+@pytest.mark.parametrize("unit", ["tensor", 512])
+def test_a_few_rounds_tell_of_random_sizes_of_a_large_model(unit):
+    sent = expected_bits(DCDPSGD(RandomSparsifier(0.25, unit=unit)), dict(lstm650()), GRAPH)
+    assert sent.trace.rounds <= 8 and 0 < sent.standard_error <= 1e-4 * sent.bits
+
+
 def test_sizes_that_depend_on_the_data_are_not_guessed():
     class Loud:
         def compress(self, x, key, tensors):
