@@ -1,14 +1,15 @@
 """Parallel work over workers: one worker per thread on a CPU, all together on any other device."""
 
 import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from contextvars import copy_context
-from functools import cache
+from functools import cache, lru_cache
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -83,18 +84,17 @@ class _OneBlasThread:
     def __init__(self) -> None:
         self._lock, self._limit = threading.Lock(), ExitStack()
         self._inside, self._setter = 0, threading.current_thread()
+        self._found: ThreadpoolController | None = None
 
-    def anew(self) -> "_OneBlasThread":
-        """Look for libraries that were loaded since the last time; to be entered. Takes milliseconds: once for each training."""
-        with self._lock:
-            if not self._inside:
-                _libraries.cache_clear()
-        return self
+    def info(self) -> list[dict[str, Any]]:
+        """Return what threadpoolctl says of the BLAS libraries: their names, kernels and present numbers of threads."""
+        return [library for library in _libraries(len(sys.modules)).info() if library["user_api"] == "blas"]
 
     def __enter__(self) -> None:
         with self._lock:
             if not self._inside:
-                self._limit.enter_context(_libraries().limit(limits=1, user_api="blas"))
+                self._found = _libraries(len(sys.modules))
+                self._limit.enter_context(self._found.limit(limits=1, user_api="blas"))
                 self._setter = threading.current_thread()
             self._inside += 1
 
@@ -104,7 +104,8 @@ class _OneBlasThread:
             if self._inside:
                 return
             if self._setter is not threading.current_thread():
-                for library in _libraries().lib_controllers:  # threadpoolctl 3.8 lets only the setter set it again
+                found = self._found.lib_controllers if self._found else ()
+                for library in found:  # threadpoolctl 3.8 lets only the setter set it again
                     getattr(library, "clear_controlling_thread", lambda force: None)(force=True)
             self._limit.close()
 
@@ -112,9 +113,10 @@ class _OneBlasThread:
 ONE_BLAS_THREAD = _OneBlasThread()
 
 
-@cache
-def _libraries() -> ThreadpoolController:
-    return ThreadpoolController()  # looks through the loaded libraries, which takes longer than a small gradient
+@lru_cache(maxsize=1)
+def _libraries(modules: int) -> ThreadpoolController:
+    """Return the libraries that are loaded, which is looked up again once more modules are: that takes longer than a small gradient."""
+    return ThreadpoolController()
 
 
 @cache

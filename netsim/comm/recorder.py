@@ -41,7 +41,6 @@ class Recorder:
 
     def record(self, operation: Operation, bits: Any = None) -> None:
         """Record an operation; bits is None, an int, or (n,) or, one a message, (D,) integers on the device."""
-        operation.check()
         self._follow(operation, self.round, len(self.operations))
         self.operations.append(operation)
         self.sizes.append(bits)
@@ -61,12 +60,15 @@ class Recorder:
             )
 
     def _follow(self, operation: Operation, round: int, position: int) -> None:
-        """Keep account of what was posted and waited for."""
+        """Keep account of what was posted and waited for; refuse what is of no known kind."""
         if operation.kind == "post":
+            self.spoken = True
             self._open.add((round, position))
         elif operation.kind == "wait":
             self._open.discard((round - operation.rounds_ago, operation.position))
-        self.spoken = self.spoken or operation.kind not in ALONE
+        elif operation.kind not in ALONE:
+            operation.check()
+            self.spoken = True
 
     def record_gradient(self) -> None:
         """Record that every worker computes a gradient, concurrently with what follows or before it."""

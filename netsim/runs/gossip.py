@@ -188,7 +188,7 @@ def gossip(
 
 def finish(going: Generator[tuple[int, float], None, Run], said: Callable[[int], None] = lambda done: None) -> Run:
     """Run a :func:`gossip` to its end; ``said`` is called with the rounds done."""
-    with ONE_BLAS_THREAD.anew():
+    with ONE_BLAS_THREAD:
         while True:
             try:
                 done, _ = next(going)

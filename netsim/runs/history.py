@@ -4,12 +4,12 @@ import platform
 from typing import Any
 
 import numpy as np
-import threadpoolctl
 import xarray as xr
 
 from netsim.algorithms.description import name_of
 from netsim.comm.trace import Trace
 from netsim.device import Array, device_name, to_host
+from netsim.models.parallel import ONE_BLAS_THREAD
 from netsim.runs.contracts import checked_numbers, for_reading, reading
 from netsim.runs.experiment import Experiment
 from netsim.version import installed
@@ -95,7 +95,7 @@ def squares_apart(x: Array, average: Array) -> Array:
 
 def provenance(experiment: Experiment, xp: Any) -> dict[str, Any]:
     """Return the provenance of a run, as attributes of its dataset: settings, device, library versions, BLAS kernel and threads."""
-    blas = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    blas = ONE_BLAS_THREAD.info()
     return {
         "experiment": experiment.name,
         "task": name_of(experiment.task),

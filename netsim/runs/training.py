@@ -21,6 +21,7 @@ from netsim.models.parallel import ONE_BLAS_THREAD
 from netsim.runs.bounds import held_against_theory
 from netsim.runs.checkpoints import Checkpoints
 from netsim.runs.contracts import (
+    WATCHED,
     check_asked,
     check_state,
     checked_buffers,
@@ -119,7 +120,7 @@ def train(
         compressor or the schedule returned what it must not (the line names the method, the round and what was expected), or the checkpoint is
         of another experiment.
     """
-    with ONE_BLAS_THREAD.anew():
+    with ONE_BLAS_THREAD:
         return _trained(experiment, progress, checkpoints, on_message)
 
 
@@ -230,8 +231,10 @@ class _Gradient:
                 f"{name_of(experiment.algorithm)} called gradient twice in round {step}: train expects one call a round"
             )
         check_asked(x, at.state.x, experiment.algorithm, step)
-        called, held = type(experiment.task).__name__, () if at.buffers is None else (at.buffers,)
-        answer = reading(self._task.gradient, called, step, for_reading(x), step, *held)
+        called = type(experiment.task).__name__
+        held = () if at.buffers is None else (at.buffers,)
+        seen = for_reading(x) if step < WATCHED else x
+        answer = reading(self._task.gradient, called, step, seen, step, *held)
         self.loss, grad, self.buffers = checked_gradient(answer, x, at.buffers, called, step)
         self._recorder.record_gradient()
         update, self.velocity = finished_update(experiment, x, grad, at.velocity, self._xp)
