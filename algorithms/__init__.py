@@ -1,12 +1,18 @@
-"""The distributed algorithms, one paper per file. Compressors are in ``netsim.algorithms.compression`` and can be imported from here."""
+"""The distributed algorithms, one paper per file, and the compressors of ``netsim.algorithms.compression``.
+
+With what a method of one's own needs: the state ``Models``, the interfaces ``Algorithm``, ``Comm``, ``Compressor`` and what they claim; for a
+compressor ``Message``, ``Wire``, ``same_bits``, and ``unit_spans`` with ``split``, which take a model apart by tensor.
+"""
 
 from netsim.algorithms.allreduce import AllReduceSGD
 from netsim.algorithms.choco import ChocoSGD
 from netsim.algorithms.compression import (
     Clip,
+    Compressor,
     CompressorClaims,
     Identity,
     LowRank,
+    Message,
     NearestQuantizer,
     OneBit,
     RandomK,
@@ -14,6 +20,10 @@ from netsim.algorithms.compression import (
     Sign,
     StochasticQuantizer,
     TopK,
+    Wire,
+    same_bits,
+    split,
+    unit_spans,
 )
 from netsim.algorithms.deepsqueeze import DeepSqueeze
 from netsim.algorithms.description import describe
@@ -24,7 +34,7 @@ from netsim.algorithms.moniqua import Moniqua
 from netsim.algorithms.parameter_server import ParameterServerSGD
 from netsim.algorithms.powergossip import PowerGossip
 from netsim.algorithms.powersgd import PowerSGD
-from netsim.algorithms.protocol import Algorithm, Claims
+from netsim.algorithms.protocol import Algorithm, Claims, Comm, Gradient, Models
 from netsim.algorithms.tang2018 import DCDPSGD, ECDPSGD, NaiveCompressedDPSGD
 
 __all__ = [
@@ -36,12 +46,17 @@ __all__ = [
     "ChocoSGD",
     "Claims",
     "Clip",
+    "Comm",
+    "Compressor",
     "CompressorClaims",
     "DeepSqueeze",
     "DoubleSqueeze",
     "EdgeGossip",
+    "Gradient",
     "Identity",
     "LowRank",
+    "Message",
+    "Models",
     "Moniqua",
     "NaiveCompressedDPSGD",
     "NearestQuantizer",
@@ -56,5 +71,9 @@ __all__ = [
     "Sign",
     "StochasticQuantizer",
     "TopK",
+    "Wire",
     "describe",
+    "same_bits",
+    "split",
+    "unit_spans",
 ]

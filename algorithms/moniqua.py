@@ -1,5 +1,6 @@
 """Moniqua: Lu and De Sa 2020, *Moniqua: Modulo Quantized Communication in Decentralized SGD*."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,9 @@ class Moniqua:
     shared_noise
         All workers round with the same random numbers, agreed before the run, so that equal numbers are rounded alike and their difference is exact;
         False: each worker with its own.
+    noise
+        A function of the round, from 0, that returns the random numbers of the rounding, such as another implementation's: in [0, 1), (P,) for
+        all workers or (n, P). A number is rounded up where the noise is below its distance from the level beneath, in levels. None: drawn.
 
     Notes
     -----
@@ -61,6 +65,7 @@ class Moniqua:
     gamma: float
     overlap: bool = False
     shared_noise: bool = True
+    noise: Callable[[int], Any] | None = None
 
     __repr__ = short_repr
 
@@ -88,13 +93,23 @@ class Moniqua:
 
     def step(self, state: Models, gradient: Gradient, lr: float, comm: Comm) -> Models:
         """Take the gradient step and gossip on the decoded messages."""
-        quantizer = _PeriodQuantizer(self.bits, self.period, self.shared_noise)
+        noise = None if self.noise is None else self._given(self.noise(comm.round), state.x, comm.round)
+        quantizer = _PeriodQuantizer(self.bits, self.period, self.shared_noise, noise)
         if self.overlap:
             posted = comm.post(quantizer, _modulo(state.x, self.period))
             g = gradient(state.x)
             return Models(self._gossip(state.x, comm.wait(posted), comm) - lr * g)
         x = state.x - lr * gradient(state.x)
         return Models(self._gossip(x, comm.send(quantizer, _modulo(x, self.period)), comm))
+
+    def _given(self, noise: Any, x: Array, round: int) -> Array:
+        """Return the noise that was given, (1, P) or (n, P), like x."""
+        noise = noise if hasattr(noise, "shape") else np.asarray(noise)
+        if noise.shape not in (x.shape, x.shape[1:], (1, *x.shape[1:])):
+            raise ValueError(
+                f"Moniqua: noise({round}) has the shape {noise.shape}; expected {x.shape[1:]} or {x.shape}"
+            )
+        return array_namespace(x).asarray(noise).astype(x.dtype)
 
     def _gossip(self, x: Array, said: Array, comm: Comm) -> Array:
         """Return the models after gossip; all messages are from the models before it."""
@@ -127,6 +142,7 @@ class _PeriodQuantizer:
     bits: int
     period: float
     shared_noise: bool
+    given: Array | None = None
 
     def compress(self, x: Array, key: Key, tensors: Tensors) -> Message:
         """Quantize the rows of x, (rows, P), which lie within the period."""
@@ -136,7 +152,8 @@ class _PeriodQuantizer:
         with np.errstate(invalid="ignore"):  # a diverged model is a result
             place = xp.clip((x / self.period + 0.5) * top, 0, top)
             low = xp.floor(place)
-            noise = (key.shared() if self.shared_noise else key).uniform(x.shape[1], x.dtype)
+            stream = key.shared() if self.shared_noise else key
+            noise = stream.uniform(x.shape[1], x.dtype) if self.given is None else self.given
             low += noise < place - low
             codes = low.astype(xp.uint8 if self.bits <= 8 else xp.uint16)
         return Message(self._values(codes, x.dtype), same_bits(x, self.bits * x.shape[1]), {"codes": codes}, tensors)

@@ -1,12 +1,15 @@
 """PowerGossip: Vogels, Karimireddy, Jaggi 2020, *Practical Low-Rank Communication Compression in Decentralized Deep Learning*."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
+
+from array_api_compat import array_namespace
 
 from netsim.algorithms.description import short_repr
 from netsim.algorithms.kernels.edge_matrices import EdgeMatrices, Ends, edge_ends
 from netsim.algorithms.protocol import Array, Claims, Comm, Gradient, Holder
+from netsim.algorithms.starts import check_start, given_factors
 
 
 class PowerGossipState(NamedTuple):
@@ -62,6 +65,10 @@ class PowerGossip:
         whose last moves them, as the paper lists it.
     overlap
         True: x ← Gossip(x) - lr g(x), as the paper ran it. False: x ← Gossip(x - lr g(x)).
+    start
+        {tensor's name: its start vectors}, such as another implementation's: for a matrix (rows, columns) an array (columns, r) for all edges, or
+        (E, columns, r) in the order of ``Topology.edges``, with r = min(rank, rows, columns); orthonormalised. None, and tensors that are not
+        named: drawn from a stream of the edge.
 
     Notes
     -----
@@ -82,6 +89,7 @@ class PowerGossip:
     gamma: float = 1.0
     apply: str = "each"
     overlap: bool = True
+    start: Any = field(default=None, compare=False)
 
     __repr__ = short_repr
     holders: ClassVar[Mapping[str, Holder]] = {"vectors": "edge", "right": "edge", "ends": "nobody"}
@@ -90,6 +98,11 @@ class PowerGossip:
         if self.rank < 1 or self.iterations < 1:
             raise ValueError(
                 f"PowerGossip: rank = {self.rank}, iterations = {self.iterations}: both must be at least 1"
+            )
+        check_start("PowerGossip", self.start)
+        if self.start is not None and not self.warm_start:
+            raise ValueError(
+                "PowerGossip: start with warm_start=False: every vector is drawn anew; leave one of the two out"
             )
         if self.apply not in ("each", "last"):
             raise ValueError(f'PowerGossip: apply = {self.apply!r}: write "each" or "last"')
@@ -108,7 +121,17 @@ class PowerGossip:
         right = at.all_right(len(comm.edges))
         q = at.draw(comm.edge_key("PowerGossip start"), right, x.dtype)
         _, q, right = at.leave(x, q, right)
+        if self.start is not None:
+            q = at.orthonormalised(x, self._given(q, comm), right)
         return PowerGossipState(x, q, right, ends)
+
+    def _given(self, drawn: Array, comm: Comm) -> Array:
+        """Return drawn factors with the start vectors that were given in their places."""
+        xp, q = array_namespace(drawn), drawn.copy()
+        edges = len(comm.edges)
+        for at, factor in given_factors("PowerGossip", self.start, comm.tensors, self.rank, True, edges):
+            q[:, at : at + factor.shape[-1]] = xp.asarray(factor.astype(q.dtype))
+        return q
 
     def step(self, state: PowerGossipState, gradient: Gradient, lr: float, comm: Comm) -> PowerGossipState:
         """Gossip and take the gradient step: at the models before the gossip, or before it."""

@@ -1,8 +1,8 @@
 """PowerSGD: Vogels, Karimireddy, Jaggi 2019, *PowerSGD: Practical Low-Rank Gradient Compression for Distributed Optimization*."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
 from array_api_compat import array_namespace
 
@@ -25,6 +25,7 @@ from netsim.algorithms.kernels.low_rank import (
     ungrouped,
 )
 from netsim.algorithms.protocol import Array, Claims, Comm, Gradient, Holder
+from netsim.algorithms.starts import check_start, given_factors
 
 
 class PowerSGDState(NamedTuple):
@@ -67,6 +68,9 @@ class PowerSGD:
     momentum
         λ of momentum at the aggregate, as Algorithm 2 has it: m ← λ m + Δ, x ← x - γ (Δ + m), with Δ what was decoded. 0: none, x ← x - γ Δ. The
         experiment's own momentum is another: it belongs to the update, before compression.
+    start
+        {tensor's name: its first right factor Q}, such as another implementation's: (columns, r) for a matrix (rows, columns), with
+        r = min(rank, rows, columns). None, and tensors that are not named: drawn, standard normal, from a stream that all share.
 
     Notes
     -----
@@ -80,6 +84,7 @@ class PowerSGD:
 
     rank: int
     momentum: float = 0.0
+    start: Any = field(default=None, compare=False)
 
     __repr__ = short_repr
     claims: ClassVar[Claims] = Claims(
@@ -89,6 +94,7 @@ class PowerSGD:
     def __post_init__(self) -> None:
         if self.rank < 1:
             raise ValueError(f"PowerSGD: rank = {self.rank}: must be at least 1")
+        check_start("PowerSGD", self.start)
 
     @property
     def holders(self) -> Mapping[str, Holder]:
@@ -100,6 +106,10 @@ class PowerSGD:
         xp = array_namespace(x)
         size = sum(matrices(comm.tensors, self.rank, x).right.order.sizes)
         right = standard_normal(comm.key("PowerSGD start", shared=True)[:1], size, x.dtype)[0]
+        if self.start is not None:
+            right = right.copy()
+            for at, factor in given_factors("PowerSGD", self.start, comm.tensors, self.rank, False):
+                right[at : at + factor.size] = xp.asarray(factor.astype(right.dtype))
         return PowerSGDState(x, xp.zeros_like(x), right, xp.zeros_like(x))
 
     def step(self, state: PowerSGDState, gradient: Gradient, lr: float, comm: Comm) -> PowerSGDState:

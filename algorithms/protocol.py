@@ -47,6 +47,10 @@ class Comm(Protocol):
     tensors: Mapping[str, tuple[int, ...]]
     common_start: bool
 
+    @property
+    def round(self) -> int:
+        """Number of this round, from 0; in ``init``, 0."""
+
     def send(self, compress: Compressor, y: Array, purpose: str | None = None) -> Array:
         """Send rows to all neighbours and wait for theirs; return what was decoded, (n, P): worker i then knows its own row and its neighbours'.
 

@@ -84,3 +84,14 @@ def test_no_module_takes_a_function_s_place(backwards):
     count, *homes = python(EVERYTHING.format(backwards=backwards))
     assert int(count) > 50
     assert homes == [getattr(netsim, name).__module__ for name in ("replay", "sweep", "consensus")]
+
+
+def test_what_one_looks_for_is_there_after_importing_netsim():
+    """Figures and the version without a further import; what a method of one's own needs beside the methods."""
+    code = """
+import netsim
+assert netsim.__version__.split(".")[0].isdigit() and {"__version__", "plots", "train"} <= set(dir(netsim))
+assert callable(netsim.plots.winner_map)
+from netsim.algorithms import Algorithm, Claims, Comm, Compressor, CompressorClaims, Gradient, Message, Models, Wire, same_bits, split, unit_spans
+"""
+    python(code)

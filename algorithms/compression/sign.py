@@ -1,7 +1,7 @@
 """Sign compressors: one bit per number, and the values of the two signs."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -18,7 +18,7 @@ class Sign:
     """The signs and one scale: s sign(x), with sign(0) = +1. Deterministic and biased.
 
     The "1 bit" compressor of Tang et al. 2019 and Vogels et al. 2020, the scaled sign of signSGD (Bernstein et al.
-    2018; Karimireddy et al. 2019). A row sends, for all units, s as one float32, then one bit a number, 1 for +s.
+    2018; Karimireddy et al. 2019). A row sends, for all units, s in 32 bits, then one bit a number, 1 for +s.
 
     Parameters
     ----------
@@ -26,6 +26,9 @@ class Sign:
         ``"l1"``: s is the unit's mean magnitude ‖x‖₁ / d; ``"rms"``: ‖x‖₂ / √d, which keeps the unit's 2-norm.
     unit
         The part of a model that has its own scale: ``"tensor"``, ``"model"``, or the numbers in a bucket, the last one being shorter.
+    precision
+        ``"float32"``: s is rounded to float32, whatever the arithmetic. ``"full"``: s keeps the precision of the arithmetic, as other
+        implementations have it; at float64 it is billed 32 bits, as all full precision is, and ``encode`` writes 64.
 
     Notes
     -----
@@ -41,11 +44,14 @@ class Sign:
 
     scale: str = "l1"
     unit: Unit = "tensor"
+    precision: str = "float32"
 
     __repr__ = short_repr
     bits: ClassVar[int] = 1  # of a number that is sent
 
     def __post_init__(self) -> None:
+        if self.precision not in ("float32", "full"):
+            raise ValueError(f'Sign: precision = {self.precision!r}, write "float32" or "full"')
         if self.scale not in ("l1", "rms"):
             raise ValueError(f'Sign: scale = {self.scale!r}, write "l1" or "rms"')
         check_unit(self, self.unit)
@@ -65,21 +71,25 @@ class Sign:
             high = unit_sums(x, spans, squared if rms else lambda part: xp.abs(part, out=part))
             high /= unit_sizes(spans, xp)
             high = xp.sqrt(high) if rms else high
-            scales = {"high": _to_float32(high)}
+            scales = {"high": _rounded(high, self._sent_as(x.dtype))}
             codes = _signs(x)
             value = one_of_two(codes, -scales["high"], scales["high"], spans, x.dtype)
         return Message(value, same_bits(x, x.shape[1] + 32 * unit_count(spans)), {**scales, "codes": codes}, tensors)
 
     def encode(self, message: Message) -> Wire:
-        """Write the scales of all units, float32 little-endian, then the signs, one bit each."""
-        return encode_scaled(message, 1)
+        """Write the scales of all units, little-endian, then the signs, one bit each."""
+        return encode_scaled(message, 1, self._sent_as(message.value.dtype))
 
     def decode(self, wire: Wire) -> np.ndarray:
         """Return the (rows, P) value on the host."""
         spans = unit_spans(wire.tensors, self.unit)
-        scales, codes = decode_scaled(wire, 1, ("high",), spans)
+        scales, codes = decode_scaled(wire, 1, ("high",), spans, self._sent_as(np.dtype(wire.dtype)))
         with np.errstate(all="ignore"):
             return one_of_two(codes, -scales["high"], scales["high"], spans, np.dtype(wire.dtype))
+
+    def _sent_as(self, dtype: Any) -> Any:
+        """Return the dtype of a scale on the wire, where the arithmetic has another."""
+        return np.dtype(dtype if self.precision == "full" else np.float32)
 
 
 @dataclass(frozen=True, repr=False)
@@ -130,7 +140,7 @@ class OneBit:
             (count,) = unit_reduced(codes.view(xp.bool_), spans, "sum")
             high /= xp.maximum(count, 1)
             low /= xp.maximum(unit_sizes(spans, xp) - count, 1)
-            scales = {"low": _to_float32(low), "high": _to_float32(high)}
+            scales = {"low": _rounded(low), "high": _rounded(high)}
             value = one_of_two(codes, **scales, spans=spans, dtype=x.dtype)
         return Message(value, same_bits(x, x.shape[1] + 64 * unit_count(spans)), {**scales, "codes": codes}, tensors)
 
@@ -151,8 +161,8 @@ def _signs(x: Array) -> Array:
     return (x >= 0).view(array_namespace(x).uint8)
 
 
-def _to_float32(scale: Array) -> Array:
-    """Round to float32; NaN where that ends."""
+def _rounded(scale: Array, dtype: Any = np.float32) -> Array:
+    """Round to a dtype; NaN where that ends."""
     xp = array_namespace(scale)
-    rounded = scale.astype(xp.float32)
-    return xp.where(xp.isfinite(rounded), rounded, xp.float32(np.nan))
+    rounded = scale.astype(dtype)
+    return xp.where(xp.isfinite(rounded), rounded, rounded.dtype.type(np.nan))

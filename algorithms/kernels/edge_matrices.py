@@ -177,6 +177,11 @@ class EdgeMatrices:
         """Return an orthonormal basis of the columns of every factor, given their ``magnitudes`` where these are known."""
         return orthonormal_parts(v, self._stacks, self._xp, largest)
 
+    def orthonormalised(self, x: Array, q: Array, right: Array) -> Array:
+        """Return an orthonormal basis of every factor, in the model's order before and after."""
+        x, q, right = self.enter(x, q, right)
+        return self.leave(x, self.orthonormal(q), right)[1]
+
     def _by_group(self, x: Array, *factors: Array) -> Iterator[tuple[Any, ...]]:
         """Yield, for each group, itself, its matrices, and views of its factors."""
         return zip(

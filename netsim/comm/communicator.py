@@ -87,6 +87,11 @@ class Communicator:
         self._mean_row = xp.full((1, topology.n), 1.0 / topology.n, dtype=dtype)
         self._drawn: tuple[int, set[str]] = 0, set()  # a round, and the purposes of its messages
 
+    @property
+    def round(self) -> int:
+        """Number of this round, from 0; in ``init``, 0."""
+        return self._recorder.round
+
     def key(self, purpose: str, shared: bool = False) -> Key:
         """Return this round's random stream of every worker.
 
