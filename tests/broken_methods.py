@@ -269,3 +269,51 @@ class Undeclared(NamedTuple):
 
     def step(self, state, gradient, lr, comm):
         return Models(0.9 * comm.mix(comm.send(Identity(), state.x)) - lr * gradient(state.x))
+
+
+class WiderModels(DPSGD):
+    """Widens float32 by an array of its own."""
+
+    def step(self, state, gradient, lr, comm):
+        after = super().step(state, gradient, lr, comm)
+        return Models(after.x + np.zeros(after.x.shape[1]))
+
+
+class NoState(DPSGD):
+    """Returns the models themselves."""
+
+    def step(self, state, gradient, lr, comm):
+        return super().step(state, gradient, lr, comm).x
+
+
+class AsksOneWorker(DPSGD):
+    """Asks for worker 0's gradient alone."""
+
+    def step(self, state, gradient, lr, comm):
+        return Models(comm.mix(comm.send(Identity(), state.x)) - lr * gradient(state.x[:1]))
+
+
+class WaitsTwice(DPSGD):
+    """Waits for one post twice."""
+
+    def step(self, state, gradient, lr, comm):
+        posted = comm.post(Identity(), state.x)
+        g = gradient(state.x)
+        return Models(comm.mix(comm.wait(posted)) + 0 * comm.wait(posted) - lr * g)
+
+
+@dataclass(frozen=True)
+class HalfABit(Identity):
+    """Bills in floating point."""
+
+    def compress(self, x, key, tensors):
+        return super().compress(x, key, tensors)._replace(bits=np.full(len(x), 32.0 * x.shape[1]))
+
+
+@dataclass(frozen=True)
+class SendsOneRow(Identity):
+    """Decodes worker 0's row only."""
+
+    def compress(self, x, key, tensors):
+        message = super().compress(x, key, tensors)
+        return message._replace(value=message.value[:1])

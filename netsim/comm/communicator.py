@@ -290,7 +290,7 @@ class Communicator:
     def _say(self, kind: str, compress: Compressor, y: Array, purpose: str) -> tuple[Array, int]:
         """Compress rows, notify the observers and record the operation; return what is decoded, and the codec's numbers per message."""
         check_rows(y, 1 if kind == "pull" else self.n, kind, self._recorder.round)
-        if isinstance(compress, Identity):
+        if type(compress) is Identity:  # a class made from it compresses in its own way
             if self._on_message is not None:
                 self._on_message(Sent(kind, purpose, compress, y, compress.compress(y, None, self.tensors)))
             self._recorder.record(Operation(kind), 32 * y.shape[1])

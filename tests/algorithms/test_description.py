@@ -1,9 +1,11 @@
 """Descriptions of methods, ours and a user's: plain data for JSON, the same in every process."""
 
+import functools
 import json
 import subprocess
 import sys
 from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +73,7 @@ def test_every_method_of_ours_says_its_family_and_its_hyperparameters():
         "probability": 0.5,
     }
     for found in vars(algorithms).values():
-        if not is_dataclass(found) or found.__name__.endswith("Claims"):
+        if not is_dataclass(found) or found.__name__.endswith("Claims") or found is algorithms.Wire:  # no methods
             continue
         given = {one.name: compressor[one.name] for one in fields(found) if one.name in compressor}
         method = found(**{**given, "bits": 16} if found is Clip else given)
@@ -164,3 +166,37 @@ def test_a_hyperparameter_of_another_version_counts_as_its_default():
     del earlier["overlap"]
     assert same_method(today, earlier) and same_method(earlier, today)
     assert not same_method(describe(DPSGD(gamma=0.5, overlap=False)), earlier)
+
+
+class Bare:
+    """Without a repr, and with what has none."""
+
+    def __init__(self):
+        self.seed, self.draw, self.table = 3, Bare.__init__, np.zeros(3)
+
+
+@dataclass(frozen=True)
+class Holds:
+    made: Any
+    other: Any = None
+
+
+def function(step):
+    return 0.1
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (Bare(), "Bare(seed=3)"),
+        (function, "function"),
+        (Holds(function), "Holds(made=function, other=None)"),
+        (Holds(Bare(), [Bare()]), "Holds(made=Bare(seed=3), other=[Bare()])"),
+        (Holds(np.zeros(3)), "Holds(made=array([0., 0., 0.]), other=None)"),
+        (Holds(Bare().__init__), "Holds(made=Bare.__init__, other=None)"),
+        ([function, Bare()], "[function, Bare()]"),
+        (functools.partial(function, 1), "functools.partial(function, 1)"),
+    ],
+)
+def test_a_name_says_what_an_object_is_and_not_where_it_lies(value, name):
+    assert name_of(value) == name

@@ -196,3 +196,13 @@ def test_what_is_counted_is_what_an_observer_counts():
     found, run = observed(ChocoSGD(RandomSparsifier(0.5), 0.3), 5)
     errors = [np.linalg.norm(one.message.value - one.given) / np.linalg.norm(one.given) for one in found]
     assert run.history.attrs["compression_error"] == pytest.approx(max(errors), rel=1e-12)
+
+
+def test_a_class_made_from_identity_compresses_in_its_own_way():
+    class Halves(Identity):
+        def compress(self, x, key, tensors):
+            return super().compress(x / 2, key, tensors)
+
+    comm, recorder = communicator()
+    np.testing.assert_array_equal(comm.send(Halves(), Y), Y / 2)
+    np.testing.assert_array_equal(comm.send(Identity(), Y), Y)

@@ -507,3 +507,25 @@ def test_a_sweep_of_what_cannot_be_swept_is_refused_before_the_training(monkeypa
 def test_experiments_of_one_target_may_leave_it_out():
     assert sweep(experiments(0.2, None, 0.2), [NETWORK]).target == 0.2
     assert sweep(experiments(0.2, 0.3), [NETWORK], target=0.5).target == 0.5
+
+
+def test_no_result_holds_an_address():
+    """Of a task, a schedule and a compute model of plain classes and functions."""
+
+    class Pareto:
+        def __init__(self):
+            self.shape = 2.5
+
+        def draw(self, rounds, n):
+            return np.ones((rounds, n))
+
+    found = run(lr=lambda step: 0.1)
+    ds = sweep([found], [Network(latency=1e-3, bandwidth=1e6, compute=Pareto(), name="a")], target=0.1, engine="simpy")
+    said = [
+        *found.history.attrs.values(),
+        *ds.attrs.values(),
+        *(one for array in ds.variables.values() for one in array.values.ravel()),
+    ]
+    assert not [one for one in map(str, said) if "0x" in one]
+    assert found.history.attrs["task"] == "Pull(wrong={})" or found.history.attrs["task"] == "Pull()"
+    assert "Pareto(shape=2.5)" in map(str, said)

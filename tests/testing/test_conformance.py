@@ -265,6 +265,49 @@ def test_a_faulty_algorithm_is_told_what_is_wrong(algorithm, failing, message):
     assert failing is None or failing_of(caught) == failing
 
 
+@pytest.mark.parametrize(
+    ("check", "method", "message"),
+    [
+        (
+            check_algorithm,
+            broken.NoState(),
+            r"NoState\(\): step returned in round 0 \(8, 30\) float64; expected a state with \.x, the models",
+        ),
+        (
+            check_algorithm,
+            broken.WiderModels(),
+            r"WiderModels\(\): step returned in round 0 models of \(8, 30\) float64; expected \(8, 30\) float32",
+        ),
+        (
+            check_algorithm,
+            broken.AsksOneWorker(),
+            r"AsksOneWorker\(\): step called gradient in round 0 with \(1, 30\) float64; expected models",
+        ),
+        (check_algorithm, broken.WaitsTwice(), r"comm\.wait: round 0: the post of round 0 was waited for already"),
+        (
+            check_algorithm,
+            ChocoSGD(broken.HalfABit(), 0.5),
+            r"HalfABit\(\): compress returned in round 0 bits of \(8,\) float64; expected \(8,\)",
+        ),
+        (
+            check_compressor,
+            broken.HalfABit(),
+            r"HalfABit\(\): compress returned bits of \(4,\) float64; expected \(4,\) whole numbers",
+        ),
+        (
+            check_compressor,
+            broken.SendsOneRow(),
+            r"SendsOneRow\(\): compress returned a value of \(1, 70\) float32; expected \(4, 70\) float32",
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_breaks_the_contract_is_told_in_the_words_of_a_training(check, method, message):
+    with pytest.raises(ConformanceError, match=message) as caught:
+        check(method)
+    assert "raised NetsimError" not in str(caught.value)
+
+
 def failing_of(caught) -> set[str]:
     return {line.strip().split(": ")[0] for line in str(caught.value).splitlines()[1:]}
 
