@@ -203,6 +203,6 @@ def test_a_class_made_from_identity_compresses_in_its_own_way():
         def compress(self, x, key, tensors):
             return super().compress(x / 2, key, tensors)
 
-    comm, recorder = communicator()
+    comm, _ = communicator()
     np.testing.assert_array_equal(comm.send(Halves(), Y), Y / 2)
     np.testing.assert_array_equal(comm.send(Identity(), Y), Y)
