@@ -3,7 +3,6 @@
 Results go to stdout, progress and errors to stderr. A user error is one line and exit code 2; Ctrl-C is exit code 130.
 """
 
-import signal
 import sys
 import textwrap
 import warnings
@@ -13,11 +12,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from netsim.commands.stopping import STOPPED, heed_signals
 from netsim.commands.streams import close_quietly, put, say, say_lines, take_any_character
 from netsim.errors import NetsimError
 from netsim.version import installed
 
-STOPPED = 130  # exit code of a command that was interrupted
 UNREAD = 1  # of one whose reader, such as head, has gone; typer takes the same
 WIDTH = 76  # of examples and keys, which typer indents by two columns
 
@@ -110,7 +109,7 @@ def main(arguments: list[str] | None = None) -> None:
         Instead of the process's own.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that temporary folders are removed
+    heed_signals()
     take_any_character()
     try:
         with warnings.catch_warnings():

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Column
 
 from netsim.commands.estimates import Work
+from netsim.commands.stopping import Threads
 from netsim.commands.streams import printable, put, say
 from netsim.models.parallel import ONE_BLAS_THREAD
 from netsim.runs.results import plain
@@ -52,7 +53,7 @@ def training(
         What there is to do in all; None: one thing.
     """
     stop = threading.Event()
-    with ONE_BLAS_THREAD, ThreadPoolExecutor(jobs) as pool, _display(samples or {}, work or Work()) as show:
+    with ONE_BLAS_THREAD, Threads(jobs) as pool, _display(samples or {}, work or Work()) as show:
 
         def progress(what: str, done: int, total: int, loss: float | None) -> None:
             if stop.is_set():

@@ -15,6 +15,7 @@ from netsim.commands.publishing import RESULTS, Claim, check_checkpoints, claime
 from netsim.commands.quantities import bandwidths, latencies
 from netsim.commands.streams import say
 from netsim.commands.tables import TextTable, heading, lines, print_table
+from netsim.errors import NetsimError
 from netsim.files import config
 from netsim.files.units import format_seconds
 from netsim.planning.fitting import fitted
@@ -94,7 +95,10 @@ def _publish(ds: xr.Dataset, claim: Claim, checkpoints: Path, force: bool) -> No
         except Exception as error:
             failed.append(error)
 
-    written = publish(claim, write, force)
+    try:
+        written = publish(claim, write, force)
+    except NetsimError as error:
+        raise NetsimError(f"{error}; what was trained is in {checkpoints}: mend that, then add --resume") from None
     clear_all(checkpoints)
     for line in skipped:
         say(line)
