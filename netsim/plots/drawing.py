@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
@@ -56,7 +57,7 @@ def draw(
     Returns
     -------
     list of str
-        A line for every figure that was not drawn, with the reason, and one for characters that no font has.
+        A line for every figure that was not drawn, with the reason; one for a target that no method reaches; one for characters that no font has.
     """
     matplotlib.use("Agg")
     folder.mkdir(exist_ok=True)
@@ -66,9 +67,18 @@ def draw(
         unknown |= set(not_shown(figure))
     skipped = registry.left_out(ds) if kind_of(ds) == "sweep" else {}
     lines = [f"figure {stem} not drawn: {why}" for stem, why in skipped.items()]
+    lines += [said for said in (_never_reached(ds),) if said]
     if unknown:
         several = "".join(sorted(unknown))[:20]
         lines.append(
             f"no font here has {several}: boxes in PNG and PDF; install one, such as Noto Sans CJK (SVG has the text)"
         )
     return lines
+
+
+def _never_reached(ds: xr.Dataset) -> str:
+    """Return that no method reaches the target on any network, and how far they come; "": one does."""
+    if "target" not in ds.attrs or "time_to_target" not in ds or np.isfinite(ds["time_to_target"]).any():
+        return ""
+    lowest = float(ds["loss"].min())
+    return f"no method reaches the target loss {ds.attrs['target']:.4g} on any network; the lowest loss is {lowest:.4g}"

@@ -6,11 +6,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 
 from netsim.plots.panels import Panel, bands_of, draw_curves, handles_of, laid_out, single
 from netsim.plots.reading import MOST_PANELS, choose, circumstances, epoch_label, epochs_of, networks, times_on
 from netsim.plots.style import LEAST, MOST, MUTED, SMALL, Width, drawable, frame, plain_log
+from netsim.plots.text import write
 
 _DIVERGED = 10.0  # times the initial loss: where a run counts as diverged, and where the axis ends
 _BEYOND = 10.0  # times the highest or lowest loss: a target beyond is not drawn to scale
@@ -89,7 +89,9 @@ def figure2(ds: xr.Dataset, sharing: str | None = None, width: Width = None, top
         return lambda at, title: draw_loss_on(at, one, condition, title)
 
     panels: list[Panel] = [
-        lambda at, title: draw_loss(at, one, epochs_of(one), epoch_label(one), f"{title} per epoch\n"),
+        lambda at, title: draw_loss(
+            at, one, epochs_of(one), epoch_label(one), f"{title} per {epoch_label(one)[:-1]}\n"
+        ),
         *(on(condition) for condition in named[:MOST_PANELS]),
     ]
     title = circumstances(one, timed=bool(named))
@@ -155,20 +157,18 @@ def _draw_target(ax: Axes, target: float, losses: np.ndarray, log: bool) -> None
         ax.axhline(target, color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
         ax.autoscale_view()
     at, above = (1.0, True) if far else _emptiest(ax, target)
-    text = ax.annotate(
+    write(
+        ax,
+        0.02 + 0.96 * at,
+        (0.02 if target < low else 0.9) if far else target,
         "target, beyond the axis" if far else "target",  # the legend says its number
-        (0.02 + 0.96 * at, (0.02 if target < low else 0.9) if far else target),
-        xycoords="axes fraction" if far else ("axes fraction", "data"),
-        xytext=(0, 1 if above else -1),
-        textcoords="offset points",
+        transform=ax.transAxes if far else ax.get_yaxis_transform(),
         ha={0.0: "left", 0.5: "center", 1.0: "right"}[at],
         va="bottom" if above else "top",
         fontsize=SMALL,
         color=MUTED,
-        path_effects=[withStroke(linewidth=1.5, foreground="white")],
         zorder=1,  # behind the curves
     )
-    text.set_in_layout(False)
 
 
 def _emptiest(ax: Axes, target: float) -> tuple[float, bool]:

@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
 
 from netsim.plots.style import SMALL
-from netsim.plots.text import fitted, width_of
+from netsim.plots.text import fitted, width_of, write
 
 _RASTER = 60  # points, each way, where a region's name can be
 _LINE = 1.25 * SMALL / 72  # inches of a line of text
@@ -141,7 +140,7 @@ def name_regions(
     who
         Over a raster of (height, width) points at equal distances: the number of the region that a point is in.
     names
-        Lines of the name of every region; where all have no room, the first one alone may.
+        Lines of the name of every region; where all have no room, the first one alone may, unless another name begins with it.
     taken
         What else is on the map.
     size
@@ -151,7 +150,8 @@ def name_regions(
     for box in taken:
         free[_cells(box, who.shape)] = False
     for number, lines in names.items():
-        for some in (lines, lines[:1]):
+        alone = sum(other[:1] == lines[:1] for other in names.values()) == 1
+        for some in (lines, lines[:1]) if alone else (lines,):
             wide = max(width_of(line, SMALL, bold=True) for line in some) + 0.06
             high = _LINE * len(some) + 0.04
             at = _roomiest((who == number) & free, wide / size[0], high / size[1])
@@ -186,9 +186,7 @@ def _roomiest(own: np.ndarray, wide: float, high: float) -> tuple[float, float] 
 
 
 def _write(ax: Axes, u: float, v: float, words: str, **more: Any) -> None:
-    text = ax.text(u, v, words, transform=ax.transAxes, ha="center", va="center", fontsize=SMALL, zorder=5, **more)
-    text.set_path_effects([withStroke(linewidth=2.0, foreground="white")])
-    text.set_in_layout(False)
+    write(ax, u, v, words, ha="center", va="center", fontsize=SMALL, zorder=5, **more)
 
 
 def raster(

@@ -1,5 +1,6 @@
 """Text in figures: as it is written, no wider than its room, and in a font that has its characters."""
 
+import re
 import unicodedata
 import warnings
 from collections.abc import Iterator
@@ -8,11 +9,14 @@ from functools import cache
 from typing import Any
 
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+from matplotlib.patheffects import Stroke
 from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 
 NO_BREAK = "\u00a0"  # a space at which no line ends
+_CAPITALS = "(?<=[a-z0-9])(?=[A-Z])"
 LONGEST = 300  # characters of one name; what follows is cut
 _MORE_FONTS = (
     "Noto Sans CJK JP",
@@ -52,7 +56,8 @@ def width_of(text: str, points: float, bold: bool = False) -> float:
 def fitted(text: str, inches: float, points: float, lines: int = 3, bold: bool = False) -> str:
     """Return text in lines that are no wider than their room; each of its own lines becomes at most so many.
 
-    It is broken after commas; a part that is too wide, between words; a word that is too wide, anywhere. What is left over is "…".
+    It is broken after commas; a part that is too wide, between words; a word that is too wide, before its capitals,
+    or else anywhere. What is left over is "…".
 
     Parameters
     ----------
@@ -73,7 +78,7 @@ def fitted(text: str, inches: float, points: float, lines: int = 3, bold: bool =
 
     out: list[str] = []
     for paragraph in text.split("\n"):
-        broken = _broken(paragraph, [", ", " ", ""], fits)
+        broken = _broken(paragraph, [", ", " ", _CAPITALS, ""], fits)
         if len(broken) > lines:
             last = broken[lines - 1]
             while last and not fits(f"{last}…"):
@@ -87,9 +92,10 @@ def _broken(text: str, separators: list[str], fits: Any) -> list[str]:
     """Return lines of text that fit, broken at the first separator where that is enough, at the others where it is not."""
     if fits(text) or not separators or len(text) < 2:
         return [text]
-    between, *finer = separators
-    lines = [""]
-    for part in text.split(between) if between else text:
+    at, *finer = separators
+    lines, parts = [""], list(text) if at == "" else re.split(at, text) if at == _CAPITALS else text.split(at)
+    between = "" if at == _CAPITALS else at
+    for part in parts:
         longer = f"{lines[-1]}{between}{part}" if lines[-1] else part
         if fits(longer):
             lines[-1] = longer
@@ -118,6 +124,44 @@ def not_shown(artist: Artist) -> str:
     fonts = (_own_font(), *(findfont(FontProperties(family=name)) for name in _installed()))
     held = {character for text in _texts(artist) for character in text.get_text()}
     return "".join(sorted(one for one in held if not any(_has(font, one) for font in fonts)))
+
+
+class Outlined(Text):
+    """Text with a white outline, which is a path; the text over it stays text in SVG and PDF.
+
+    Attributes
+    ----------
+    outline
+        Width of the outline in points.
+    """
+
+    outline = 2.0
+
+    def draw(self, renderer: Any) -> None:
+        """Draw the outline, then the text."""
+        self.set_path_effects([Stroke(linewidth=self.outline, foreground="white")])
+        super().draw(renderer)
+        self.set_path_effects([])
+        super().draw(renderer)
+
+
+def write(ax: Axes, x: float, y: float, words: str, **options: Any) -> None:
+    """Write outlined text in a panel, whose layout it does not change.
+
+    Parameters
+    ----------
+    ax
+        The panel.
+    x, y
+        In the coordinates of ``transform``; shares of the axes if it is not given.
+    words
+        The text.
+    options
+        Of matplotlib's Text.
+    """
+    text = Outlined(x, y, words, **{"transform": ax.transAxes, "clip_on": False, **options})
+    text.set_in_layout(False)
+    ax.add_artist(text)
 
 
 @contextmanager

@@ -163,6 +163,7 @@ def test_text_is_no_wider_than_its_room() -> None:
             assert len(lines) <= 4 and all(width_of(line, 7) <= room for line in lines)
     assert fitted("one, two, three", 9, 7) == "one, two, three"
     assert fitted("D-PSGD, 32 bits", 0.6, 7) == "D-PSGD,\n32 bits"
+    assert fitted("AdaptiveGradientCompression", 1.0, 7) == "AdaptiveGradient\nCompression"
 
 
 @pytest.mark.parametrize("low", [TINY, 1e-100, 1e-9, 0.9, 1.0])

@@ -42,7 +42,7 @@ def test_save_leaves_nothing_half_written(tmp_path, monkeypatch) -> None:
 def test_text_is_text(tmp_path) -> None:
     svg, pdf = plots.save(plots.loss_against_epochs(results()), tmp_path / "loss", ("svg", "pdf"))
     texts = [one.text for one in ET.parse(svg).iter("{http://www.w3.org/2000/svg}text")]
-    assert "training loss" in texts and "All-reduce, 32 bits (after the gradient)" in texts
+    assert "training loss" in texts and "target" in texts and "All-reduce, 32 bits (after the gradient)" in texts
     held = pdf.read_bytes()
     assert held.startswith(b"%PDF") and b"/FontFile2" in held and b"/Type3" not in held
 
