@@ -216,12 +216,20 @@ def _of_a_paper(ds: xr.Dataset) -> bool:
     return any(source != "ours" for source in ds["condition_source"].values)
 
 
+def _with_range(row: dict[str, Any], key: str, form: str, unit: str = "") -> str:
+    """Return a number of a row; of several seeds, which differ in it, with the lowest and the highest that reached the target."""
+    spread = [one for one in row.get(f"{key}_range", ()) if 0 < one < float("inf")]
+    differ = len(spread) == 2 and spread[0] < spread[1]
+    return f"{row[key]:{form}}{unit}" + (f" ({spread[0]:{form}} to {spread[1]:{form}})" if differ else "")
+
+
 def _cell(row: dict[str, Any]) -> str:
     seconds, speedup = row["seconds_to_target"], row["speedup"]
     reached = seconds < float("inf")
-    found = [f"{row['seconds_per_epoch']:.3g}", f"{seconds:.4g}" if reached else row["status"]]
+    found = [_with_range(row, "seconds_per_epoch", ".3g"), row["status"]]
     if reached:
-        found.append(f"{speedup:.3g}x" if speedup < float("inf") else "baseline: not reached")
+        found[1] = _with_range(row, "seconds_to_target", ".4g")
+        found.append(_with_range(row, "speedup", ".3g", "x") if speedup < float("inf") else "baseline: not reached")
     if reached and row["status"] != "reached":
         found.append(row["status"])
     return "\n".join(found)

@@ -155,7 +155,7 @@ class TaskSection:
     model
         mlp, softmax, cnn, resnet20, resnet18 or lstm; or ``"module:Class"``.
     data
-        digits (ships inside scikit-learn); mnist, cifar10, a9a, w8a or wikitext2 (from files).
+        digits (ships inside scikit-learn); mnist, cifar10, a9a, w8a or wikitext2 (from files); or ``"module:function"``, which returns a data set.
     path
         Folder of the data files; relative to the file; ``--data`` overrides it.
     download

@@ -8,7 +8,7 @@ from typing import Any
 from netsim.errors import NetsimError, hint
 from netsim.files.calls import call, user_made, user_object
 from netsim.files.schema import TRAINING_FILE, TaskSection, own
-from netsim.models import MLP, SoftmaxRegression
+from netsim.models import MLP, Dataset, SoftmaxRegression
 from netsim.models.cnn import CNN
 from netsim.models.data import datasets
 from netsim.models.data.wikitext import wikitext2
@@ -64,7 +64,7 @@ def make_task(
     if (section.data == TEXT) != (factory is LanguageModel):
         right = f'data = "{TEXT}"' if factory is LanguageModel else f'model = "lstm", or other data than "{TEXT}"'
         raise NetsimError(f'task.model = "{section.model}": does not learn "{section.data}"; write {right}')
-    loaded = _load(section, folder, data, download)
+    loaded = _load(section, folder, data, download, folders)
     return call(factory, {**usual, **fields}, "task", data=loaded)
 
 
@@ -85,7 +85,7 @@ def _users_task(
     except NetsimError as error:
         raise NetsimError(f"task.model: {error}") from None
     if "data" in parameters:
-        loaded = {"data": _load(section, folder, data, download)}
+        loaded = {"data": _load(section, folder, data, download, folders)}
         return user_made(section.model, fields, "task", "task", folders, "model", **loaded)
     if data is not None:
         raise NetsimError(f"--data: {section.model} has no parameter data; leave it out")
@@ -111,8 +111,26 @@ def check_shards(task: Any, n: int) -> None:
         )
 
 
-def _load(section: TaskSection, folder: Path, data: str | Path | None, download: bool) -> Any:
+def _users_data(section: TaskSection, path: str | Path | None, folders: Sequence[Path]) -> Any:
+    """Return what a user's function returns, which is called with the keys of the section that it has parameters for."""
+    said = {"path": path and str(path), "train": section.train, "test": section.test}
+    given = {name: value for name, value in said.items() if value is not None}
+    try:
+        found = user_object(section.data, folders)
+        loaded = call(found, given, "task", folders) if callable(found) else found
+    except NetsimError as error:
+        raise NetsimError(f"task.data: {error}" if not str(error).startswith("task.") else str(error)) from None
+    for lacking in [name for name in Dataset._fields if not hasattr(loaded, name)]:
+        raise NetsimError(
+            f'task.data = "{section.data}": not a data set: it has no {lacking}; return a netsim.models.Dataset'
+        )
+    return loaded
+
+
+def _load(section: TaskSection, folder: Path, data: str | Path | None, download: bool, folders: Sequence[Path]) -> Any:
     path = data if data is not None else section.path and folder / Path(section.path).expanduser()
+    if ":" in section.data:
+        return _users_data(section, path, folders)
     field = "--data" if data is not None else "task.path" if path else "task.data"
     download = section.download or download
     of_text = {

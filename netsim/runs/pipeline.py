@@ -10,6 +10,8 @@ import numpy as np
 import xarray as xr
 
 from netsim.clock.network import Network
+from netsim.clock.network_checks import check_networks
+from netsim.clock.replaying import check_engine
 from netsim.errors import NetsimError
 from netsim.runs.cases import APART, SUMMED, TIMED, at_condition, combined, network_said
 from netsim.runs.checkpoints import Checkpoints
@@ -49,7 +51,7 @@ def train_all(
     experiments
         The trainings.
     executor
-        Where; None: one after the other here. With threads, pin BLAS to one thread.
+        Where; None: one after the other here.
     progress
         Called after every step, from the thread that trains.
     checkpoints
@@ -141,7 +143,7 @@ def run(
     engine
         Of a training, as for :func:`netsim.runs.sweeping.sweep`.
     executor
-        Where to train or gossip; None: one after the other here. With threads, pin BLAS to one thread.
+        Where to train or gossip; None: one after the other here.
     progress
         Called after every step or round, from the thread that does it; then with ``"networks, fifo"`` and the like.
     checkpoints
@@ -189,9 +191,15 @@ def run(
 def _trained_and_timed(
     setup: Setup, engine: str, executor: Executor | None, progress: Progress, checkpoints: Checkpoints | None
 ) -> xr.Dataset:
-    cases, runs = setup.cases(), _trained(trainings(setup), executor, progress, checkpoints)
-    trained = [runs[at : at + len(setup.experiments)] for at in range(0, len(runs), len(setup.experiments))]
+    cases = setup.cases()
+    check_engine(engine)
+    for n in sorted({case.topology.n for case in cases}):
+        for grid in setup.grids.values():
+            check_networks(grid, n)
+        check_networks(list(setup.apart.values()), n)
     stated = stated_target(setup.experiments, setup.target)
+    runs = _trained(trainings(setup), executor, progress, checkpoints)
+    trained = [runs[at : at + len(setup.experiments)] for at in range(0, len(runs), len(setup.experiments))]
     target = max(map(default_target, trained)) if stated is None else stated
     known: dict[Any, dict] = {}
     names = _topology_of_each_case(setup)

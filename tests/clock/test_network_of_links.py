@@ -1,27 +1,62 @@
 """Per-link matrices, groups, and the parameter server's links and ports."""
 
+from dataclasses import is_dataclass
+
 import numpy as np
 import pytest
 
-from netsim import NetsimError, Network, replay, topology, train
-from netsim.algorithms import DPSGD, AllReduceSGD, DoubleSqueeze, ParameterServerSGD, Sign
+from netsim import NetsimError, Network, algorithms, replay, topology, train
+from netsim.algorithms import (
+    DCDPSGD,
+    DPSGD,
+    ECDPSGD,
+    AllReduceSGD,
+    ChocoSGD,
+    DeepSqueeze,
+    DoubleSqueeze,
+    EdgeGossip,
+    Moniqua,
+    NaiveCompressedDPSGD,
+    ParameterServerSGD,
+    PowerGossip,
+    PowerSGD,
+    RandomMask,
+    Sign,
+)
 from netsim.clock.network import NetworkGrid, links
 from netsim.models import LeastSquares
 from netsim.runs.experiment import Experiment
 
 A, B = 2e-3, 8e6
+SIGN = Sign()
+WITH_A_SERVER = (ParameterServerSGD(), DoubleSqueeze(SIGN))
+METHODS = (
+    AllReduceSGD(),
+    DPSGD(),
+    NaiveCompressedDPSGD(SIGN),
+    DCDPSGD(SIGN),
+    ECDPSGD(SIGN),
+    ChocoSGD(SIGN, gamma=0.1),
+    DeepSqueeze(SIGN, gamma=0.1),
+    Moniqua(bits=8, theta=1.0, gamma=0.1),
+    PowerGossip(),
+    PowerSGD(rank=1),
+    EdgeGossip(RandomMask(0.5)),
+)
 
 
 @pytest.fixture(scope="module")
 def traces() -> dict[str, object]:
+    """The trace of every method of netsim.algorithms, by its name."""
     task = LeastSquares.random(n=4, dimension=6, seed=3)
-    methods = (AllReduceSGD(), DPSGD(), ParameterServerSGD(), DoubleSqueeze(Sign()))
-    made = {type(one).__name__: train(Experiment(task, one, topology.ring(4), 3, lr=0.01)).trace for one in methods}
-    assert {name: trace.nodes - trace.n for name, trace in made.items()} == {
-        "AllReduceSGD": 0,
-        "DPSGD": 0,
-        "ParameterServerSGD": 1,
-        "DoubleSqueeze": 1,
+    made = {
+        type(one).__name__: train(Experiment(task, one, topology.ring(4), 3, lr=0.01)).trace
+        for one in (*METHODS, *WITH_A_SERVER)
+    }
+    classes = {name for name, found in vars(algorithms).items() if is_dataclass(found) and hasattr(found, "step")}
+    assert set(made) == classes
+    assert {name for name, trace in made.items() if trace.nodes > trace.n} == {
+        type(one).__name__ for one in WITH_A_SERVER
     }
     return made
 

@@ -17,10 +17,12 @@ MODULE = '''
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import networkx as nx
 import numpy as np
 
 from netsim.algorithms import Identity, StochasticQuantizer
 from netsim.algorithms.protocol import Models
+from netsim.models import digits
 
 
 class PlainSGD:
@@ -97,6 +99,35 @@ class Learns:
 
 made = Identity()
 number = 3
+
+
+class Steady:
+    def __init__(self, seconds: float):
+        self.seconds = seconds
+
+    def draw(self, rounds, n):
+        return np.full((rounds, n), self.seconds)
+
+
+def path_graph(n: int):
+    return nx.path_graph(n)
+
+
+def averaging(n: int = 3):
+    return np.full((n, n), 1 / n)
+
+
+def directed():
+    return nx.DiGraph([(0, 1)])
+
+
+def falling(peak: float):
+    return lambda step: peak / (1 + step)
+
+
+def ten_digits(train: int = 64):
+    whole = digits()
+    return whole._replace(name="mine", train_x=whole.train_x[:train], train_y=whole.train_y[:train])
 
 
 def fails(size: int = 2):
@@ -203,3 +234,60 @@ def test_the_name_of_a_loaded_module_is_not_taken(write, tmp_path: Path) -> None
     (tmp_path / "json.py").write_text("x = 1\n")
     with pytest.raises(NetsimError, match=r"json: .*json.py has the name of a module that Python has loaded already"):
         user_object("json:x", [tmp_path])
+
+
+RING = 'kind = "ring"\nn = 4'
+
+
+@pytest.mark.parametrize(
+    ("said", "name", "n"),
+    [
+        ('kind = "my_methods:path_graph"\nn = 5', "path_graph(5)", 5),
+        ('kind = "my_methods:path_graph"\nn = 5\nweights = "max_degree"', "path_graph(5, max_degree)", 5),
+        ('kind = "my_methods:averaging"', "weights(3)", 3),
+        ('kind = "netsim.comm.topology:ring"\nn = 3\nweights = "uniform"', "ring(3, uniform)", 3),
+    ],
+)
+def test_a_users_topology(write, said: str, name: str, n: int) -> None:
+    graph = config.load(write((RING, said))).topology
+    assert (graph.name, graph.n) == (name, n)
+
+
+def test_a_users_compute_model_schedule_and_data(write) -> None:
+    setup = config.load(
+        write(
+            ('compute = "50 ms"', 'compute = { kind = "my_methods:Steady", seconds = "20 ms" }'),
+            ("steps = 22", 'steps = 22\nlr = { kind = "my_methods:falling", peak = 0.3 }'),
+            ("hidden = [16]", 'hidden = [16]\ndata = "my_methods:ten_digits"\ntrain = 80'),
+        )
+    )
+    assert setup.grids["fifo"].template.compute.draw(2, 3).tolist() == [[0.02] * 3] * 2
+    assert setup.experiments[1].lr(2) == pytest.approx(0.1) and setup.experiments[0].lr == 0.2
+    assert setup.experiments[0].task.data.name == "mine" and len(setup.experiments[0].task.data.train_y) == 80
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ((RING, 'kind = "my_methods:path_grph"'), ["topology.kind: ", 'did you mean "path_graph"?']),
+        ((RING, 'kind = "my_methods:path_graph"\nm = 5'), ["topology.m: unknown key of path_graph"]),
+        ((RING, 'kind = "my_methods:directed"'), ["topology", "a topology is a simple undirected graph"]),
+        ((RING, 'kind = "my_methods:averaging"\nweights = "uniform"'), ["topology.weights: ", "returns no graph"]),
+        ((RING, 'kind = "my_methods:number"\nn = 3'), ["topology.n: ", "is not a function but an object"]),
+        (('compute = "50 ms"', 'compute = { kind = "my_methods:Coarse" }'), ["network.compute", "has no draw"]),
+        (('compute = "50 ms"', 'compute = { kind = "my_methods:Steady" }'), ["network.compute", "also needs seconds"]),
+        (("steps = 22", 'steps = 22\nlr = { kind = "my_methods:Valley" }'), ["training.lr", "schedule"]),
+        (("hidden = [16]", 'hidden = [16]\ndata = "my_methods:averaging"'), ["task.data", "it has no name"]),
+        (("hidden = [16]", 'hidden = [16]\ndata = "my_methods:no"'), ["task.data: ", "my_methods has no no"]),
+    ],
+)
+def test_what_is_wrong_with_a_users_topology_times_rate_or_data(
+    write, change: tuple[str, str], words: list[str]
+) -> None:
+    path = write(change)
+    with pytest.raises(NetsimError) as caught:
+        config.load(path)
+    line = str(caught.value)
+    assert "\n" not in line and line.startswith(f"{path}: ")
+    for one in words:
+        assert one in line

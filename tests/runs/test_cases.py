@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from small_file import write
 
-from netsim import Network, at_target, replay, topology
+from netsim import NetsimError, Network, at_target, replay, topology
 from netsim.files import config
 from netsim.runs import pipeline, results
 from netsim.runs.cases import OF_METHOD, OF_TOPOLOGY, at_condition, combined, over_seeds, topologies_of
@@ -200,3 +200,10 @@ def test_the_first_case_alone(several: Setup) -> None:
     first, said = several.first_only()
     assert len(first.cases()) == 1 and said == "topology ring(4), the first of 2, seed 0, the first of 3"
     assert first.first_only()[1] == ""
+
+
+def test_what_would_fail_after_the_training_is_found_before_it(several: Setup) -> None:
+    wide = replace(several, apart={"slow": Network(np.zeros((7, 7)), 5e6)})
+    for wrong, words in ((wide, r"latency has shape \(7, 7\)"), (several, "engine = 'recurrence'")):
+        with pytest.raises(NetsimError, match=words):
+            pipeline.run(wrong, engine="recurrence" if wrong is several else "auto", progress=lambda *_: pytest.fail())
