@@ -89,7 +89,7 @@ class PowerGossip:
     gamma: float = 1.0
     apply: str = "each"
     overlap: bool = True
-    start: Any = field(default=None, compare=False)
+    start: Any = field(default=None, hash=False)
 
     __repr__ = short_repr
     holders: ClassVar[Mapping[str, Holder]] = {"vectors": "edge", "right": "edge", "ends": "nobody"}

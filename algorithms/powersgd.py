@@ -84,7 +84,7 @@ class PowerSGD:
 
     rank: int
     momentum: float = 0.0
-    start: Any = field(default=None, compare=False)
+    start: Any = field(default=None, hash=False)
 
     __repr__ = short_repr
     claims: ClassVar[Claims] = Claims(

@@ -9,7 +9,7 @@ import numpy as np
 
 from netsim.algorithms.compression import Compressor, Identity
 from netsim.algorithms.protocol import Gradient
-from netsim.comm.contracts import check_message, check_rows, said
+from netsim.comm.contracts import check_compressor, check_exchange, check_message, check_rows, said
 from netsim.comm.recorder import Recorder
 from netsim.comm.statistics import Exchanged, OnMessage, Sent, Statistics
 from netsim.comm.topology import Topology
@@ -109,7 +109,7 @@ class Communicator:
         """
         round = self._recorder.round
         if purpose not in SHARED_ALONE:
-            return make_key(self._seed, OF_WORKERS + purpose, self.n, round, shared, self._xp)
+            return make_key(self._seed, f"{OF_WORKERS}{purpose}", self.n, round, shared, self._xp)
         if not shared:
             raise NetsimError(
                 f"comm.key: {purpose!r} is one stream for all: add shared=True, or choose another purpose"
@@ -127,7 +127,7 @@ class Communicator:
         shared
             One stream for all edges, no edge's own.
         """
-        return make_key(self._seed, OF_EDGES + purpose, len(self.edges), self._recorder.round, shared, self._xp)
+        return make_key(self._seed, f"{OF_EDGES}{purpose}", len(self.edges), self._recorder.round, shared, self._xp)
 
     def meanwhile(self, gradient: Gradient, x: Array) -> Array:
         """Return gradient(x), computed concurrently with the messages until :meth:`join`."""
@@ -280,6 +280,7 @@ class Communicator:
         tuple of arrays
             What the lower and the higher ends received: (E, k) each. An end knows both messages of its edge: the one that it received, and its own.
         """
+        check_exchange(at_low, at_high, numbers, len(self.edges), self.round)
         if self._on_message is not None:
             self._on_message(Exchanged(at_low, at_high, numbers))
         bits = 32 * (at_low.shape[1] if numbers is None else numbers[self._edge_of_message])
@@ -295,6 +296,7 @@ class Communicator:
                 self._on_message(Sent(kind, purpose, compress, y, compress.compress(y, None, self.tensors)))
             self._recorder.record(Operation(kind), 32 * y.shape[1])
             return y, 0
+        check_compressor(compress, kind, self.round)
         self._claim(purpose)
         key = make_key(self._seed, purpose, len(y), self._recorder.round, xp=self._xp)
         message = compress.compress(y, key, self.tensors)

@@ -31,6 +31,40 @@ def check_rows(y: Any, rows: int, method: str, round: int) -> None:
     raise NetsimError(f"comm.{method}: round {round}: got {said(y)}; expected ({rows}, numbers), {who}")
 
 
+def check_exchange(at_low: Any, at_high: Any, numbers: Any, edges: int, round: int) -> None:
+    """Check that both ends of every edge send equally many numbers.
+
+    Raises
+    ------
+    NetsimError
+        The two are not of one shape, (E, k), or ``numbers`` are not one whole number an edge.
+    """
+    shape: tuple[int, ...] = getattr(at_low, "shape", ())
+    if len(shape) != 2 or shape[0] != edges or getattr(at_high, "shape", ()) != shape:
+        raise NetsimError(
+            f"comm.exchange: round {round}: got {said(at_low)} and {said(at_high)}; expected ({edges}, numbers) twice, a row for each edge"
+        )
+    if numbers is not None and (getattr(numbers, "shape", ()) != shape[:1] or numbers.dtype.kind not in "iu"):
+        raise NetsimError(
+            f"comm.exchange: round {round}: numbers is {said(numbers)}; expected ({edges},) whole numbers"
+        )
+
+
+def check_compressor(compress: Any, method: str, round: int) -> None:
+    """Check that what shall compress can.
+
+    Raises
+    ------
+    NetsimError
+        It is a class, or has no ``compress``.
+    """
+    if isinstance(compress, type) or not hasattr(compress, "compress"):
+        got = compress.__name__ if isinstance(compress, type) else said(compress)
+        raise NetsimError(
+            f"comm.{method}: round {round}: got {got} as compressor; expected an object with compress, such as Identity()"
+        )
+
+
 def check_message(message: Any, y: Array, compress: Any, round: int | None = None) -> None:
     """Check that a compressor decodes what it was given to numbers of the same form, and bills whole bits.
 

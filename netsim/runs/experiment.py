@@ -19,6 +19,8 @@ from netsim.runs.contracts import check_schedule
 class Task(Protocol):
     """A learning task. Ours are in models/; a user's own needs only these.
 
+    What the methods return is checked: a training stops with one line that names the method, the round and what was expected.
+
     Attributes
     ----------
     tensors
@@ -31,10 +33,16 @@ class Task(Protocol):
         """Return the common initial model, (P,)."""
 
     def gradient(self, x: Array, step: int) -> tuple[Array, Array]:
-        """Return the stochastic loss (n,) and gradient (n, P) of every worker at its own row of x and on its own data."""
+        """Return the stochastic loss (n,) and gradient (n, P) of every worker at its own row of x and on its own data.
+
+        x must be left as it is: on a CPU it may refuse to be written to. The gradient is rounded to the dtype of the run.
+        """
 
     def evaluate(self, x: Array) -> dict[str, float]:
-        """Return numbers about one model (P,); "loss" is the training loss on a fixed, stated subset."""
+        """Return numbers about one model (P,), the same every time; "loss" is the training loss on a fixed, stated subset.
+
+        They are stored under their names, so none can have the name of something else in the results, such as "step" or "bits".
+        """
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from quadratic import Quadratic
 
 from netsim import Experiment, topology, train
 from netsim.algorithms import DPSGD, Moniqua, PowerGossip, PowerSGD, Sign
+from netsim.algorithms.identity import identity
 from netsim.comm.communicator import PURPOSES
 from netsim.device import make_key
 from netsim.testing import check_compressor
@@ -152,3 +153,10 @@ def test_a_method_reads_the_number_of_its_round():
 
     run(Reads())
     assert rounds == [0, 0, 1, 2]
+
+
+def test_another_start_is_another_method():
+    """A checkpoint of one is not resumed by the other."""
+    ones, zeros = (PowerSGD(2, start={"a": np.full((8, 2), value)}) for value in (1.0, 0.0))
+    assert identity(ones) != identity(zeros) and identity(ones) != identity(PowerSGD(2))
+    assert identity(ones) == identity(PowerSGD(2, start={"a": np.ones((8, 2))}))

@@ -358,6 +358,19 @@ def test_what_is_sent_has_a_row_for_each_worker():
             lambda comm, x: comm.pull(Identity(), x),
             r"comm\.pull: round 0: got \(3, 2\) float32; expected \(1, numbers\), the server's row",
         ),
+        (
+            lambda comm, x: comm.exchange(x, x[:2]),
+            r"comm\.exchange: round 0: got \(3, 2\) float32 and \(2, 2\) float32; expected \(3, numbers\) twice",
+        ),
+        (
+            lambda comm, x: comm.exchange(x, x, x[:, 0]),
+            r"comm\.exchange: round 0: numbers is \(3,\) float32; expected \(3,\) whole numbers",
+        ),
+        (
+            lambda comm, x: comm.send(None, x),
+            r"comm\.post: round 0: got None as compressor; expected an object with compress",
+        ),
+        (lambda comm, x: comm.send(TopK, x), r"comm\.post: round 0: got TopK as compressor"),
         (lambda comm, x: comm.mix(x[:2]), r"comm\.mix: round 0: got \(2, 2\) float32; expected \(3, …\)"),
     ):
 
