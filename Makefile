@@ -19,7 +19,7 @@ help:
 
 demo: $(VENV)/installed
 	@echo "==> netsim sweep tang2018: the preset of Tang et al. 2018 on the digits that ship inside scikit-learn"
-	$(BIN)/netsim sweep tang2018
+	$(BIN)/netsim sweep tang2018 $(if $(wildcard results/tang2018/checkpoints),--resume)
 
 test: $(VENV)/installed-test
 	@echo "==> the test suite, on all cores"

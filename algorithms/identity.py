@@ -57,7 +57,7 @@ class _Reader:
             return repr(value)
         if isinstance(value, _NAMED):
             return _by_name(value, name)
-        if hasattr(value, "dtype") and hasattr(value, "shape"):
+        if _is_array(value):
             return self._array(value, name)
         if id(value) in self.inside:
             raise NoIdentity(f"{name}: refers to what holds it; {_REMEDY}")
@@ -90,7 +90,10 @@ class _Reader:
         """Return what an object of a class says of itself, or else what it holds."""
         own = getattr(type(value), "describe", None)
         if callable(own):
-            said = own(value)
+            try:
+                said = own(value)
+            except Exception as error:
+                raise NoIdentity(f"{name}: its describe() failed ({error!r}); {_REMEDY}") from None
             if not isinstance(said, Mapping):
                 raise NoIdentity(f"{name}: its describe() returned no mapping; {_REMEDY}")
             return self._pairs({str(key): one for key, one in said.items()}, name)
@@ -129,12 +132,17 @@ class _Reader:
             return f"object {host.shape} [{self._each(host.ravel().tolist(), name)}]"
         if host.shape == ():
             return f"{host.dtype} {host.item()!r}"
-        return f"{host.dtype} {host.shape} {hashed(np.ascontiguousarray(host).data.cast('B') if host.size else b'')}"
+        return f"{host.dtype} {host.shape} {hashed(np.ascontiguousarray(host).reshape(-1).view(np.uint8))}"
+
+
+def _is_array(value: Any) -> bool:
+    of_a_device = ("__array_namespace__", "__cuda_array_interface__")
+    return isinstance(value, np.ndarray | np.generic) or any(hasattr(value, one) for one in of_a_device)
 
 
 def hashed(data: Any) -> str:
     """Return a short hash of bytes."""
-    return hashlib.blake2b(data, digest_size=8).hexdigest()
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def _class(kind: type) -> str:

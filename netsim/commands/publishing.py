@@ -150,6 +150,8 @@ def _keep(target: Path, new: Path) -> None:
         return
     number = 1
     while (kept := target.with_stem(f"{target.stem}-{number}")).exists():
+        if filecmp.cmp(target, kept, shallow=False):  # by a command that was killed just then
+            return
         number += 1
     try:
         os.link(target, kept)  # so that there is a results.nc at every moment

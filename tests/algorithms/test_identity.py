@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from guard import allow_sync, guard
+from scipy import sparse
 
 from netsim.algorithms import ChocoSGD, StochasticQuantizer, TopK
 from netsim.algorithms.identity import NoIdentity, identity
@@ -71,6 +72,11 @@ class Silent(Plain):
         return None
 
 
+class Failing(Plain):
+    def describe(self):
+        return {"public": self.missing}
+
+
 class Stored(Plain):
     """What pickle stores of it is what it says."""
 
@@ -89,6 +95,9 @@ PAIRS = {  # what differs by one thing that counts
     "long arrays": (LONG, CHANGED),
     "dtypes": (np.zeros(3), np.zeros(3, np.float32)),
     "shapes": (np.zeros((2, 3)), np.zeros((3, 2))),
+    "times": (np.array(["2020-01-01"], "M8[D]"), np.array(["2020-01-02"], "M8[D]")),
+    "parts of arrays": (np.zeros(2, "i4,f8"), np.ones(2, "i4,f8")),
+    "what only looks like an array": (sparse.eye_array(3), sparse.eye_array(3) * 2),
     "objects in arrays": (np.array([1, "a"], object), np.array([1, "b"], object)),
     "public": (Plain(1), Plain(2)),
     "private": (Plain(private=LONG), Plain(private=CHANGED)),
@@ -176,6 +185,7 @@ for _ in range(5000):
         ({"a": [1, open(os.devnull)]}, r"task\.f\.a\[1\]: the state of a TextIOWrapper cannot be read"),  # noqa: SIM115
         (SELF, r"task\.f\.me\[0\]: refers to what holds it"),
         (DEEP, r"task: nested too deep"),
+        (Failing(), r"task\.f: its describe\(\) failed \(AttributeError"),
         (Silent(), r"task\.f: its describe\(\) returned no mapping"),
     ],
 )
