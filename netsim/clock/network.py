@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 from annotated_types import Interval, Len
 
-from netsim.algorithms.ranges import OneOf, fits_each, said
+from netsim.algorithms.ranges import OneOf, fits_each, said, shown
 from netsim.clock.compute import GradientTimes
 from netsim.clock.fabrics import FABRICS
 from netsim.comm.collectives import ALGORITHMS
 from netsim.errors import NetsimError, check
-from netsim.fields import SPEEDS, TIMES, BitsPerSecond, Seconds, Workers, check_field, check_fields
+from netsim.fields import MOST_WORKERS, SPEEDS, TIMES, BitsPerSecond, Seconds, Workers, check_field, check_fields
 from netsim.files.units import format_bandwidth, format_seconds
 
 PerLink = (
@@ -126,6 +126,7 @@ class Network:
         check_field("sizes", sizes, Annotated[Sequence[Workers], Len(1)])
         for name, pair in (("inside", inside), ("between", between)):
             check_field(name, pair, tuple[Seconds, BitsPerSecond])
+        check(sum(sizes) <= MOST_WORKERS, "sizes", sizes, f"of at most {MOST_WORKERS:,} workers in all")
         group = np.repeat(np.arange(len(sizes)), sizes)
         together = group[:, None] == group
         said = [f"{format_seconds(alpha)}, {format_bandwidth(rate)}" for alpha, rate in (inside, between)]
@@ -198,13 +199,11 @@ def points(axis: str, values: Any) -> list[PerLink]:
         found = [np.stack(each)] if each and {one.ndim for one in each} == {1} else each  # a matrix alone, in its rows
     except (TypeError, ValueError):
         found = []
-    check(
-        len(found) > 0
-        and all(one.ndim in (0, 2) and len(set(one.shape)) <= 1 and fits_each(_between(one), hint) for one in found),
-        axis,
-        values,
-        f"a list, each {said(hint)}, or a matrix with one for each link",
-    )
+    square = len(found) > 0 and all(one.ndim in (0, 2) and len(set(one.shape)) <= 1 for one in found)
+    if not square or not all(fits_each(_between(one), hint) for one in found):
+        raise NetsimError(
+            f"{axis} = {shown(values)}: must be a list, each {said(hint)}, or a matrix with one for each link"
+        )
     return [one if one.ndim else float(one) for one in found]
 
 

@@ -13,7 +13,7 @@ from netsim.errors import NetsimError, check
 from netsim.files.calls import algorithm, below
 from netsim.files.networks import networks
 from netsim.files.overrides import in_words, overridden
-from netsim.files.schema import TRAINING_FILE, own, read_sections
+from netsim.files.schema import MOST_CASES, TRAINING_FILE, own, read_sections
 from netsim.files.sources import Source, read
 from netsim.files.starts import method, problems
 from netsim.files.tasks import check_shards, make_task
@@ -136,6 +136,10 @@ def _training(
     settings = file["training"] | changed | {"seed": seeds[0]}
     _check_device(settings["device"], "training")
     found_networks = networks(file["network"], file["condition"], graphs, found.path.parent)
+    if len(graphs) * len(seeds) > MOST_CASES:
+        raise NetsimError(
+            f"training.seed: {len(seeds):,} seeds on {len(graphs):,} topologies are more than {MOST_CASES:,} trainings of each method: take fewer"
+        )
     chosen = [_algorithm(values, i, settings["lr"], found.folders) for i, values in enumerate(file["algorithm"], 1)]
     task = make_task(file["task"], found.path.parent, data, download, found.folders)
     for one in graphs:

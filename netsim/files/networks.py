@@ -1,6 +1,6 @@
 """[network] and [[condition]] of a configuration file."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,13 +18,12 @@ from netsim.files.calls import below, call
 from netsim.files.matrices import PerLink as Said
 from netsim.files.matrices import read_links
 from netsim.files.schema import NETWORK, check_size
-from netsim.files.units import bits_per_second, seconds
 from netsim.runs.setup import Condition
 
-_AXES: Mapping[str, tuple[Callable[[Any, str], float], float]] = {
-    "latency": (seconds, 0.0),
-    "bandwidth": (bits_per_second, np.inf),
-}  # how a cell is read, and what stands on the diagonal
+_AXES: Mapping[str, tuple[Any, float]] = {
+    "latency": (Seconds, 0.0),
+    "bandwidth": (BitsPerSecond, np.inf),
+}  # what a cell is, and what stands on the diagonal
 _OF_A_CONDITION = {"name", "source", "groups", *_AXES}
 _Points = dict[str, list[PerLink]]
 
@@ -126,10 +125,18 @@ def _points(section: Mapping[str, Any], field: str, topologies: Sequence[Topolog
             )
         return {"latency": [made.latency], "bandwidth": [made.bandwidth]}
     points: _Points = {}
-    for name, (parse, same) in _AXES.items():
+    for name, (hint, same) in _AXES.items():
+
+        def check_rows(rows: int, name: str = name) -> None:
+            for graph in [one for one in topologies if rows not in (one.n, one.n + 1)]:
+                raise NetsimError(
+                    f"{field}.{name}: {rows} rows, and {graph.name} has {graph.n} workers: write {graph.n} rows, or {graph.n + 1} with a "
+                    "server as the last"
+                )
+
         value = section.get(name)
         if isinstance(value, Said):
-            points[name] = list(read_links(value, parse, same, folder, f"{field}.{name}"))
+            points[name] = list(read_links(value, hint, same, folder, f"{field}.{name}", check_rows))
         elif value is not None:
             points[name] = list(value) if isinstance(value, tuple) else [value]
         elif field == "network":

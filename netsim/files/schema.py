@@ -25,6 +25,7 @@ from netsim.runs.setup import Condition
 OPTIMAL = "optimal"  # in place of a step size: the topology's optimal gossip rate
 MOST_POINTS = 1000  # of one axis
 MOST_NETWORKS = 100_000
+MOST_CASES = 1000  # seeds, and pairs of a topology and a seed
 Step = Annotated[float, Interval(gt=0, le=1e6)]
 Points = Annotated[int, Interval(ge=2, le=MOST_POINTS)]
 
@@ -122,8 +123,8 @@ def _one_or_links(each: Any) -> Any:
 
 def _seeds(value: Any, key: str) -> tuple[int, ...]:
     each = value if isinstance(value, list) else [value]
-    if not each or not all(fits(one, Seed) for one in each) or len(set(each)) < len(each):
-        allowed = f"must be {said(Seed, file=True)}, or a list of different ones"
+    if not 0 < len(each) <= MOST_CASES or not all(fits(one, Seed) for one in each) or len(set(each)) < len(each):
+        allowed = f"must be {said(Seed, file=True)}, or a list of different ones, at most {MOST_CASES:,}"
         raise NetsimError(
             f"{key} = {as_written(value)}: {allowed}{'' if isinstance(value, list) else remedy(value, Seed)}"
         )
@@ -383,7 +384,7 @@ def read_sections(table: Mapping[str, Any], kind: str, folders: Sequence[Path] =
 
 def _topologies(value: Any) -> tuple[dict[str, Any], ...]:
     each = value if isinstance(value, list) else [value]
-    if not each or not all(isinstance(one, Mapping) for one in each):
+    if not 0 < len(each) <= MOST_CASES or not all(isinstance(one, Mapping) for one in each):
         raise NetsimError(
             f'topology = {as_written(value)}: write [topology] with a kind, such as kind = "ring" and n = 8'
         )

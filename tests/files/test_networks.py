@@ -146,9 +146,15 @@ MISTAKES = [
     ('latency = "short.npy"\nbandwidth = 1', ["short.npy: not a matrix"]),
     ('latency = "zip.npy"\nbandwidth = 1', ["zip.npy: not a matrix (not in NumPy's format)"]),
     ('latency = "flat.npy"\nbandwidth = 1', ["flat.npy: not a matrix (shape (4,)"]),
-    ('latency = "bad.csv"\nbandwidth = 1', ["network.latency: row 1, column 2 = nan: a time must be finite"]),
-    ('latency = "wide.csv"\nbandwidth = 1', ["network.latency: row 1 of 2 has 4 numbers"]),
-    ('latency = "three.csv"\nbandwidth = 1', ["network.latency has shape (3, 3)", "(4, 4)", "ring(4) has 4 workers"]),
+    (
+        'latency = "bad.csv"\nbandwidth = 1',
+        ["network.latency: row 1, column 2 = nan: must be a time from 1e-12 to 1e6 seconds"],
+    ),
+    ('latency = "wide.csv"\nbandwidth = 1', ["network.latency: 2 rows, and ring(4) has 4 workers"]),
+    (
+        'latency = "three.csv"\nbandwidth = 1',
+        ["network.latency: 3 rows, and ring(4) has 4 workers: write 4 rows, or 5 with a server"],
+    ),
     (
         'latency = { file = "ping.csv", unit = "mss" }\nbandwidth = 1',
         ['row 1, column 2 = "1.0 mss": unknown unit "mss"'],
@@ -162,7 +168,24 @@ MISTAKES = [
         ["network.latency.scale = [1, 1]: write a number above 0"],
     ),
     ('latency = { file = "ping.csv", rows = [[0]] }\nbandwidth = 1', ["network.latency.rows: beside a file"]),
-    ("latency = [[0, 1], [1]]\nbandwidth = 1", ["network.latency: row 2 of 2 has 1 numbers"]),
+    ("latency = [[0, 1], [1]]\nbandwidth = 1", ["network.latency: 2 rows, and ring(4) has 4 workers"]),
+    ("latency = [[0], [1], [1], [1]]\nbandwidth = 1", ["network.latency: row 1 of 4 has 1 numbers"]),
+    ("latency = { rows = [1, 2] }\nbandwidth = 1", ["network.latency.rows = [1, 2]: write a list of rows"]),
+    ("latency = { file = 3 }\nbandwidth = 1", ["network.latency.file = 3: write a path"]),
+    ("latency = { file = '/dev/zero', unit = 'ms' }\nbandwidth = 1", ["/dev/zero: not a matrix (is no regular file)"]),
+    (
+        "latency = { file = 'ping.csv', scale = [1, 1e9] }\nbandwidth = 1",
+        ["row 1, column 2 = 1.0 times 1e+09: must be a time"],
+    ),
+    ('latency = [[0, "x"], [1, 0]]\nbandwidth = 1', ["network.latency: 2 rows, and ring(4) has 4 workers"]),
+    (
+        "latency = [[0,[1],1,1],[1,0,1,1],[1,1,0,1],[1,1,1,0]]\nbandwidth = 1",
+        ["network.latency: row 1, column 2 = [1]"],
+    ),
+    ("latency = 'empty.csv'\nbandwidth = 1", ["empty.csv: not a matrix"]),
+    (GROUPS.replace("[2, 2]", "[10000, 10000]"), ["network.groups", "sizes", "at most 10,000 workers in all"]),
+    (GROUPS.replace("[2, 2]", "3"), ["network.groups.sizes = 3"]),
+    ("groups = { sizes = [2, 2], inside = 3, between = 3 }", ["network.groups.inside = 3"]),
     ("bandwidth = 1", ["network.latency: missing; write a time from", "evenly in the logarithm"]),
     ("latency = 1\nbandwidth = 1\negress = [1, 2, 3]", ["network.egress has shape (3,)", "(4,)", "with a server"]),
     ("latency = 1\nbandwidth = 1\negress = [1, 2, 3, -4, 5]", ["network.egress[4] = -4: a bandwidth must be positive"]),
@@ -188,6 +211,7 @@ def test_a_mistake_in_a_network_is_found_when_the_file_is_loaded(folder: Path, s
     np.save(folder / "flat.npy", PING[0])
     np.savetxt(folder / "bad.csv", np.where(PING == 1, np.nan, PING), delimiter=",")
     np.savetxt(folder / "wide.csv", PING[:2], delimiter=",")
+    (folder / "empty.csv").write_text("")
     np.savetxt(folder / "three.csv", PING[:3, :3], delimiter=",")
     with pytest.raises(NetsimError) as caught:
         loaded(folder, said, "")
@@ -247,7 +271,7 @@ def test_topologies_that_are_refused(folder: Path) -> None:
             config.load(write(folder, ('[topology]\nkind = "ring"\nn = 4', said)))
     wrong = ("[network]\n", "[network]\nlatency = { file = 'ping.csv', unit = 'ms' }\n")
     graphs = ('[topology]\nkind = "ring"\nn = 4', f'{one}[[topology]]\nkind = "ring"\nn = 5\n')
-    with pytest.raises(NetsimError, match=r"network.latency has shape \(4, 4\).*ring\(5\) has 5 workers"):
+    with pytest.raises(NetsimError, match=r"network.latency: 4 rows, and ring\(5\) has 5 workers"):
         config.load(write(folder, graphs, (LATENCY, ""), wrong))
     with pytest.raises(NetsimError, match=r"topology = .*: must be one .topology. for gossip alone"):
         text = '[gossip]\n[[start]]\nname = "a"\nkind = "normal"\nshape = [3]\n[[algorithm]]\nname = "DPSGD"\n'
