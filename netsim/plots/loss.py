@@ -8,7 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from netsim.plots.panels import Panel, bands_of, draw_curves, handles_of, laid_out, single
-from netsim.plots.reading import MOST_PANELS, choose, circumstances, epoch_label, epochs_of, networks, times_on
+from netsim.plots.reading import (
+    MOST_PANELS,
+    choose,
+    circumstances,
+    conditions,
+    epoch_label,
+    epochs_of,
+    networks,
+    times_on,
+)
 from netsim.plots.style import LEAST, MOST, MUTED, SMALL, Width, drawable, frame, plain_log
 from netsim.plots.text import write
 
@@ -84,13 +93,14 @@ def figure2(ds: xr.Dataset, sharing: str | None = None, width: Width = None, top
     """
     one = choose(ds, sharing, topology)
     named = networks(one)
+    second = "\n" if conditions(one) else ""  # the titles of named conditions have a second line
 
     def on(condition: str) -> Panel:
         return lambda at, title: draw_loss_on(at, one, condition, title)
 
     panels: list[Panel] = [
         lambda at, title: draw_loss(
-            at, one, epochs_of(one), epoch_label(one), f"{title} per {epoch_label(one)[:-1]}\n"
+            at, one, epochs_of(one), epoch_label(one), f"{title} per {epoch_label(one)[:-1]}{second}"
         ),
         *(on(condition) for condition in named[:MOST_PANELS]),
     ]

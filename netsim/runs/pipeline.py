@@ -311,7 +311,7 @@ def sensitivity(
 
     def raced(label: str, algorithm: Any) -> list[Trial]:
         thetas = [algorithm.theta] if hasattr(algorithm, "theta") else None
-        each = candidates(algorithm, problem.topology, list(gammas), thetas)
+        each = candidates(algorithm, problem.topology, list(map(float, gammas)), thetas)
         return race(problem, each, False, executor, progress, label)
 
     trials = {label: raced(label, algorithm) for label, algorithm in methods.items()}
