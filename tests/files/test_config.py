@@ -154,7 +154,19 @@ def test_presets_of_the_real_models_load(name: str, unpacked_data: Path) -> None
     assert all(re.search(r"\((ours|paper)\b|as the program", said) for said in setup.assumptions.values())
 
 
-@pytest.mark.parametrize("name", sorted(set(sources.presets()) - {*REAL_MODELS, "powergossip-consensus"}))
+def test_the_preset_of_the_first_steps_loads() -> None:
+    """It is of no paper: all its networks and its compute time are ours, and it says so."""
+    setup = config.load("quickstart")
+    assert len(setup.experiments) == 4 and all(condition.ours for condition in setup.conditions)
+    assert {"learning_rate", "compute"} <= set(setup.assumptions)
+    for grid in setup.grids.values():
+        assert all(c.latency in grid.latency and c.bandwidth in grid.bandwidth for c in setup.conditions)
+
+
+OF_PAPERS = sorted(set(sources.presets()) - {*REAL_MODELS, "powergossip-consensus", "quickstart"})
+
+
+@pytest.mark.parametrize("name", OF_PAPERS)
 def test_every_preset_loads(name: str) -> None:
     data = DATA if name.endswith(("mnist", "cifar10")) else None
     if data is not None and not data.is_dir():
