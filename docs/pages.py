@@ -7,11 +7,14 @@ from pathlib import Path
 
 import netsim
 from netsim import algorithms, models, papers, plots, testing
+from netsim.commands import reference as commands
+from netsim.files import reference as files
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 METHODS = ROOT / "docs" / "methods"
 FIRST = ("quickstart", "write-your-own-method", "my-model")
+FILE = """Every key of every section, as the code declares it. `netsim init PRESET > mine.toml` writes the same as comments into a file of your own."""
 PUBLIC = {
     "netsim": netsim,
     "netsim.algorithms": algorithms,
@@ -26,6 +29,8 @@ PUBLIC = {
 def write(folder: Path) -> None:
     """Write all generated pages into a folder."""
     folder.mkdir()
+    (folder / "commands.md").write_text(f"# The command line\n\n{commands.reference()}")
+    (folder / "file.md").write_text(f"# The file\n\n{FILE}\n\n{files.reference()}")
     _write_public(folder / "public")
     _write_modules(folder / "modules")
     _copy_notebooks(folder / "notebooks")
