@@ -24,6 +24,7 @@ COMMANDS = {
     "sweep": "Train every algorithm once, time it on every network, and see who is first.",
     "run": "Train one algorithm and time it on one network.",
     "presets": "List the presets, or print one.",
+    "init": "Write a preset as a file of your own, with every key explained.",
     "plot": "Draw the figures of a file of results again.",
     "tune": "Find each method's learning rate, or consensus step size, on one log grid.",
     "consensus": "Gossip without gradients: how far the workers are from their average, against what they sent.",
