@@ -79,7 +79,7 @@ def floors(runs: Mapping[str, Sequence[Run]], quantity: str = "excess") -> Figur
             values = values if values.ndim == 1 else values.mean(axis=1)
             ax.plot(steps[1:], values[1:], **plain_line(style(run.experiment.algorithm)))
         plain_log(ax, "x")
-        ax.set_yscale("log")
+        plain_log(ax, "y")
         frame(ax, "steps", "" if number else "loss above the least", f"({chr(97 + number)}) {name}")
         ax.tick_params(which="both", labelsize=SMALL)
     methods = [run.experiment.algorithm for run in next(iter(runs.values()))]

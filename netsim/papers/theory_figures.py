@@ -62,7 +62,7 @@ def estimates(ds: xr.Dataset) -> Figure:
     frame(axes[1], "t", "t · mean ||x̃ − x||²", "(b) scale max|z|")
     for ax in axes:
         plain_log(ax, "x")
-        ax.set_yscale("log")
+        plain_log(ax, "y")
     plain_log(axes[0], "y")
     drawn = _INDEX.items()
     handles = [_key(f'index "{name}"', color=colour, linestyle=line, linewidth=1.2) for name, (colour, line) in drawn]
@@ -102,7 +102,7 @@ def contraction(ds: xr.Dataset) -> Figure:
     for (colour, marker), name in zip(_GOSSIP, ds.algorithm.values, strict=True):
         ax.plot(gap, mean.sel(algorithm=name), color=colour, marker=marker, **_OPEN)
     plain_log(ax, "x")
-    ax.set_yscale("log")
+    plain_log(ax, "y")
     frame(ax, "spectral gap of the ring", "contraction rate a round")
     for n, x, y in zip(ds.workers.values, gap, mean.max("algorithm").values, strict=True):
         ax.annotate(f"n = {n}", (x, y), (0, 6), textcoords="offset points", ha="center", fontsize=SMALL, color=MUTED)
@@ -123,7 +123,7 @@ def ranks(ds: xr.Dataset) -> Figure:
     for number, (ax, start) in enumerate(zip(axes, ds.start.values, strict=True)):
         for rank, colour in pairs:
             ax.plot(ds.megabytes.sel(rank=rank), error.sel(start=start, rank=rank), color=colour, linewidth=1.2)
-        ax.set_yscale("log")
+        plain_log(ax, "y")
         frame(
             ax,
             "sent by a worker (MB)",

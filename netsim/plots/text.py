@@ -10,6 +10,7 @@ from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Tick
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.patheffects import Stroke
 from matplotlib.text import Text
@@ -116,7 +117,10 @@ def as_written(artist: Artist) -> None:
 
 
 def _texts(artist: Artist) -> list[Any]:
-    return artist.findobj(Text)
+    """Return an artist's texts but the labels of ticks, which matplotlib may write as mathematics."""
+    ticks: list[Any] = artist.findobj(Tick)
+    labels = {id(label) for tick in ticks for label in (tick.label1, tick.label2)}
+    return [text for text in artist.findobj(Text) if id(text) not in labels]
 
 
 def not_shown(artist: Artist) -> str:

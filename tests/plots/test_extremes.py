@@ -196,3 +196,13 @@ def test_methods_that_coincide_are_both_seen() -> None:
     ]
     assert shown[0] and shown[1] and not shown[0] & shown[1]
     assert dcd._unscaled_dash_pattern != ecd._unscaled_dash_pattern
+
+
+def test_an_axis_of_matplotlibs_own_keeps_its_mathematics() -> None:
+    figure = Plot()
+    ax = figure.add_subplot()
+    ax.loglog([1e-3, 1e3], [1, 10])
+    ax.set_title("$x$")
+    for _ in range(2):
+        figure.draw_without_rendering()
+    assert all(label.get_parse_math() for label in ax.get_xticklabels()) and not ax.title.get_parse_math()
