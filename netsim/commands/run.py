@@ -67,7 +67,7 @@ def command(
     kept = (out_folder or Path("results") / setup.name) / "checkpoints-run" / folder_name(setup.experiments[0])
     with ExitStack() as claims:
         claim = claims.enter_context(claimed(out_folder, files=["run.nc"])) if out_folder else None
-        claims.enter_context(claimed(kept))
+        claims.enter_context(claimed(kept, "checkpoints in"))
         check_checkpoints(kept, resume, force)
         experiments = fitted(setup.experiments, 1, say=say)
         with training(1, samples_per_step(experiments)) as (executor, progress):

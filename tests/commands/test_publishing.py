@@ -188,6 +188,8 @@ def test_two_runs_of_different_methods_go_on_beside_each_other(netsim, tmp_path:
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as first:
         assert first.stderr is not None and first.stderr.readline().startswith("AllReduceSGD()")
         assert netsim("run", path, "--algorithm", 2, *NETWORK, "--steps", 3)[0] == 0
+        code, _, err = netsim(*words[3:])
+        assert code == 2 and "checkpoints in results" in err and "another netsim command is at work there; wait" in err
         first.send_signal(signal.SIGINT)
         first.communicate(timeout=60)
     assert remains(tmp_path / "results" / "my" / "checkpoints-run")
