@@ -168,13 +168,13 @@ def test_starts_are_the_workers_own():
 
 
 def test_sensitivity_over_a_grid():
-    one, gammas = problem(budget=0.004), [0.1, RING.optimal_gossip_rate]
+    one, gammas = problem(budget=0.004), [0.1, np.float64(RING.optimal_gossip_rate)]  # NumPy's numbers too
     methods = {"top": ChocoSGD(TopK(0.1), 0.5), "power": PowerGossip(), "moniqua": Moniqua(8, 8.0, 0.5)}
     ds = sensitivity(one, methods, gammas)
     assert ds["experiment"].values.tolist() == list(methods) and ds["gamma"].values.tolist() == sorted(gammas)
     for label, algorithm in methods.items():
         for gamma in gammas:
-            run = one.run(dataclasses.replace(algorithm, gamma=gamma))
+            run = one.run(dataclasses.replace(algorithm, gamma=float(gamma)))
             cell = ds.sel(experiment=label, gamma=gamma)
             assert cell["relative_error"] == run.history.relative_error[-1]
             reached = run.history.relative_error[-1] <= one.target
