@@ -201,7 +201,7 @@ def read(value: Any, wanted: Any, key: str, folders: Sequence[Path] = ()) -> Any
 def _converted(value: Any, alternatives: tuple[Kind, ...], key: str) -> Any:
     """Return numbers in the unit of their hint, lists as tuples where the hint does, as arrays where they have rows."""
     if isinstance(value, list):
-        lists = [kind for kind in alternatives if kind.type not in (int, float, str, bool)]
+        lists = [kind for kind in alternatives if kind.type not in (int, float, str, bool, Callable)]
         inner = kinds(lists[0].element) if lists and lists[0].arguments else lists[:1]
         held = [_converted(one, tuple(inner), f"{key}[{at}]") for at, one in enumerate(value, 1)]
         rows = any(kind.type is np.ndarray for kind in alternatives) and any(isinstance(one, list) for one in held)

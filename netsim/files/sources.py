@@ -1,6 +1,7 @@
 """Reading configuration files: presets, paths, and files with a base."""
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -119,7 +120,7 @@ def _read(source: str | Path) -> tuple[Path, str, dict[str, Any]]:
         path = preset
     try:
         text = path.read_text("utf-8")
-        return path, text, tomllib.loads(text)
+        table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise NetsimError(f"{source}: not valid TOML: {error}") from None
     except FileNotFoundError:
@@ -127,5 +128,39 @@ def _read(source: str | Path) -> tuple[Path, str, dict[str, Any]]:
         raise NetsimError(f"{source}: no such file, and no preset of this name; {hint(str(source), names)}") from None
     except UnicodeDecodeError:
         raise NetsimError(f"{source}: not a text file in UTF-8; write a TOML file") from None
+    except ValueError:  # what Python says of a whole number of too many digits
+        raise NetsimError(
+            f"{source}: {_line(text, r'[0-9_]{4000}')}: a number of thousands of digits; write fewer"
+        ) from None
+    except RecursionError:
+        raise NetsimError(f"{source}: {_line(text, _DEEP)}: {_NESTED}") from None
     except OSError as error:
         raise NetsimError(f"{source}: cannot be read ({error.strerror}); write a TOML file") from None
+    if key := _nested(table):
+        raise NetsimError(f"{source}: {key}: {_NESTED}")
+    return path, text, table
+
+
+DEEPEST = 20  # tables and lists within one another; no key needs more
+_DEEP = r"([\[{][^\[{]*){50}"  # on one line, where Python's parser gives up
+_NESTED = f"nested too deep; write at most {DEEPEST} tables and lists within one another"
+
+
+def _nested(table: Mapping[str, Any]) -> str:
+    """Return a key below which tables and lists are nested too deep; "": there is none."""
+    level: list[tuple[str, Any]] = [("", table)]
+    for _ in range(DEEPEST):
+        below: list[tuple[str, Any]] = []
+        for key, value in level:
+            if isinstance(value, Mapping):
+                below += [(f"{key}.{name}".lstrip("."), one) for name, one in value.items()]
+            elif isinstance(value, list):
+                below += [(key, one) for one in value]
+        level = [(key, value) for key, value in below if isinstance(value, Mapping | list)]
+    return level[0][0] if level else ""
+
+
+def _line(text: str, pattern: str) -> str:
+    """Return the number of the first line in which a pattern is found, in words."""
+    found = (number for number, line in enumerate(text.splitlines(), 1) if re.search(pattern, line))
+    return f"line {next(found, 1)}"

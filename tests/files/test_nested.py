@@ -1,0 +1,34 @@
+"""Files that Python's own parser cannot read, or that are nested deeper than any key needs: one line with what is where."""
+
+import pytest
+
+from netsim import NetsimError
+from netsim.files import config
+from netsim.files.sources import DEEPEST
+
+
+def deep(levels: int) -> str:
+    return "[" * levels + "]" * levels
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"[task]\nhidden = {deep(DEEPEST + 1)}", "task.hidden: nested too deep; write at most"),
+        (f"[task]\nhidden = {deep(900)}", "line 2: nested too deep; write at most"),
+        (f"[task]\nhidden = [{'1' * 5000}]", "line 2: a number of thousands of digits; write fewer"),
+    ],
+)
+def test_it_is_said_where(text, said, tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    with pytest.raises(NetsimError) as error:
+        config.load(file)
+    assert str(error.value).startswith(f"{file}: {said}")
+
+
+def test_lists_in_place_of_a_rate_are_told(tmp_path):
+    from small_file import write
+
+    with pytest.raises(NetsimError, match=r"algorithm\[1\]\.lr = \[\[0, 1\]\]: must be"):
+        config.load(write(tmp_path, ("lr = 0.2", "lr = [[0, 1]]")))
