@@ -27,6 +27,11 @@ def check(right: bool, field: str, value: Any, allowed: str) -> None:
         raise NetsimError(f"{field} = {shown}: must be {allowed}")
 
 
+def shortened(message: str) -> str:
+    """Return a message with the middle left out of what is one word and fills lines."""
+    return re.sub(r"\S{200,}", lambda found: f"{found[0][:80]}…{found[0][-20:]}", message)
+
+
 def hint(name: str, known: Iterable[str]) -> str:
     """Return a suggestion for an unknown name: the nearest known one, or all of them."""
     known = list(known)

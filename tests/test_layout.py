@@ -158,7 +158,7 @@ def test_no_folder_beside_the_fixed_ones():
 def test_the_folders_of_the_tests_mirror_the_code():
     ours = {path.name for path in NETSIM.iterdir() if path.is_dir() and path.name != "__pycache__"}
     tests = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
-    assert tests <= ours
+    assert tests <= ours | {"fuzzing"}
 
 
 def test_no_host_clock_is_read():

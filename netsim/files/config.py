@@ -9,7 +9,7 @@ from typing import Any
 
 from netsim.comm.topology import Topology
 from netsim.device import device_namespace
-from netsim.errors import NetsimError, check
+from netsim.errors import NetsimError, check, shortened
 from netsim.files.calls import algorithm, below
 from netsim.files.networks import networks
 from netsim.files.overrides import in_words, overridden
@@ -75,7 +75,7 @@ def load(
         graphs = topologies(file["topology"], found.path.parent, found.folders)
         asked = _asked(says, file, graphs, found, data, {"steps": steps, "device": device}, download)
     except NetsimError as error:
-        raise NetsimError(f"{source}: {error}") from None
+        raise NetsimError(f"{source}: {shortened(str(error))}") from None
     name = found.path.stem
     common: dict[str, Any] = {"title": file["title"] or name, "topology": graphs[0], "assumptions": file["assumptions"]}
     if says == "training":

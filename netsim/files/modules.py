@@ -52,7 +52,9 @@ def _module(where: str, folders: Sequence[Path]) -> types.ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not (where == error.name or where.startswith(f"{error.name}.")):
             raise NetsimError(f"{where}: cannot be imported: {error}") from None
-        raise NetsimError(f"{where}: no such module here ({', '.join(paths)}) or installed") from None
+        raise NetsimError(
+            f"{where}: no such module here ({', '.join(paths)}) or installed; write its file beside this one"
+        ) from None
     except Exception as error:  # importing a user's file may raise anything
         said = " ".join(str(error).split())
         raise NetsimError(f"{where}: cannot be imported: {type(error).__name__}: {said}") from None

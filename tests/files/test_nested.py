@@ -32,3 +32,11 @@ def test_lists_in_place_of_a_rate_are_told(tmp_path):
 
     with pytest.raises(NetsimError, match=r"algorithm\[1\]\.lr = \[\[0, 1\]\]: must be"):
         config.load(write(tmp_path, ("lr = 0.2", "lr = [[0, 1]]")))
+
+
+def test_a_word_that_fills_lines_is_shortened(tmp_path):
+    from small_file import write
+
+    with pytest.raises(NetsimError) as error:
+        config.load(write(tmp_path, ("bits = 8", f'bits = 8, unit = "{"x" * 10000}"')))
+    assert "algorithm[2].compress.unit = " in str(error.value) and len(str(error.value)) < 500

@@ -42,7 +42,8 @@ LARGE = 2_000_000  # numbers of all models, networks or rounds that are not run 
 LONGEST = 1200  # characters of a line
 REMEDY = re.compile(
     r"must|write|wrote|needs?\b|needed|use\b|take\b|give\b|leave|left out|did you mean|there is|there are|try\b|missing|fewer|choose|at most|"
-    r"at least|a range is|known:|allowed|not valid TOML|instead|double brackets|name another|has to|set\b|pip install|expected"
+    r"at least|more than|more workers than|a range is|known:|allowed|not valid TOML|instead|double brackets|"
+    r"name another|has to|set\b|pip install|expected"
 )
 
 
