@@ -147,14 +147,15 @@ def judge(case: Case, folder: Path, draw: bool = False) -> str:
 def called(words: list[str]) -> tuple[int, str, str]:
     """Call the command line here; return the exit code and what it printed."""
     out, err = io.StringIO(), io.StringIO()
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             app.main(words)
     except SystemExit as ended:
         return int(ended.code or 0), out.getvalue(), err.getvalue()
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     raise AssertionError("main returned")
 
 
