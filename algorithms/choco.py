@@ -9,6 +9,7 @@ from array_api_compat import array_namespace
 from netsim.algorithms.compression import Compressor
 from netsim.algorithms.description import short_repr
 from netsim.algorithms.protocol import Array, Claims, Comm, Gradient, Holder
+from netsim.algorithms.ranges import Gamma, check_fields
 
 
 class ChocoState(NamedTuple):
@@ -54,11 +55,14 @@ class ChocoSGD:
     """
 
     compress: Compressor
-    gamma: float
+    gamma: Gamma
     overlap: bool = False
 
     __repr__ = short_repr
     holders: ClassVar[Mapping[str, Holder]] = {"x_hat": "neighbours"}
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def claims(self) -> Claims:

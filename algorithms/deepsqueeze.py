@@ -8,6 +8,7 @@ from array_api_compat import array_namespace
 from netsim.algorithms.compression import Compressor
 from netsim.algorithms.description import short_repr
 from netsim.algorithms.protocol import Array, Claims, Comm, Gradient
+from netsim.algorithms.ranges import Gamma, check_fields
 
 
 class DeepSqueezeState(NamedTuple):
@@ -53,10 +54,13 @@ class DeepSqueeze:
     """
 
     compress: Compressor
-    gamma: float
+    gamma: Gamma
     overlap: bool = False
 
     __repr__ = short_repr
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def claims(self) -> Claims:

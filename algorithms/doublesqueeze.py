@@ -10,6 +10,7 @@ from array_api_compat import array_namespace
 from netsim.algorithms.compression import Compressor
 from netsim.algorithms.description import short_repr
 from netsim.algorithms.protocol import Array, Claims, Comm, Gradient, Holder
+from netsim.algorithms.ranges import check_fields
 
 
 class DoubleSqueezeState(NamedTuple):
@@ -61,6 +62,9 @@ class DoubleSqueeze:
     __repr__ = short_repr
     claims: ClassVar[Claims] = Claims(mean=None, limit="all-reduce", contracts=None)
     holders: ClassVar[Mapping[str, Holder]] = {"server_error": "server"}
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def init(self, x: Array, comm: Comm) -> DoubleSqueezeState:
         """Start from the common model, with errors of 0."""

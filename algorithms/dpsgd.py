@@ -6,6 +6,7 @@ from typing import ClassVar
 from netsim.algorithms.compression import Identity
 from netsim.algorithms.description import short_repr
 from netsim.algorithms.protocol import Array, Claims, Comm, Gradient, Models
+from netsim.algorithms.ranges import Gamma, check_fields
 
 
 @dataclass(frozen=True, repr=False)
@@ -30,11 +31,14 @@ class DPSGD:
     Overlap: the messages travel while the gradient is computed (``overlap=True``); none otherwise.
     """
 
-    gamma: float = 1.0
+    gamma: Gamma = 1.0
     overlap: bool = True
 
     __repr__ = short_repr
     bits: ClassVar[int] = 32  # of a number that is sent
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def claims(self) -> Claims:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from operator import matmul
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from array_api_compat import array_namespace
 
@@ -29,6 +29,7 @@ from netsim.algorithms.kernels.low_rank import (
     ungrouped,
 )
 from netsim.algorithms.protocol import Array, Claims, Comm, Gradient, Holder
+from netsim.algorithms.ranges import Gamma, Rank, Ratio, check_fields
 
 Tensors = Mapping[str, tuple[int, ...]]
 
@@ -56,13 +57,12 @@ class RandomMask:
         Share of the P numbers that is kept, max(1, int(ratio · P)) of them: the paper's random p %, δ = ratio.
     """
 
-    ratio: float
+    ratio: Ratio
 
     __repr__ = short_repr
 
     def __post_init__(self) -> None:
-        if not 0 < self.ratio <= 1:
-            raise ValueError(f"RandomMask: ratio = {self.ratio!r}: must be above 0 and at most 1")
+        check_fields(self)
 
     def draw(self, key: Key, tensors: Tensors, dtype: Any) -> Array:
         """Return (E, k): which numbers are kept."""
@@ -97,16 +97,13 @@ class Projection:
         "left" or "right".
     """
 
-    rank: int = 1
-    side: str = "right"
+    rank: Rank = 1
+    side: Literal["left", "right"] = "right"
 
     __repr__ = short_repr
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise ValueError(f"Projection: rank = {self.rank}: must be at least 1")
-        if self.side not in ("left", "right"):
-            raise ValueError(f'Projection: side = {self.side!r}: write "left" or "right"')
+        check_fields(self)
 
     def draw(self, key: Key, tensors: Tensors, dtype: Any) -> list[Array]:
         """Return a basis for every matrix, (E, number, rows or columns, rank) for those of one group, uniform over all of them."""
@@ -184,11 +181,14 @@ class EdgeGossip:
     """
 
     compress: LinearCompressor
-    gamma: float = 1.0
+    gamma: Gamma = 1.0
     shared: bool = False
     overlap: bool = True
 
     __repr__ = short_repr
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     holders: ClassVar[Mapping[str, Holder]] = {"ends": "nobody"}
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Interval
 from array_api_compat import array_namespace
 
 from netsim.algorithms.compression.message import Array, Key, Message, Tensors, Wire, same_bits
@@ -12,6 +13,7 @@ from netsim.algorithms.compression.scaled import decode_scaled, encode_scaled
 from netsim.algorithms.compression.spans import check_rows, unit_spans
 from netsim.algorithms.description import short_repr
 from netsim.algorithms.protocol import Claims, Comm, Gradient, Models
+from netsim.algorithms.ranges import Gamma, check_fields
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,9 +62,9 @@ class Moniqua:
         bits or theta is out of its range.
     """
 
-    bits: int
-    theta: float
-    gamma: float
+    bits: Annotated[int, Interval(ge=2, le=16)]
+    theta: Annotated[float, Interval(gt=0, le=1e6)]
+    gamma: Gamma
     overlap: bool = False
     shared_noise: bool = True
     noise: Callable[[int], Any] | None = None
@@ -70,10 +72,7 @@ class Moniqua:
     __repr__ = short_repr
 
     def __post_init__(self) -> None:
-        if not isinstance(self.bits, int) or isinstance(self.bits, bool) or not 2 <= self.bits <= 16:
-            raise ValueError(f"Moniqua: bits = {self.bits!r}, must be a whole number from 2 to 16")
-        if not 0 < self.theta < float("inf"):
-            raise ValueError(f"Moniqua: theta = {self.theta!r}, must be above 0 and finite")
+        check_fields(self)
 
     @property
     def period(self) -> float:

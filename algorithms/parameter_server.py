@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from netsim.algorithms.compression import Compressor, Identity
 from netsim.algorithms.description import short_repr
 from netsim.algorithms.protocol import Array, Claims, Comm, Gradient, Models, unbiased
+from netsim.algorithms.ranges import check_fields
 
 
 @dataclass(frozen=True, repr=False)
@@ -34,6 +35,9 @@ class ParameterServerSGD:
     server_compress: Compressor | None = None
 
     __repr__ = short_repr
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def claims(self) -> Claims:

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
+from annotated_types import Interval
 from array_api_compat import array_namespace
 
 from netsim.algorithms.description import short_repr
 from netsim.algorithms.kernels.edge_matrices import EdgeMatrices, Ends, edge_ends
 from netsim.algorithms.protocol import Array, Claims, Comm, Gradient, Holder
+from netsim.algorithms.ranges import Gamma, Rank, check_fields
 from netsim.algorithms.starts import check_start, given_factors
 
 
@@ -83,11 +85,11 @@ class PowerGossip:
     Overlap: with ``overlap=True`` all exchanges of a round, one after the other, run while the gradient is computed; none otherwise.
     """
 
-    rank: int = 1
-    iterations: int = 1
+    rank: Rank = 1
+    iterations: Annotated[int, Interval(ge=1, le=10_000)] = 1
     warm_start: bool = True
-    gamma: float = 1.0
-    apply: str = "each"
+    gamma: Gamma = 1.0
+    apply: Literal["each", "last"] = "each"
     overlap: bool = True
     start: Any = field(default=None, hash=False)
 
@@ -95,17 +97,12 @@ class PowerGossip:
     holders: ClassVar[Mapping[str, Holder]] = {"vectors": "edge", "right": "edge", "ends": "nobody"}
 
     def __post_init__(self) -> None:
-        if self.rank < 1 or self.iterations < 1:
-            raise ValueError(
-                f"PowerGossip: rank = {self.rank}, iterations = {self.iterations}: both must be at least 1"
-            )
+        check_fields(self)
         check_start("PowerGossip", self.start)
         if self.start is not None and not self.warm_start:
             raise ValueError(
                 "PowerGossip: start with warm_start=False: every vector is drawn anew; leave one of the two out"
             )
-        if self.apply not in ("each", "last"):
-            raise ValueError(f'PowerGossip: apply = {self.apply!r}: write "each" or "last"')
 
     @property
     def claims(self) -> Claims:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
+from annotated_types import Interval
 from array_api_compat import array_namespace
 
 from netsim.algorithms.description import short_repr
@@ -25,6 +26,7 @@ from netsim.algorithms.kernels.low_rank import (
     ungrouped,
 )
 from netsim.algorithms.protocol import Array, Claims, Comm, Gradient, Holder
+from netsim.algorithms.ranges import Rank, check_fields
 from netsim.algorithms.starts import check_start, given_factors
 
 
@@ -82,8 +84,8 @@ class PowerSGD:
     M_i - P Qᵀ. Where Q would become exactly zero, as of a layer without gradient, the matrix keeps its Q, which could not leave zero otherwise.
     """
 
-    rank: int
-    momentum: float = 0.0
+    rank: Rank
+    momentum: Annotated[float, Interval(ge=0, le=0.9999)] = 0.0
     start: Any = field(default=None, hash=False)
 
     __repr__ = short_repr
@@ -92,8 +94,7 @@ class PowerSGD:
     )
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise ValueError(f"PowerSGD: rank = {self.rank}: must be at least 1")
+        check_fields(self)
         check_start("PowerSGD", self.start)
 
     @property

@@ -238,11 +238,12 @@ def _said(kind: Kind, file: bool, single: bool) -> str:
             "text" if names is None else " or ".join(f'"{one}"' if isinstance(one, str) else repr(one) for one in names)
         )
     if kind.type in _LISTS:
+        exactly = kind.type is tuple and kind.arguments and kind.arguments[-1] is not ...
         if single:
-            exactly = kind.type is tuple and kind.arguments and kind.arguments[-1] is not ...
             return f"a list of {len(kind.arguments)} of them" if exactly else "a list of them"
         least = kind.mark("min_length")
-        return f"a list{f' of {least} or more' if least else ''}, each {said(kind.element, file)}"
+        of = f" of {len(kind.arguments)}" if exactly else f" of {least} or more" if least else ""
+        return f"a list{of}, each {said(kind.element, file)}"
     if kind.type in (dict, Mapping):
         return f"a table, each value {said(kind.arguments[1], file)}"
     return "a table" if file else getattr(kind.type, "__name__", "") and f"a {kind.type.__name__}"

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from netsim.algorithms.compression import Compressor, Identity
 from netsim.algorithms.description import short_repr
 from netsim.algorithms.protocol import Array, Claims, Comm, Gradient, Holder, Models, unbiased
+from netsim.algorithms.ranges import check_fields
 
 THEORY = "Tang et al. 2018"
 """Whose conditions on compression and graph the methods of this file are held against (:mod:`netsim.runs.bounds`)."""
@@ -35,6 +36,9 @@ class NaiveCompressedDPSGD:
 
     __repr__ = short_repr
     theory: ClassVar[str] = THEORY
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def claims(self) -> Claims:
@@ -108,6 +112,9 @@ class DCDPSGD:
     theory: ClassVar[str] = THEORY
     holders: ClassVar[Mapping[str, Holder]] = {"replicas": "others", "posted": "nobody"}
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
     @property
     def claims(self) -> Claims:
         """The mean is kept as by the compressor."""
@@ -175,15 +182,14 @@ class ECDPSGD:
     """
 
     compress: Compressor
-    index: str = "equations"
+    index: Literal["equations", "listing"] = "equations"
 
     __repr__ = short_repr
     theory: ClassVar[str] = THEORY
     holders: ClassVar[Mapping[str, Holder]] = {"estimate": "neighbours", "posted": "nobody"}
 
     def __post_init__(self) -> None:
-        if self.index not in ("equations", "listing"):
-            raise ValueError(f'ECDPSGD: index = {self.index!r}: write "equations" or "listing"')
+        check_fields(self)
 
     @property
     def claims(self) -> Claims:

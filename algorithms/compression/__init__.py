@@ -16,7 +16,7 @@ from netsim.algorithms.compression.message import (
 )
 from netsim.algorithms.compression.quantizers import NearestQuantizer, StochasticQuantizer
 from netsim.algorithms.compression.sign import OneBit, Sign
-from netsim.algorithms.compression.spans import Span, Unit, check_rows, check_unit, unit_count, unit_spans
+from netsim.algorithms.compression.spans import Span, Unit, check_rows, unit_count, unit_spans
 from netsim.algorithms.compression.sparsifier import RandomSparsifier
 from netsim.algorithms.compression.topk import RandomK, TopK
 from netsim.algorithms.kernels.units import split
@@ -42,7 +42,6 @@ __all__ = [
     "Unit",
     "Wire",
     "check_rows",
-    "check_unit",
     "pack",
     "same_bits",
     "split",

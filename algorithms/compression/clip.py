@@ -1,15 +1,17 @@
 """Clipping: float32 numbers with their last bits cut off."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Interval
 from array_api_compat import array_namespace
 
 from netsim.algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
 from netsim.algorithms.compression.scaled import decode_scaled, encode_scaled
 from netsim.algorithms.compression.spans import check_rows, unit_spans
 from netsim.algorithms.description import short_repr
+from netsim.algorithms.ranges import check_fields
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,13 +39,12 @@ class Clip:
         ``bits`` is out of its range.
     """
 
-    bits: int
+    bits: Annotated[int, Interval(ge=10, le=32)]
 
     __repr__ = short_repr
 
     def __post_init__(self) -> None:
-        if not isinstance(self.bits, int) or isinstance(self.bits, bool) or not 10 <= self.bits <= 32:
-            raise ValueError(f"Clip: bits = {self.bits!r}, must be a whole number from 10 to 32")
+        check_fields(self)
 
     @property
     def claims(self) -> CompressorClaims:

@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 from types import ModuleType
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from annotated_types import Interval
 from array_api_compat import array_namespace
 
 from netsim.algorithms.compression.identity import decode_numbers, encode_numbers
 from netsim.algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
-from netsim.algorithms.compression.spans import Unit, check_rows
+from netsim.algorithms.compression.spans import check_rows
 from netsim.algorithms.description import short_repr
 from netsim.algorithms.kernels.low_rank import (
     bases,
@@ -27,6 +28,7 @@ from netsim.algorithms.kernels.low_rank import (
     transposed,
     ungrouped,
 )
+from netsim.algorithms.ranges import Rank, check_fields
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,20 +67,15 @@ class LowRank:
         A field is out of its range.
     """
 
-    rank: int
-    iterations: int = 0
-    unit: Unit = "tensor"
+    rank: Rank
+    iterations: Annotated[int, Interval(ge=0, le=1000)] = 0
+    unit: Literal["tensor"] = "tensor"
 
     __repr__ = short_repr
     claims: ClassVar[CompressorClaims] = CompressorClaims(unbiased=False)
 
     def __post_init__(self) -> None:
-        for name, least in (("rank", 1), ("iterations", 0)):
-            number = getattr(self, name)
-            if not isinstance(number, int) or isinstance(number, bool) or number < least:
-                raise ValueError(f"LowRank: {name} = {number!r}, must be a whole number, {least} or more")
-        if self.unit != "tensor":
-            raise ValueError(f'LowRank: unit = {self.unit!r}, only tensors make matrices: write "tensor"')
+        check_fields(self)
 
     def compress(self, x: Array, key: Key, tensors: Tensors) -> Message:
         """Factorize the matrices of the rows of x, (rows, P) float32 or float64."""

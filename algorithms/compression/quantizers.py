@@ -2,21 +2,22 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isfinite
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from annotated_types import Interval, Len
 from array_api_compat import array_namespace
 
 from netsim.algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
 from netsim.algorithms.compression.scaled import decode_scaled, encode_scaled
-from netsim.algorithms.compression.spans import Span, Unit, check_rows, check_unit, unit_count, unit_spans
+from netsim.algorithms.compression.spans import Span, Unit, check_rows, unit_count, unit_spans
 from netsim.algorithms.description import short_repr
 from netsim.algorithms.kernels.grid_rounding import Grid, grid_values, round_to_grid
 from netsim.algorithms.kernels.level_rounding import round_to_levels
 from netsim.algorithms.kernels.units import squared, unit_reduced, unit_sums
+from netsim.algorithms.ranges import Ratio, check_fields
 
-Scale = str | tuple[float, float]
+Scale = Literal["maxabs", "norm", "minmax"] | tuple[float, float]
 
 _SCALES = {"maxabs": 1, "norm": 1, "minmax": 2}  # float32 numbers sent a unit
 
@@ -55,18 +56,16 @@ class StochasticQuantizer:
         A field is out of its range.
     """
 
-    bits: int
+    bits: Annotated[int, Interval(ge=1, le=16)]
     scale: Scale = "maxabs"
     unit: Unit = "tensor"
-    levels: tuple[float, ...] | None = None
-    shrink: float = 1.0
+    levels: Annotated[tuple[float, ...], Len(2)] | None = None
+    shrink: Ratio = 1.0
 
     __repr__ = short_repr
 
     def __post_init__(self) -> None:
         _check(self)
-        if not 0 < self.shrink <= 1:
-            raise ValueError(f"{type(self).__name__}: shrink = {self.shrink!r}, must be above 0 and at most 1")
 
     @property
     def claims(self) -> CompressorClaims:
@@ -103,10 +102,10 @@ class NearestQuantizer:
         A field is out of its range.
     """
 
-    bits: int
+    bits: Annotated[int, Interval(ge=1, le=16)]
     scale: Scale = "maxabs"
     unit: Unit = "tensor"
-    levels: tuple[float, ...] | None = None
+    levels: Annotated[tuple[float, ...], Len(2)] | None = None
 
     __repr__ = short_repr
     claims: ClassVar[CompressorClaims] = CompressorClaims(unbiased=False, contraction=False)
@@ -133,22 +132,16 @@ Quantizer = StochasticQuantizer | NearestQuantizer
 def _check(quantizer: Quantizer) -> None:
     """Check the fields, and make sequences tuples so that the dataclass stays hashable."""
     name, scale, levels = type(quantizer).__name__, quantizer.scale, quantizer.levels
-    if not isinstance(quantizer.bits, int) or isinstance(quantizer.bits, bool) or not 1 <= quantizer.bits <= 16:
-        raise ValueError(f"{name}: bits = {quantizer.bits!r}, must be a whole number from 1 to 16")
-    check_unit(quantizer, quantizer.unit)
-    if isinstance(scale, (tuple, list)):
+    check_fields(quantizer)
+    if not isinstance(scale, str):
         object.__setattr__(quantizer, "scale", tuple(scale))
-        if len(scale) != 2 or not all(isfinite(end) for end in scale) or not scale[0] < scale[1]:
-            raise ValueError(f"{name}: scale = {scale!r}, a range is (lo, hi) with lo < hi, both finite")
-    elif not isinstance(scale, str) or scale not in _SCALES:
-        raise ValueError(f'{name}: scale = {scale!r}, write "maxabs", "norm", "minmax" or a range (lo, hi)')
+        if not scale[0] < scale[1]:
+            raise ValueError(f"{name}: scale = {scale!r}, a range is (lo, hi) with lo < hi")
     if levels is None:
         return
     object.__setattr__(quantizer, "levels", tuple(levels))
     if scale != "maxabs":
         raise ValueError(f"{name}: scale = {scale!r} with levels, which are absolute values: leave scale out")
-    if len(levels) < 2 or not all(isfinite(level) for level in levels):
-        raise ValueError(f"{name}: levels = {levels!r}, must be two or more finite numbers")
     if any(low >= high for low, high in pairwise(levels)):
         raise ValueError(f"{name}: levels = {levels!r}, must rise")
     needed = (len(levels) - 1).bit_length()

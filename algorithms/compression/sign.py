@@ -1,16 +1,17 @@
 """Sign compressors: one bit per number, and the values of the two signs."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from array_api_compat import array_namespace
 
 from netsim.algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
 from netsim.algorithms.compression.scaled import decode_scaled, encode_scaled
-from netsim.algorithms.compression.spans import Unit, check_rows, check_unit, unit_count, unit_sizes, unit_spans
+from netsim.algorithms.compression.spans import Unit, check_rows, unit_count, unit_sizes, unit_spans
 from netsim.algorithms.description import short_repr
 from netsim.algorithms.kernels.units import one_of_two, squared, unit_reduced, unit_sums
+from netsim.algorithms.ranges import check_fields
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,19 +43,15 @@ class Sign:
         A field is out of its range.
     """
 
-    scale: str = "l1"
+    scale: Literal["l1", "rms"] = "l1"
     unit: Unit = "tensor"
-    precision: str = "float32"
+    precision: Literal["float32", "full"] = "float32"
 
     __repr__ = short_repr
     bits: ClassVar[int] = 1  # of a number that is sent
 
     def __post_init__(self) -> None:
-        if self.precision not in ("float32", "full"):
-            raise ValueError(f'Sign: precision = {self.precision!r}, write "float32" or "full"')
-        if self.scale not in ("l1", "rms"):
-            raise ValueError(f'Sign: scale = {self.scale!r}, write "l1" or "rms"')
-        check_unit(self, self.unit)
+        check_fields(self)
 
     @property
     def claims(self) -> CompressorClaims:
@@ -126,7 +123,7 @@ class OneBit:
     claims: ClassVar[CompressorClaims] = CompressorClaims(unbiased=False)
 
     def __post_init__(self) -> None:
-        check_unit(self, self.unit)
+        check_fields(self)
 
     def compress(self, x: Array, key: Key | None, tensors: Tensors) -> Message:
         """Take the signs of the rows of x, (rows, P) float32 or float64; the key is not used."""

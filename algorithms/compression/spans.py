@@ -2,13 +2,14 @@
 
 from functools import lru_cache
 from math import prod
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
+from annotated_types import Interval
 
 from netsim.algorithms.compression.message import Array, Tensors
 
-Unit = str | int  # "tensor" | "model" | numbers in a bucket
+Unit = Literal["tensor", "model"] | Annotated[int, Interval(ge=1, le=2**40)]  # numbers in a bucket
 
 
 class Span(NamedTuple):
@@ -30,14 +31,6 @@ class Span(NamedTuple):
     parts: int
     size: int
     unit: int
-
-
-def check_unit(owner: object, unit: Unit) -> None:
-    """Raise ValueError unless ``unit`` is valid."""
-    if isinstance(unit, bool) or (unit not in ("tensor", "model") and not (isinstance(unit, int) and unit >= 1)):
-        raise ValueError(
-            f'{type(owner).__name__}: unit = {unit!r}, write "tensor", "model" or the numbers in a bucket, 1 or more'
-        )
 
 
 def check_rows(x: Array, tensors: Tensors) -> None:

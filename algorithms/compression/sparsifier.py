@@ -3,17 +3,19 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Interval
 from array_api_compat import array_namespace
 
 from netsim.algorithms.compression.bitpack import from_bits, index_bits, to_bits, to_host
 from netsim.algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire
-from netsim.algorithms.compression.spans import Span, Unit, check_rows, check_unit, unit_sizes, unit_spans
+from netsim.algorithms.compression.spans import Span, Unit, check_rows, unit_sizes, unit_spans
 from netsim.algorithms.description import short_repr
 from netsim.algorithms.kernels.keep_at_random import keep_at_random
 from netsim.algorithms.kernels.units import unit_reduced
+from netsim.algorithms.ranges import check_fields
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,17 +40,13 @@ class RandomSparsifier:
         A field is out of its range.
     """
 
-    probability: float
+    probability: Annotated[float, Interval(ge=2.0**-32, le=1)]
     unit: Unit = "tensor"
 
     __repr__ = short_repr
 
     def __post_init__(self) -> None:
-        if not 2.0**-32 <= self.probability <= 1:
-            raise ValueError(
-                f"RandomSparsifier: probability = {self.probability!r}, must be above 0 (2**-32 or more) and at most 1"
-            )
-        check_unit(self, self.unit)
+        check_fields(self)
 
     @property
     def claims(self) -> CompressorClaims:

@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from array_api_compat import array_namespace
 
 from netsim.algorithms.compression.bitpack import from_bits, index_bits, to_bits, to_host
 from netsim.algorithms.compression.message import Array, CompressorClaims, Key, Message, Tensors, Wire, same_bits
-from netsim.algorithms.compression.spans import Span, Unit, check_rows, check_unit, unit_spans
+from netsim.algorithms.compression.spans import Span, Unit, check_rows, unit_spans
 from netsim.algorithms.description import short_repr
 from netsim.algorithms.kernels.select_top_k import columns, top_k, top_k_magnitudes
+from netsim.algorithms.ranges import Ratio, check_fields
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,15 +44,15 @@ class TopK:
         A field is out of its range.
     """
 
-    ratio: float
+    ratio: Ratio
     unit: Unit = "tensor"
-    profile: str = "packed"
+    profile: Literal["packed", "int64-index"] = "packed"
 
     __repr__ = short_repr
     claims: ClassVar[CompressorClaims] = CompressorClaims(unbiased=False)
 
     def __post_init__(self) -> None:
-        _check(self)
+        check_fields(self)
 
     def compress(self, x: Array, key: Key | None, tensors: Tensors) -> Message:
         """Sparsify the rows of x, (rows, P) float32 or float64; the key is not used."""
@@ -102,15 +103,15 @@ class RandomK:
         A field is out of its range.
     """
 
-    ratio: float
+    ratio: Ratio
     unbiased: bool = False
     unit: Unit = "tensor"
-    profile: str = "packed"
+    profile: Literal["packed", "int64-index"] = "packed"
 
     __repr__ = short_repr
 
     def __post_init__(self) -> None:
-        _check(self)
+        check_fields(self)
 
     @property
     def claims(self) -> CompressorClaims:
@@ -162,15 +163,6 @@ def _factors(spans: tuple[Span, ...], kept: tuple[int, ...], dtype: Any, xp: Any
     """Return size / k of the units of all numbers that are kept, (all k,) of a dtype."""
     factors = np.array([span.size / k for span, k in zip(spans, kept, strict=True)], dtype)
     return xp.asarray(np.repeat(factors, [span.parts * k for span, k in zip(spans, kept, strict=True)]))
-
-
-def _check(selection: Selection) -> None:
-    name = type(selection).__name__
-    if not 0 < selection.ratio <= 1:
-        raise ValueError(f"{name}: ratio = {selection.ratio!r}, must be above 0 and at most 1")
-    check_unit(selection, selection.unit)
-    if selection.profile not in ("packed", "int64-index"):
-        raise ValueError(f'{name}: profile = {selection.profile!r}, write "packed" or "int64-index"')
 
 
 def _index_width(selection: Selection, size: int) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ METHODS: Mapping[str, Algorithm] = {
     "DCD-PSGD": DCDPSGD(StochasticQuantizer(8)),
     "ECD-PSGD": ECDPSGD(StochasticQuantizer(8)),
 }
-INDICES = ("equations", "listing")
+INDICES: tuple[Literal["equations", "listing"], ...] = ("equations", "listing")
 PARTITIONS: Mapping[str, tuple[str, float | None]] = {
     "IID": ("iid", None),
     "Dirichlet 1": ("dirichlet", 1.0),
