@@ -234,9 +234,10 @@ def _said(kind: Kind, file: bool, single: bool) -> str:
         return "true or false" if file else "True or False"
     if kind.type is str or kind.type is Literal:
         names = kind.arguments if kind.type is Literal else kind.mark("names")
-        return (
-            "text" if names is None else " or ".join(f'"{one}"' if isinstance(one, str) else repr(one) for one in names)
-        )
+        if names is None:
+            return "text"
+        *others, last = [f'"{one}"' if isinstance(one, str) else repr(one) for one in names]
+        return f"{', '.join(others)} or {last}" if others else last
     if kind.type in _LISTS:
         exactly = kind.type is tuple and kind.arguments and kind.arguments[-1] is not ...
         if single:

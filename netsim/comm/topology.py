@@ -14,14 +14,22 @@ import random
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import networkx as nx
 import numpy as np
+from annotated_types import Interval
 
+from netsim.algorithms.ranges import OneOf
+from netsim.comm.spectrum import WHOLE, outer_eigenvalues
 from netsim.errors import NetsimError
+from netsim.fields import MOST_WORKERS, Seed, check_arguments, check_field
 
 RULES = ("metropolis", "uniform", "max_degree", "optimal")
+Rule = Annotated[str, OneOf(RULES)]
+Nodes = Annotated[int, Interval(ge=2, le=MOST_WORKERS)]
+Side = Annotated[int, Interval(ge=1, le=MOST_WORKERS // 2)]
+MOST_EDGES = 2_000_000
 TOLERANCE = 1e-12  # on symmetry, row sums and rho < 1
 _DRAWS = 1000  # of random graphs, before we give up on a connected one
 
@@ -80,87 +88,143 @@ class Topology:
         return hash((self.name, self.weights.tobytes()))
 
 
-def ring(n: int, weights: str = "metropolis") -> Topology:
+def ring(n: Nodes, weights: Rule = "metropolis") -> Topology:
     """Return the cycle of n >= 2 workers; the neighbours of worker i are i - 1 and i + 1 (of two workers: one edge).
+
+    Parameters
+    ----------
+    n
+        Number of workers.
+    weights
+        The rule of the mixing weights: ``"metropolis"``, ``"uniform"``, ``"max_degree"`` or ``"optimal"`` (:mod:`netsim.comm.topology`).
 
     Raises
     ------
     NetsimError
         n is not a whole number of at least 2, or the weights are unknown.
     """
-    _at_least("n", n, 2)
+    check_arguments(ring, n=n, weights=weights)
     return _build(nx.cycle_graph(n), f"ring({n})", weights)
 
 
-def torus(rows: int, cols: int, weights: str = "metropolis") -> Topology:
+def torus(rows: Side, cols: Side, weights: Rule = "metropolis") -> Topology:
     """Return the rows x cols grid that wraps around; worker r * cols + c is at (r, c).
 
     A side of 2 has one edge where the two ways round coincide, a side of 1 has none.
+
+    Parameters
+    ----------
+    rows
+        Workers in a column.
+    cols
+        Workers in a row.
+    weights
+        The rule of the mixing weights: ``"metropolis"``, ``"uniform"``, ``"max_degree"`` or ``"optimal"`` (:mod:`netsim.comm.topology`).
 
     Raises
     ------
     NetsimError
         A side is not a whole number of at least 1, there are fewer than 2 workers, or the weights are unknown.
     """
-    _at_least("rows", rows, 1)
-    _at_least("cols", cols, 1)
-    _at_least("rows * cols", rows * cols, 2)
+    check_arguments(torus, rows=rows, cols=cols, weights=weights)
+    check_field("rows * cols", rows * cols, Nodes)
     return _build(nx.grid_2d_graph(rows, cols, periodic=True), f"torus({rows}, {cols})", weights)
 
 
-def hypercube(dim: int, weights: str = "metropolis") -> Topology:
+def hypercube(dim: Annotated[int, Interval(ge=1, le=13)], weights: Rule = "metropolis") -> Topology:
     """Return the hypercube of 2**dim workers, dim >= 1; neighbours differ in one binary digit of their number.
+
+    Parameters
+    ----------
+    dim
+        Dimensions; there are 2**dim workers.
+    weights
+        The rule of the mixing weights: ``"metropolis"``, ``"uniform"``, ``"max_degree"`` or ``"optimal"`` (:mod:`netsim.comm.topology`).
 
     Raises
     ------
     NetsimError
         dim is not a whole number of at least 1, or the weights are unknown.
     """
-    _at_least("dim", dim, 1)
+    check_arguments(hypercube, dim=dim, weights=weights)
     return _build(nx.hypercube_graph(dim), f"hypercube({dim})", weights)
 
 
-def exponential(n: int, weights: str = "metropolis") -> Topology:
+def exponential(n: Nodes, weights: Rule = "metropolis") -> Topology:
     """Return the undirected exponential graph: the neighbours of i are i + 2**k and i - 2**k (mod n) for all 2**k < n; n >= 2.
+
+    Parameters
+    ----------
+    n
+        Number of workers.
+    weights
+        The rule of the mixing weights: ``"metropolis"``, ``"uniform"``, ``"max_degree"`` or ``"optimal"`` (:mod:`netsim.comm.topology`).
 
     Raises
     ------
     NetsimError
         n is not a whole number of at least 2, or the weights are unknown.
     """
-    _at_least("n", n, 2)
+    check_arguments(exponential, n=n, weights=weights)
     offsets = [2**k for k in range((n - 1).bit_length())]
     return _build(nx.circulant_graph(n, offsets), f"exponential({n})", weights)
 
 
-def complete(n: int, weights: str = "metropolis") -> Topology:
+def complete(n: Annotated[int, Interval(ge=2, le=2000)], weights: Rule = "metropolis") -> Topology:
     """Return the complete graph of n >= 2 workers.
+
+    Parameters
+    ----------
+    n
+        Number of workers.
+    weights
+        The rule of the mixing weights: ``"metropolis"``, ``"uniform"``, ``"max_degree"`` or ``"optimal"`` (:mod:`netsim.comm.topology`).
 
     Raises
     ------
     NetsimError
         n is not a whole number of at least 2, or the weights are unknown.
     """
-    _at_least("n", n, 2)
+    check_arguments(complete, n=n, weights=weights)
     return _build(nx.complete_graph(n), f"complete({n})", weights)
 
 
-def star(n: int, weights: str = "metropolis") -> Topology:
+def star(n: Nodes, weights: Rule = "metropolis") -> Topology:
     """Return the star of n >= 2 workers: worker 0 is the neighbour of all others, and their only one.
+
+    Parameters
+    ----------
+    n
+        Number of workers.
+    weights
+        The rule of the mixing weights: ``"metropolis"``, ``"uniform"``, ``"max_degree"`` or ``"optimal"`` (:mod:`netsim.comm.topology`).
 
     Raises
     ------
     NetsimError
         n is not a whole number of at least 2, or the weights are unknown or ``"uniform"`` where n > 2.
     """
-    _at_least("n", n, 2)
+    check_arguments(star, n=n, weights=weights)
     return _build(nx.star_graph(n - 1), f"star({n})", weights)
 
 
-def random_regular(n: int, degree: int, seed: int, weights: str = "metropolis") -> Topology:
+def random_regular(
+    n: Nodes, degree: Annotated[int, Interval(ge=1, le=MOST_WORKERS)], seed: Seed, weights: Rule = "metropolis"
+) -> Topology:
     """Return a random connected graph in which every worker has the same number of neighbours.
 
     Graphs are drawn from the seed's stream until one is connected.
+
+    Parameters
+    ----------
+    n
+        Number of workers.
+    degree
+        Neighbours of each worker.
+    seed
+        Of the draw.
+    weights
+        The rule of the mixing weights: ``"metropolis"``, ``"uniform"``, ``"max_degree"`` or ``"optimal"`` (:mod:`netsim.comm.topology`).
 
     Raises
     ------
@@ -168,9 +232,10 @@ def random_regular(n: int, degree: int, seed: int, weights: str = "metropolis") 
         No connected graph has this n and degree (n * degree must be even, 2 <= degree < n, or n = 2 and degree = 1),
         none was found, or the weights are unknown.
     """
-    _at_least("n", n, 2)
-    _at_least("degree", degree, 1)
+    check_arguments(random_regular, n=n, degree=degree, seed=seed, weights=weights)
     name = f"random_regular({n}, {degree}, seed={seed})"
+    if n * degree > 2 * MOST_EDGES:
+        raise NetsimError(f"{name}: {n * degree // 2:,} edges; at most {MOST_EDGES:,}: take a smaller n or degree")
     if degree >= n:
         raise NetsimError(f"{name}: degree = {degree} must be below n = {n}")
     if n * degree % 2:
@@ -211,7 +276,7 @@ def from_networkx(graph: nx.Graph, weights: str = "metropolis", name: str | None
         raise NetsimError(f"graph: a {kind}, but a topology is a simple undirected graph; pass networkx.Graph(graph)")
     n = graph.number_of_nodes()
     name = name or graph.name or f"graph({n})"
-    _at_least(f"{name}: number of nodes", n, 2)
+    check_field(f"{name}: number of nodes", n, Nodes)
     for node in nx.nodes_with_selfloops(graph):
         raise NetsimError(f"{name}: node {node!r} has an edge to itself; remove it (every worker keeps its own model)")
     return _build(graph, name, weights)
@@ -242,7 +307,7 @@ def from_weights(matrix: Any, name: str | None = None) -> Topology:
         raise NetsimError(f"weights: shape {weights.shape} is not square; write one row and one column per worker")
     n = len(weights)
     name = name or f"weights({n})"
-    _at_least(f"{name}: number of rows", n, 2)
+    check_field(f"{name}: number of rows", n, Nodes)
     _check_entries(weights, name)
     weights = _without_rounding(weights)
     for i, j in np.argwhere(weights < 0):
@@ -282,6 +347,9 @@ def _edge_weight(adjacency: np.ndarray, name: str, rule: str, nodes: Sequence[An
     """Return the weight of the edges: one number, or (n, n)."""
     degree = adjacency.sum(axis=1)
     if rule == "optimal":
+        if len(degree) > WHOLE:
+            lowest, second = outer_eigenvalues(np.eye(len(degree)) - (np.diag(degree) - adjacency) / degree.max())
+            return float(2.0 / (degree.max() * (2.0 - lowest - second)))
         spectrum = np.linalg.eigvalsh(np.diag(degree) - adjacency)
         return float(2.0 / (spectrum[-1] + spectrum[1]))
     if rule == "metropolis":
@@ -299,8 +367,7 @@ def _measure(weights: np.ndarray, name: str, nodes: Sequence[Any]) -> Topology:
     n = len(weights)
     linked = (weights != 0) | (weights.T != 0)
     hops = _hops(linked, name, nodes)
-    spectrum = np.linalg.eigvalsh(weights)  # ascending; the last is 1
-    lowest, second = float(spectrum[0]), float(spectrum[-2])
+    lowest, second = outer_eigenvalues(weights)
     rho = max(abs(lowest), abs(second))
     if rho >= 1.0 - TOLERANCE:
         raise NetsimError(f"{name}: rho = {rho:.12g} is not below 1: {_why_not_contracting(hops, lowest, nodes)}")
@@ -372,11 +439,3 @@ def _why_not_contracting(hops: np.ndarray, lowest: float, nodes: Sequence[Any]) 
 def _listed(indices: Iterable[int], nodes: Sequence[Any]) -> str:
     names = [repr(nodes[int(i)]) for i in indices]
     return ("nodes " if len(names) > 1 else "node ") + ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-
-
-def _at_least(key: str, value: Any, least: int) -> None:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool):
-        raise NetsimError(f"{key} = {value!r}: write a whole number")
-    if value < least:
-        workers = " workers" if key == "n" else ""
-        raise NetsimError(f"{key} = {value}: at least {least}{workers} needed")

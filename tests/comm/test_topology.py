@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netsim import topology
+from netsim.comm import spectrum
 from netsim.errors import NetsimError
 
 EVERY_CONSTRUCTOR = [
@@ -213,7 +214,7 @@ HALF = [[0.5, 0.5], [0.5, 0.5]]
 @pytest.mark.parametrize(
     ("matrix", "message"),
     [
-        ([[1.0]], "number of rows = 1: at least 2"),
+        ([[1.0]], "number of rows = 1: must be a whole number from 2 to 10,000"),
         ([[0.5, 0.5]], "shape (1, 2) is not square"),
         ([[0.5, 0.5], [0.5]], "not a matrix of numbers"),
         ([["a", "b"], ["c", "d"]], "not a matrix of numbers"),
@@ -241,17 +242,21 @@ def test_bad_matrices_are_refused_with_the_place(matrix, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: topology.ring(1), "n = 1: at least 2 workers"),
-        (lambda: topology.complete(1), "n = 1: at least 2 workers"),
-        (lambda: topology.ring(8.0), "n = 8.0: write a whole number"),
-        (lambda: topology.ring(True), "n = True: write a whole number"),
-        (lambda: topology.torus(0, 4), "rows = 0: at least 1"),
-        (lambda: topology.torus(1, 1), "rows * cols = 1: at least 2"),
-        (lambda: topology.hypercube(0), "dim = 0: at least 1"),
+        (lambda: topology.ring(1), "n = 1: must be a whole number from 2 to 10,000"),
+        (lambda: topology.complete(1), "n = 1: must be a whole number from 2 to 2,000"),
+        (lambda: topology.ring(10**9), "n = 1000000000: must be a whole number from 2 to 10,000"),
+        (lambda: topology.hypercube(30), "dim = 30: must be a whole number from 1 to 13"),
+        (lambda: topology.torus(5000, 5000), "rows * cols = 25000000: must be a whole number from 2 to 10,000"),
+        (lambda: topology.random_regular(9000, 1000, 0), "4,500,000 edges; at most 2,000,000"),
+        (lambda: topology.ring(8.0), "n = 8.0: must be a whole number"),
+        (lambda: topology.ring(True), "n = True: must be a whole number"),
+        (lambda: topology.torus(0, 4), "rows = 0: must be a whole number from 1 to 5,000"),
+        (lambda: topology.torus(1, 1), "rows * cols = 1: must be a whole number from 2"),
+        (lambda: topology.hypercube(0), "dim = 0: must be a whole number from 1 to 13"),
         (lambda: topology.random_regular(5, 3, 0), "n * degree = 15 is odd"),
         (lambda: topology.random_regular(4, 4, 0), "degree = 4 must be below n = 4"),
         (lambda: topology.random_regular(4, 1, 0), "separate pairs"),
-        (lambda: topology.ring(8, "metropolish"), 'write one of "metropolis", "uniform", "max_degree", "optimal"'),
+        (lambda: topology.ring(8, "metropolish"), 'must be "metropolis", "uniform", "max_degree" or "optimal"'),
         (lambda: topology.star(5, "uniform"), 'node 1 has degree 1 and node 0 degree 4; use weights = "metropolis"'),
         (
             lambda: topology.from_networkx(nx.Graph([("a", "b"), ("c", "d")])),
@@ -260,7 +265,7 @@ def test_bad_matrices_are_refused_with_the_place(matrix, message):
         (lambda: topology.from_networkx(nx.DiGraph([(0, 1)])), "a DiGraph, but"),
         (lambda: topology.from_networkx(nx.MultiGraph([(0, 1), (0, 1)])), "a MultiGraph, but"),
         (lambda: topology.from_networkx(nx.Graph([(0, 1), (1, 1)])), "node 1 has an edge to itself"),
-        (lambda: topology.from_networkx(nx.empty_graph(1)), "number of nodes = 1: at least 2"),
+        (lambda: topology.from_networkx(nx.empty_graph(1)), "number of nodes = 1: must be a whole number from 2"),
         (lambda: topology.from_networkx(8), "graph: a int, but"),
     ],
 )
@@ -268,3 +273,13 @@ def test_bad_arguments_get_one_clear_line(make, message):
     with pytest.raises(NetsimError) as error:
         make()
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: topology.ring(60), lambda: topology.torus(8, 9), lambda: topology.random_regular(60, 4, 1)]
+)
+def test_the_outer_eigenvalues_of_many_workers_are_those_of_the_whole_spectrum(make, monkeypatch):
+    weights = make().weights
+    whole = np.linalg.eigvalsh(weights)[[0, -2]]
+    monkeypatch.setattr(spectrum, "WHOLE", 50)
+    np.testing.assert_allclose(spectrum.outer_eigenvalues(weights), whole, rtol=0, atol=1e-12)
