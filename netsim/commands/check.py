@@ -34,15 +34,13 @@ Subject = Annotated[
 def command(subject: Subject, as_json: options.Json = False) -> None:
     """Check that an algorithm or a compressor of yours keeps what it claims; exit code 1 where it does not."""
     method = _made(subject)
-    say(f"checking {subject}")
-    if is_compressor(method) or is_linear(method):
-        report = examine_compressor(method)
-    elif callable(getattr(method, "init", None)) and callable(getattr(method, "step", None)):
-        report = examine_algorithm(method)
-    else:
+    compresses = is_compressor(method) or is_linear(method)
+    if not compresses and not all(callable(getattr(method, name, None)) for name in ("init", "step")):
         raise NetsimError(
             f"{subject} ({type(method).__name__}) is neither an algorithm (init, step) nor a compressor (compress, encode, decode)"
         )
+    say(f"checking {subject}")
+    report = examine_compressor(method) if compresses else examine_algorithm(method)
     if as_json:
         print_json(report.as_dict())
     else:
