@@ -14,7 +14,9 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 METHODS = ROOT / "docs" / "methods"
 FIRST = ("quickstart", "write-your-own-method", "my-model")
-FILE = """Every key of every section, as the code declares it. `netsim init PRESET > mine.toml` writes the same as comments into a file of your own."""
+FILE = """\
+Every key of every section, as the code declares it. `netsim init PRESET > mine.toml` writes the same into a file of your own, as comments.
+"""
 PUBLIC = {
     "netsim": netsim,
     "netsim.algorithms": algorithms,

@@ -1,5 +1,6 @@
 """The reference of the file, and the commented files of ``netsim init``."""
 
+import dataclasses
 import tomllib
 from pathlib import Path
 
@@ -26,15 +27,25 @@ def test_a_template_says_the_same(name, monkeypatch):
     assert read_sections(written, kind, folders) == read_sections(table, kind, folders)
 
 
-def test_defaults_behind_a_hash_are_the_defaults():
-    """With every commented default written out, the file says the same."""
+def test_defaults_behind_a_hash_are_the_defaults(tmp_path):
+    """With every commented default written out, the file makes the same methods, task, trainings and networks."""
     text = template("quickstart")
     said = [
         line.removeprefix("# ") if line.startswith("# ") and _is_key(line[2:]) else line for line in text.split("\n")
     ]
     assert len([line for line in said if line not in text.split("\n")]) >= 15
-    kept = tomllib.loads("\n".join(said))
-    assert read_sections(kept, "training") == read_sections(tomllib.loads(text), "training")
+    (tmp_path / "all.toml").write_text("\n".join(said))
+    mine, preset = config.load(tmp_path / "all.toml"), config.load("quickstart")
+    assert mine.methods == preset.methods
+    for one, other in zip(mine.experiments, preset.experiments, strict=True):
+        assert identity_of(one) == identity_of(other)
+    assert repr(mine.grids["fifo"].template.__dict__) == repr(preset.grids["fifo"].template.__dict__)
+
+
+def identity_of(experiment):
+    return [getattr(experiment, field.name) for field in dataclasses.fields(experiment) if field.name != "task"] + [
+        repr(experiment.task)
+    ]
 
 
 def _is_key(line: str) -> bool:
