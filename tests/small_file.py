@@ -59,6 +59,7 @@ MISTAKES = [  # what is changed, and what the line must say
         ("steps = 22", "steps = 22\nlr = { kind = 'cosin', peak = 1 }"),
         ['training.lr.kind = "cosin": unknown schedule; did you mean "cosine"?'],
     ),
+    (("steps = 22", "steps = 22\nlr = [0.1, 0.2]"), ["training.lr = [0.1, 0.2]: must be"]),
     (("steps = 22", "steps = 22\nmomentum = 1.5"), ["training.momentum = 1.5: must be a number from 0 to 0.9999"]),
     (("lr = 0.2", "lr = -1"), ["algorithm[1].lr = -1: must be a number above 0"]),
     (("lr = 0.2", "gama = 2"), ["algorithm[1].gama: unknown key of AllReduceSGD", "compress"]),

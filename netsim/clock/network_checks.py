@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from netsim.algorithms.description import name_of
 from netsim.clock.compute import ComputeModel, compute_seconds
 from netsim.clock.network import Network, NetworkGrid, links
 from netsim.errors import NetsimError, check
@@ -58,12 +59,24 @@ def check_compute(compute: Any, n: int) -> None:
     NetsimError
         The shape is wrong, a time is negative or not finite, or two draws differ.
     """
-    seconds = compute_seconds(compute, _ROUNDS, n)
+    seconds = _drawn(compute, _ROUNDS, n)
     if not isinstance(compute, ComputeModel):
         return
-    again, fewer = (compute_seconds(compute, rounds, n) for rounds in (_ROUNDS, _ROUNDS - 1))
+    again, fewer = (_drawn(compute, rounds, n) for rounds in (_ROUNDS, _ROUNDS - 1))
     if not (np.array_equal(seconds, again) and np.array_equal(seconds[:-1], fewer)):
         raise NetsimError(
             f"compute = {type(compute).__name__}: draw(rounds, n) must return the same seconds every time, and round r the same however many "
             "are asked for: make the generator inside draw, from a seed of its own"
         )
+
+
+def _drawn(compute: Any, rounds: int, n: int) -> np.ndarray:
+    try:
+        return compute_seconds(compute, rounds, n)
+    except NetsimError:
+        raise
+    except Exception as error:  # a user's model may raise anything
+        said = " ".join(str(error).split())
+        raise NetsimError(
+            f"compute = {name_of(compute)}: draw({rounds}, {n}) failed: {type(error).__name__}: {said}"
+        ) from error

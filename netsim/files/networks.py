@@ -186,7 +186,7 @@ def _in_words(name: str, value: Any) -> str:
     show = next((unit for kind in kinds(NETWORK[name].hint) if (unit := kind.mark("show"))), str)
     if isinstance(value, list | tuple):
         each = list(dict.fromkeys(show(one) for one in value))
-        shown = each[0] if len(each) == 1 else f"{show(min(value))} to {show(max(value))}"
+        shown = f"{show(min(value))} to {show(max(value))}" if len(each) > 1 else "".join(each)
     else:
         shown = (
             show(value) if isinstance(value, int | float) else name_of(value) if not isinstance(value, str) else value

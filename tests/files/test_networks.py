@@ -277,3 +277,9 @@ def test_topologies_that_are_refused(folder: Path) -> None:
         text = '[gossip]\n[[start]]\nname = "a"\nkind = "normal"\nshape = [3]\n[[algorithm]]\nname = "DPSGD"\n'
         (folder / "gossip.toml").write_text(text + one + one.replace("ring", "complete"))
         config.load(folder / "gossip.toml")
+
+
+def test_an_empty_list_of_ports_is_refused(folder: Path) -> None:
+    said = '[[condition]]\nname = "a"\nlatency = 1\nbandwidth = 1\negress = []\n'
+    with pytest.raises(NetsimError, match=r"condition\[1\].egress has shape \(0,\)"):
+        loaded(folder, BOTH, said)
