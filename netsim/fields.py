@@ -19,7 +19,7 @@ from netsim.algorithms.ranges import Also, field_hints, fits, said, shown
 from netsim.errors import NetsimError
 from netsim.files import units
 
-MOST_WORKERS = 10_000  # the matrix of weights is 800 MB then
+MOST_WORKERS = 4096  # the eigenvalues of their weights take some seconds, those of 10,000 minutes
 REQUIRED = inspect.Parameter.empty
 
 

@@ -24,7 +24,7 @@ sys.path[:0] = [str(TESTS.parent), str(TESTS)]
 PARTS = ("files", "damage", "durability", "kills")
 CASES, MUTATIONS, TIMES, KILLS = 5000, 500, 20, 20
 CHUNK = 100  # cases of one process
-HANGS = 150.0  # seconds of the clock for one case, after which its process is killed
+HANGS = 600.0  # seconds of the clock for one case, after which its process is killed
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # every core has a process of the suite's; read when NumPy is loaded
 
-# Read by glibc when a process starts, so by those that the suite starts: models' memory is kept, not returned to the system and cleared at every step.
+# Read by glibc when a process starts, so by those that the suite starts: the memory of models is kept, not returned and cleared at every step.
 os.environ.setdefault("MALLOC_ARENA_MAX", "1")
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "1000000000")
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "1000000000")

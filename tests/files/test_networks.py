@@ -183,7 +183,7 @@ MISTAKES = [
         ["network.latency: row 1, column 2 = [1]"],
     ),
     ("latency = 'empty.csv'\nbandwidth = 1", ["empty.csv: not a matrix"]),
-    (GROUPS.replace("[2, 2]", "[10000, 10000]"), ["network.groups", "sizes", "at most 10,000 workers in all"]),
+    (GROUPS.replace("[2, 2]", "[4000, 4000]"), ["network.groups", "sizes", "at most 4,096 workers in all"]),
     (GROUPS.replace("[2, 2]", "3"), ["network.groups.sizes = 3"]),
     ("groups = { sizes = [2, 2], inside = 3, between = 3 }", ["network.groups.inside = 3"]),
     ("bandwidth = 1", ["network.latency: missing; write a time from", "evenly in the logarithm"]),

@@ -201,12 +201,12 @@ def _watched(seen: _Seen, draw: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise OutOfTime after so many seconds of the processor, or six times as many of the clock."""
+    """Raise OutOfTime after so many seconds of the processor, or thirty times as many of the clock, as machines are busy."""
 
     def out_of_time(*_: Any) -> None:
         raise OutOfTime
 
-    clocks = ((signal.ITIMER_PROF, signal.SIGPROF, seconds), (signal.ITIMER_REAL, signal.SIGALRM, 6 * seconds))
+    clocks = ((signal.ITIMER_PROF, signal.SIGPROF, seconds), (signal.ITIMER_REAL, signal.SIGALRM, 30 * seconds))
     before = [signal.signal(number, out_of_time) for _, number, _ in clocks]
     for timer, _, limit in clocks:
         signal.setitimer(timer, limit)

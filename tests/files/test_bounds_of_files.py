@@ -1,6 +1,7 @@
-"""Files that Python's own parser cannot read, or that are nested deeper than any key needs: one line with what is where."""
+"""Files beyond all bounds: what the parser of Python refuses, nesting, words that fill lines, more workers than one waits for; one line each."""
 
 import pytest
+from small_file import write
 
 from netsim import NetsimError
 from netsim.files import config
@@ -28,15 +29,18 @@ def test_it_is_said_where(text, said, tmp_path):
 
 
 def test_lists_in_place_of_a_rate_are_told(tmp_path):
-    from small_file import write
 
     with pytest.raises(NetsimError, match=r"algorithm\[1\]\.lr = \[\[0, 1\]\]: must be"):
         config.load(write(tmp_path, ("lr = 0.2", "lr = [[0, 1]]")))
 
 
 def test_a_word_that_fills_lines_is_shortened(tmp_path):
-    from small_file import write
 
     with pytest.raises(NetsimError) as error:
         config.load(write(tmp_path, ("bits = 8", f'bits = 8, unit = "{"x" * 10000}"')))
     assert "algorithm[2].compress.unit = " in str(error.value) and len(str(error.value)) < 500
+
+
+def test_more_workers_than_one_waits_for_are_told(tmp_path):
+    with pytest.raises(NetsimError, match=r"topology\.n = 5000: must be a whole number from \d+ to 4,096"):
+        config.load(write(tmp_path, ("n = 4", "n = 5000")))
