@@ -128,7 +128,9 @@ def _fits(value: Any, kind: Kind) -> bool:
         return isinstance(value, Real) and plain and _within(value, kind)
     if kind.type is str:
         names = kind.mark("names")
-        return isinstance(value, str) and (names is None or value in names)
+        least, most = kind.mark("min_length") or 0, kind.mark("max_length")
+        long = isinstance(value, str) and least <= len(value) <= (math.inf if most is None else most)
+        return long and (names is None or value in names)
     if kind.type is Literal:
         return any(value == one and type(value) is type(one) for one in kind.arguments)
     if kind.type in _LISTS:
@@ -235,7 +237,14 @@ def _said(kind: Kind, file: bool, single: bool) -> str:
     if kind.type is str or kind.type is Literal:
         names = kind.arguments if kind.type is Literal else kind.mark("names")
         if names is None:
-            return "text"
+            least, most = kind.mark("min_length") or 0, kind.mark("max_length")
+            return (
+                "text"
+                if most is None
+                else f"text of {least} to {most} characters"
+                if least
+                else f"text of at most {most} characters"
+            )
         *others, last = [f'"{one}"' if isinstance(one, str) else repr(one) for one in names]
         return f"{', '.join(others)} or {last}" if others else last
     if kind.type in _LISTS:

@@ -4,11 +4,13 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Len
 
 from netsim.models.draws import generator
+from netsim.models.fields import Width
 from netsim.models.image_bytes import Convolution
 from netsim.models.images import ImageTask
 from netsim.models.layers.conv import conv3x3, conv3x3_back
@@ -40,7 +42,7 @@ class CNN(ImageTask):
         A field is out of range, or the images cannot be halved so often.
     """
 
-    channels: tuple[int, ...] = (16, 32)
+    channels: Annotated[tuple[Width, ...], Len(1, 10)] = (16, 32)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,6 +15,7 @@ from netsim.models.data.batches import Batches
 from netsim.models.data.datasets import Dataset
 from netsim.models.data.partition import check_kind, split
 from netsim.models.dense import check_batch, evaluated_subset
+from netsim.models.fields import Alpha, AtOnce, Batch, Kind
 from netsim.models.image_bytes import Convolution, Sizes, elsewhere, kept, passing, times, total
 from netsim.models.layers.array_pool import release_unused
 from netsim.models.layers.cross_entropy import cross_entropy, cross_entropy_back
@@ -63,14 +64,14 @@ class ImageTask:
     """
 
     data: Dataset
-    batch: int = 32
-    partition: str = "iid"
-    alpha: float | None = None
+    batch: Batch = 32
+    partition: Kind = "iid"
+    alpha: Alpha | None = None
     reshuffle: bool = False
     partial: bool = False
     augment: bool = False
-    chunk: int | None = None
-    samples: int | None = None
+    chunk: AtOnce | None = None
+    samples: AtOnce | None = None
 
     def __post_init__(self) -> None:
         check_batch(self.batch)

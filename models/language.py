@@ -4,13 +4,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Interval
 
 from netsim.models import language_bytes
 from netsim.models.data.wikitext import Corpus
 from netsim.models.draws import HostKey, generator
+from netsim.models.fields import AtOnce, Batch, Width
 from netsim.models.images import named
 from netsim.models.layers.dropout import dropout, dropout_back, dropout_mask
 from netsim.models.layers.embedding import embedding, embedding_back
@@ -69,15 +71,15 @@ class LanguageModel:
     """
 
     data: Corpus
-    width: int = 650
-    layers: int = 3
-    dropout: float = 0.4
-    batch: int = 64
-    window: int = 30
-    held_out: str = "test"
-    lstm_range: float | None = None
-    chunk: int | None = None
-    samples: int | None = None
+    width: Width = 650
+    layers: Annotated[int, Interval(ge=1, le=100)] = 3
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.4
+    batch: Batch = 64
+    window: Annotated[int, Interval(ge=1, le=100_000)] = 30
+    held_out: Literal["test", "valid"] = "test"
+    lstm_range: Annotated[float, Interval(gt=0, le=1e3)] | None = None
+    chunk: AtOnce | None = None
+    samples: AtOnce | None = None
 
     def __post_init__(self) -> None:
         for name in ("width", "layers", "batch", "window"):

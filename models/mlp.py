@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Len
 
 from netsim.models.data.datasets import Dataset
 from netsim.models.data.partition import check_kind
 from netsim.models.dense import DenseClassifier, bind_dense, check_batch, dense_tensors, he_initial
+from netsim.models.fields import Alpha, Batch, Kind, Width
 
 Array = Any
 
@@ -42,10 +44,10 @@ class MLP:
     """
 
     data: Dataset
-    hidden: tuple[int, ...] = (485, 485)
-    batch: int = 16
-    partition: str = "iid"
-    alpha: float | None = None
+    hidden: Annotated[tuple[Width, ...], Len(1, 100)] = (485, 485)
+    batch: Batch = 16
+    partition: Kind = "iid"
+    alpha: Alpha | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))

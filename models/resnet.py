@@ -9,13 +9,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
+from annotated_types import Interval, Len
 from array_api_compat import array_namespace
 
 from netsim.models.data.datasets import Dataset
 from netsim.models.draws import generator
+from netsim.models.fields import Width
 from netsim.models.image_bytes import Convolution
 from netsim.models.images import ImageTask, named
 from netsim.models.layers.conv import conv1x1, conv1x1_back, conv3x3, conv3x3_back
@@ -74,9 +76,9 @@ class ResNet(ImageTask):
         A field is out of range, or two contradict each other.
     """
 
-    widths: tuple[int, ...] = (16, 32, 64)
-    blocks: int = 3
-    shortcut: str = "B"
+    widths: Annotated[tuple[Width, ...], Len(1, 10)] = (16, 32, 64)
+    blocks: Annotated[int, Interval(ge=1, le=1000)] = 3
+    shortcut: Literal["A", "B"] = "B"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -252,7 +254,7 @@ class ResNet(ImageTask):
         return self.shortcut == "B" and (block.stride > 1 or block.inputs != block.outputs)
 
 
-def resnet20(data: Dataset, shortcut: str = "B", **fields: Any) -> ResNet:
+def resnet20(data: Dataset, shortcut: Literal["A", "B"] = "B", **fields: Any) -> ResNet:
     """Return ResNet-20: three stages of three blocks, 16, 32 and 64 channels.
 
     On CIFAR-10 it has 272,474 parameters with shortcuts of kind B, and 269,722 with those of kind A. ``fields`` are

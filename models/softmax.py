@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Interval
 
 from netsim.models.data.datasets import Dataset
 from netsim.models.data.partition import check_kind
 from netsim.models.dense import DenseClassifier, bind_dense, check_batch, dense_tensors
+from netsim.models.fields import Alpha, Batch, Kind
 
 Array = Any
 
@@ -39,10 +41,10 @@ class SoftmaxRegression:
     """
 
     data: Dataset
-    batch: int = 16
-    partition: str = "iid"
-    alpha: float | None = None
-    l2: float = 0.0
+    batch: Batch = 16
+    partition: Kind = "iid"
+    alpha: Alpha | None = None
+    l2: Annotated[float, Interval(ge=0, le=1e3)] = 0.0
 
     def __post_init__(self) -> None:
         check_batch(self.batch)

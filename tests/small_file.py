@@ -106,7 +106,10 @@ MISTAKES = [  # what is changed, and what the line must say
     ),
     (('name = "fast"', 'name = "slow"'), ['condition.name = "slow": occurs twice']),
     (("hidden = [16]", "hiden = [16]"), ["task.hiden: unknown key", 'did you mean "hidden"?']),
-    (("hidden = [16]", "hidden = [0]"), ["task.hidden = (0,)", "width of each hidden layer"]),
+    (
+        ("hidden = [16]", "hidden = [0]"),
+        ["task.hidden = [0]: must be a list of 1 or more, each a whole number from 1 to 100,000"],
+    ),
     (("hidden = [16]", 'data = "digit"'), ["task.data", "did you mean 'digits'?"]),
     (("hidden = [16]", 'data = "mnist"'), ["task.data", "--data PATH"]),
     (("hidden = [16]", 'data = "mnist"\npath = "nowhere"'), ["task.path", "nowhere: does not exist"]),

@@ -54,10 +54,9 @@ class LogNormal:
     def draw(self, rounds: int, n: int) -> np.ndarray:
         """Return (rounds, n) seconds."""
         sigma = np.sqrt(np.log1p(self.cv**2))
-        return (
-            _per_worker(self.seed, rounds, n, lambda g: np.exp(sigma * g.standard_normal(rounds) - sigma**2 / 2))
-            * self.mean
-        )
+        return _per_worker(
+            self.seed, rounds, n, lambda g: np.exp(sigma * g.standard_normal(rounds) - sigma**2 / 2)
+        ) * _means(self.mean, n)
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Exponential:
 
     def draw(self, rounds: int, n: int) -> np.ndarray:
         """Return (rounds, n) seconds."""
-        return _per_worker(self.seed, rounds, n, lambda g: g.standard_exponential(rounds)) * self.mean
+        return _per_worker(self.seed, rounds, n, lambda g: g.standard_exponential(rounds)) * _means(self.mean, n)
 
 
 @dataclass(frozen=True)
@@ -108,6 +107,14 @@ class Uniform:
     def draw(self, rounds: int, n: int) -> np.ndarray:
         """Return (rounds, n) seconds."""
         return self.low + (self.high - self.low) * _per_worker(self.seed, rounds, n, lambda g: g.random(rounds))
+
+
+def _means(mean: float | Sequence[float] | np.ndarray, n: int) -> float | np.ndarray:
+    """Return one number, or one a worker."""
+    means = np.asarray(mean, dtype=float)
+    if means.shape not in ((), (n,)):
+        raise NetsimError(f"compute.mean has shape {means.shape}: give one time, or {n}, one a worker")
+    return means
 
 
 def _per_worker(seed: int, rounds: int, n: int, sample: Callable[[np.random.Generator], np.ndarray]) -> np.ndarray:

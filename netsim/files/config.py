@@ -144,6 +144,7 @@ def _training(
     task = make_task(file["task"], found.path.parent, data, download, found.folders)
     for one in graphs:
         check_shards(task, one.n)
+    _check_target(settings["target"], task)
     experiments = tuple(_experiment(task, made, graphs[0], {**settings, "lr": lr}) for made, lr in chosen)
     named = zip(labels(experiments), experiments, strict=True)
     words = [f"{field} = {value}" for field, value in changed.items()]
@@ -172,6 +173,14 @@ def _experiment(task: Any, chosen: Any, graph: Topology, settings: dict[str, Any
         return Experiment(task, chosen, graph, **settings)
     except NetsimError as error:
         raise NetsimError(below("training", str(error), settings)) from None
+
+
+def _check_target(target: float | None, task: Any) -> None:
+    """Raise for a target that no task of ours can reach: their losses are above 0."""
+    if target is not None and target <= 0 and type(task).__module__.startswith("netsim.models."):
+        raise NetsimError(
+            f"training.target = {target}: must be above 0: the loss of {type(task).__name__} is never below"
+        )
 
 
 def _check_device(device: str, section: str) -> None:

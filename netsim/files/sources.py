@@ -1,7 +1,5 @@
 """Reading configuration files: presets, paths, and files with a base."""
 
-import json
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +7,8 @@ from typing import Any, NamedTuple
 
 import tomli_w
 
-from netsim.errors import NetsimError, hint
+from netsim.errors import NetsimError, as_written, hint
+from netsim.files.toml import read_toml
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -57,9 +56,7 @@ def read(source: str | Path) -> Source:
     while "base" in table:
         name = table.pop("base")
         if not isinstance(name, str):
-            raise NetsimError(
-                f"{source}: base = {json.dumps(name, default=str)}: write a preset's name or a file's path"
-            )
+            raise NetsimError(f"{source}: base = {as_written(name)}: write a preset's name or a file's path")
         try:
             beneath, _, others = _read(passed[-1].parent / name if Path(name).suffix else name)
         except NetsimError as error:
@@ -119,48 +116,11 @@ def _read(source: str | Path) -> tuple[Path, str, dict[str, Any]]:
     if not path.suffix and preset.name in {p.name for p in PRESETS.glob("*.toml")}:
         path = preset
     try:
-        text = path.read_text("utf-8")
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise NetsimError(f"{source}: not valid TOML: {error}") from None
+        return path, *read_toml(path)
+    except NetsimError as error:
+        raise NetsimError(f"{source}: {error}") from None
     except FileNotFoundError:
         names = [p.stem for p in sorted(PRESETS.glob("*.toml"))]
         raise NetsimError(f"{source}: no such file, and no preset of this name; {hint(str(source), names)}") from None
-    except UnicodeDecodeError:
-        raise NetsimError(f"{source}: not a text file in UTF-8; write a TOML file") from None
-    except ValueError:  # what Python says of a whole number of too many digits
-        raise NetsimError(
-            f"{source}: {_line(text, r'[0-9_]{4000}')}: a number of thousands of digits; write fewer"
-        ) from None
-    except RecursionError:
-        raise NetsimError(f"{source}: {_line(text, _DEEP)}: {_NESTED}") from None
     except OSError as error:
         raise NetsimError(f"{source}: cannot be read ({error.strerror}); write a TOML file") from None
-    if key := _nested(table):
-        raise NetsimError(f"{source}: {key}: {_NESTED}")
-    return path, text, table
-
-
-DEEPEST = 20  # tables and lists within one another; no key needs more
-_DEEP = r"([\[{][^\[{]*){50}"  # on one line, where Python's parser gives up
-_NESTED = f"nested too deep; write at most {DEEPEST} tables and lists within one another"
-
-
-def _nested(table: Mapping[str, Any]) -> str:
-    """Return a key below which tables and lists are nested too deep; "": there is none."""
-    level: list[tuple[str, Any]] = [("", table)]
-    for _ in range(DEEPEST):
-        below: list[tuple[str, Any]] = []
-        for key, value in level:
-            if isinstance(value, Mapping):
-                below += [(f"{key}.{name}".lstrip("."), one) for name, one in value.items()]
-            elif isinstance(value, list):
-                below += [(key, one) for one in value]
-        level = [(key, value) for key, value in below if isinstance(value, Mapping | list)]
-    return level[0][0] if level else ""
-
-
-def _line(text: str, pattern: str) -> str:
-    """Return the number of the first line in which a pattern is found, in words."""
-    found = (number for number, line in enumerate(text.splitlines(), 1) if re.search(pattern, line))
-    return f"line {next(found, 1)}"

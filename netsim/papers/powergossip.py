@@ -1,6 +1,7 @@
 """PowerGossip and edge-wise gossip (Vogels et al. 2020): the contraction of consensus, rank against iterations, and the spectrum of differences."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -191,7 +192,7 @@ def rank_against_iterations(
 
 def difference_spectrum(
     steps: Sequence[int] = (1, 10, 100, 400),
-    partitions: Sequence[str] = ("iid", "by_label"),
+    partitions: Sequence[Any] = ("iid", "by_label"),
     seeds: Sequence[int] = (0, 1, 2),
     n: int = 8,
     hidden: tuple[int, ...] = (128, 128),

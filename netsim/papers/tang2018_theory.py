@@ -226,7 +226,7 @@ def estimate_error_theory(t: npt.ArrayLike, index: str = "equations") -> np.ndar
 
 def data_heterogeneity(
     bits: Sequence[int] = (8, 4),
-    partitions: Mapping[str, tuple[str, float | None]] = PARTITIONS,
+    partitions: Mapping[str, tuple[Any, float | None]] = PARTITIONS,
     seeds: Sequence[int] = (0, 1, 2),
     rates: Sequence[float] = (3.2, 1.6, 0.8, 0.4, 0.2, 0.1),
     steps: int = 100,

@@ -135,7 +135,7 @@ def test_a_sign_scale_in_full_precision(scale):
 
 def test_it_keeps_what_it_claims(capsys):
     assert not check_compressor(Sign(precision="full")).failed
-    with pytest.raises(ValueError, match=r'^Sign: precision = \'half\', write "float32" or "full"'):
+    with pytest.raises(ValueError, match=r'^Sign: precision = \'half\': must be "float32" or "full"'):
         Sign(precision="half")
 
 

@@ -5,7 +5,7 @@ from small_file import write
 
 from netsim import NetsimError
 from netsim.files import config
-from netsim.files.sources import DEEPEST
+from netsim.files.toml import DEEPEST
 
 
 def deep(levels: int) -> str:
