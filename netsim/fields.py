@@ -19,7 +19,7 @@ from netsim.algorithms.ranges import Also, field_hints, fits, said, shown
 from netsim.errors import NetsimError
 from netsim.files import units
 
-MOST_WORKERS = 4096  # the eigenvalues of their weights take some seconds, those of 10,000 minutes
+MOST_WORKERS = 4096  # their matrix of weights takes 128 MiB, and some seconds to be checked
 REQUIRED = inspect.Parameter.empty
 
 

@@ -76,7 +76,7 @@ MISTAKES = [  # what is changed, and what the line must say
         ["algorithm[2].compress.name", 'did you mean "StochasticQuantizer"?'],
     ),
     ((COMPRESS, "8"), ["algorithm[2].compress: no name of a compressor"]),
-    ((RING, 'kind = "ring"\nn = 1'), ["topology.n = 1: must be a whole number from 2 to 10,000"]),
+    ((RING, 'kind = "ring"\nn = 1'), ["topology.n = 1: must be a whole number from 2 to 4,096"]),
     ((RING, 'kind = "rng"\nn = 4'), ['topology.kind = "rng"', 'did you mean "ring"?']),
     ((RING, 'kind = "torus"\nrows = 2'), ['topology: kind "torus" also needs cols']),
     ((RING, 'kind = "ring"\nn = 4\nweight = "uniform"'), ["topology.weight: unknown key", 'did you mean "weights"?']),

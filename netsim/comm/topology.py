@@ -131,7 +131,7 @@ def torus(rows: Side, cols: Side, weights: Rule = "metropolis") -> Topology:
     return _build(nx.grid_2d_graph(rows, cols, periodic=True), f"torus({rows}, {cols})", weights)
 
 
-def hypercube(dim: Annotated[int, Interval(ge=1, le=13)], weights: Rule = "metropolis") -> Topology:
+def hypercube(dim: Annotated[int, Interval(ge=1, le=12)], weights: Rule = "metropolis") -> Topology:
     """Return the hypercube of 2**dim workers, dim >= 1; neighbours differ in one binary digit of their number.
 
     Parameters

@@ -38,9 +38,9 @@ WRONG = [
         "network: a grid of 901 x 901 x 2 is 1,623,602 networks; at most 100,000: take fewer points",
     ),
     (("steps = 22", "steps = 1e20"), "training.steps = 1e+20: must be a whole number from 1 to 1e9"),
-    (("n = 4", "n = 1000000000"), "topology.n = 1000000000: must be a whole number from 2 to 10,000"),
-    (("n = 4", "n = 100000"), "topology.n = 100000: must be a whole number from 2 to 10,000"),
-    ((RING, 'kind = "hypercube"\ndim = 30'), "topology.dim = 30: must be a whole number from 1 to 13"),
+    (("n = 4", "n = 1000000000"), "topology.n = 1000000000: must be a whole number from 2 to 4,096"),
+    (("n = 4", "n = 100000"), "topology.n = 100000: must be a whole number from 2 to 4,096"),
+    ((RING, 'kind = "hypercube"\ndim = 30'), "topology.dim = 30: must be a whole number from 1 to 12"),
     (
         (RING, 'kind = "complete"\nn = 10000'),
         "topology.n = 10000: must be a whole number from 2 to 2,000",
