@@ -104,14 +104,15 @@ class _Planned:
 
 
 def _of_setup(setup: Setup, together: int) -> _Planned:
-    first = setup.experiments[0]
+    experiments = setup.largest()  # of several topologies
+    first = experiments[0]
     xp = device_namespace(first.device)
     available, kept = available_bytes(xp), xp is np
-    fit = as_they_fit(setup.experiments, available, lambda found: needed(found, together, kept), memory_of)
+    fit = as_they_fit(experiments, available, lambda found: needed(found, together, kept), memory_of)
     return _Planned(
         trains=True,
         tensors=first.task.tensors,
-        topology=setup.topology,
+        topology=first.topology,
         dtype=first.dtype,
         xp=xp,
         found=fit.found,

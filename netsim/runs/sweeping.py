@@ -42,7 +42,8 @@ def sweep(
     experiments
         Experiments to train, or finished runs. Repeated names are numbered.
     networks
-        A grid (dimensions ``latency`` and ``bandwidth``), or networks (one dimension ``network``, by name).
+        A grid (dimensions ``latency`` and ``bandwidth``), or networks (one dimension ``network``, by name; with latency, bandwidth, and every other
+        field in which they differ as coordinates ``network_FIELD``). All are looked at before the first training.
     target
         Training loss to be reached. None: the experiments' ``target``, else 1.05 times the best of all-reduce (of the first experiment where there
         is no all-reduce).

@@ -207,3 +207,13 @@ def test_what_would_fail_after_the_training_is_found_before_it(several: Setup) -
     for wrong, words in ((wide, r"latency has shape \(7, 7\)"), (several, "engine = 'recurrence'")):
         with pytest.raises(NetsimError, match=words):
             pipeline.run(wrong, engine="recurrence" if wrong is several else "auto", progress=lambda *_: pytest.fail())
+
+
+def test_memory_is_planned_for_the_topology_with_the_most_workers(one_case: Setup) -> None:
+    graphs = (topology.ring(3), topology.ring(6), topology.ring(4))
+    setup = replace(one_case, topologies=graphs, seeds=(1, 2))
+    assert {one.topology.n for one in setup.largest()} == {6} and len(setup.largest()) == 2
+    other = replace(setup.experiments[0].task, batch=4)
+    assert {
+        one.task.batch for one in setup.with_tasks_of([replace(one, task=other) for one in setup.largest()]).experiments
+    } == {4}
