@@ -308,7 +308,7 @@ def field_hints(kind: Any) -> dict[str, Any]:
 
 
 def check_fields(made: Any) -> None:
-    """Raise for the first field of a dataclass that is not what its type hint declares.
+    """Raise for the first field of a dataclass that is not what its type hint declares; numbers of NumPy become Python's.
 
     Raises
     ------
@@ -319,3 +319,10 @@ def check_fields(made: Any) -> None:
         value = getattr(made, name)
         if not fits(value, hint):
             raise ValueError(f"{type(made).__name__}: {name} = {shown(value)}: must be {said(hint)}")
+        hold_in_python(made, name)
+
+
+def hold_in_python(made: Any, name: str) -> None:
+    """Replace a field of a dataclass that is a number of NumPy, which would promote float32 models to float64, by the same number of Python."""
+    if isinstance(value := getattr(made, name), np.generic):
+        object.__setattr__(made, name, value.item())

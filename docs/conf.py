@@ -61,6 +61,7 @@ nitpick_ignore_regex = [
         r"py:.*",
         r"(np|numpy|xr|xarray|pd|nx|networkx|matplotlib|plt|cupy|simpy|numba|pydantic|typer|click|rich|concurrent|collections|pathlib|types|typing|annotated_types|pytest|pydantic_core|enum|_thread|_local)\..*",
     ),
+    (r"py:.*", r"[\d.e-]+"),  # bounds of ranges in signatures
     (r"py:.*", r"netsim\.commands\.options\..*"),  # annotated types, which typer reads
     (
         r"py:.*",

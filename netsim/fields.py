@@ -15,7 +15,7 @@ from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from annotated_types import Interval
 
-from netsim.algorithms.ranges import Also, field_hints, fits, said, shown
+from netsim.algorithms.ranges import Also, field_hints, fits, hold_in_python, said, shown
 from netsim.errors import NetsimError
 from netsim.files import units
 
@@ -176,7 +176,7 @@ def check_field(field: str, value: Any, hint: Any) -> None:
 
 
 def check_fields(made: Any, **instead: Any) -> None:
-    """Raise for the first field of a dataclass that is not what its type hint declares.
+    """Raise for the first field of a dataclass that is not what its type hint declares; numbers of NumPy become Python's.
 
     Parameters
     ----------
@@ -192,6 +192,7 @@ def check_fields(made: Any, **instead: Any) -> None:
     """
     for name, hint in field_hints(type(made)).items():  # type: ignore[arg-type]
         check_field(name, instead.get(name, getattr(made, name)), hint)
+        hold_in_python(made, name)
 
 
 def check_arguments(function: Callable[..., Any], **values: Any) -> None:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from netsim import Experiment, NetsimError, Network, consensus, sweep, topology, train
-from netsim.algorithms import DPSGD, AllReduceSGD, ChocoSGD, Identity, TopK
+from netsim.algorithms import DPSGD, AllReduceSGD, ChocoSGD, Identity, Sign, TopK
 from netsim.algorithms.compression import Message
 from netsim.algorithms.protocol import Models
+from netsim.models import LeastSquares
 from netsim.runs.contracts import OF_A_SWEEP, OF_THE_HISTORY
 
 RING = topology.ring(3)
@@ -542,3 +543,17 @@ def test_no_result_holds_an_address():
     assert not [one for one in map(str, said) if "0x" in one]
     assert found.history.attrs["task"] == "Pull(wrong={})" or found.history.attrs["task"] == "Pull()"
     assert "Pareto(shape=2.5)" in map(str, said)
+
+
+def test_hyperparameters_of_numpy_do_not_promote_the_models():
+    """``for gamma in np.geomspace(...)`` gives numbers of NumPy, which in arithmetic are float64."""
+    task = LeastSquares.random(n=4, dimension=3)
+    plain, numpy = (
+        train(
+            Experiment(task, ChocoSGD(Sign(), real(0.1)), topology.ring(4), whole(5), lr=real(0.1), momentum=real(0.5))
+        )
+        for real, whole in ((float, int), (np.float64, np.int64))
+    )
+    assert numpy.x.dtype == np.float32
+    assert numpy.experiment.algorithm == plain.experiment.algorithm and type(numpy.experiment.algorithm.gamma) is float
+    np.testing.assert_array_equal(numpy.x, plain.x)
