@@ -280,9 +280,10 @@ TOPOLOGY = Section(
     "which workers are neighbours, and with what weights; on each of several [[topology]] everything is trained",
     others="kind",
 )
+ASSUMPTIONS = Section({}, "what was assumed, in words", required=False, others="anything")
 _COMMON = {
     "topology": TOPOLOGY,
-    "assumptions": Section({}, "what was assumed, in words", required=False, others="anything"),
+    "assumptions": ASSUMPTIONS,
 }
 _ALGORITHM = {
     "name": Declared(
@@ -377,6 +378,10 @@ def read_sections(table: Mapping[str, Any], kind: str, folders: Sequence[Path] =
         value = table.get(name, [] if section.several else {})
         if section is TOPOLOGY:
             found[name] = _topologies(value)
+        elif section is ASSUMPTIONS:
+            found[name] = {
+                key: read(one, str, key_below(name, key)) for key, one in _one(value, name, section, ()).items()
+            }
         else:
             found[name] = (_several if section.several else _one)(value, name, section, folders)
     return found

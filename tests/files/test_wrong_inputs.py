@@ -43,7 +43,7 @@ WRONG = [
     ((RING, 'kind = "hypercube"\ndim = 30'), "topology.dim = 30: must be a whole number from 1 to 12"),
     (
         (RING, 'kind = "complete"\nn = 10000'),
-        "topology.n = 10000: must be a whole number from 2 to 2,000",
+        "topology.n = 10000: must be a whole number from 2 to 1,000",
     ),
     (
         (RING, 'kind = "matrix"\nweights_matrix = "/dev/zero"'),
@@ -110,6 +110,8 @@ WRONG = [
     (('title = "small"', 'title = "sm\\u0000all"'), 'title: a text with the control character "\\u0000"; leave it out'),
     (("hidden = [16]", 'data = "mnist"\npath = "a\\u0000b"'), 'task.path: a text with the control character "\\u0000"; leave it out'),
     (("hidden = [16]", '"hid\\u0000den" = [16]'), "a text with the control character"),
+    (('title = "small"', 'title = "small"\nassumptions = { a = 3 }'), 'assumptions.a = 3: must be text; write it in quotes: "3"'),
+    (('title = "small"', 'title = "small"\nassumptions = 3'), "assumptions = 3: must be a table"),
     (('name = "slow"', 'name = ""'), 'condition[1].name = "": must be text of 1 to 200 characters'),
 ]  # fmt: skip
 
