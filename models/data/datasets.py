@@ -5,6 +5,7 @@ and deviation per colour channel. :func:`images` gives them their shape back.
 """
 
 import difflib
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -105,11 +106,17 @@ def digits(train: int | None = None) -> Dataset:
     ValueError
         ``train`` is not between 1 and 1,500.
     """
-    from sklearn.datasets import load_digits  # slow to import
-
-    pixels, labels = load_digits(return_X_y=True)
+    pixels, labels = _digits_file()
     order = generator(0, "digits").permutation(len(labels))
     pixels, labels = (pixels[order] / 16), labels[order].astype(np.uint8)
     features = ((pixels - pixels[:1500].mean()) / pixels[:1500].std()).astype(np.float32)
     name, take = taken("digits", train, 1500)
     return Dataset(name, features[:take], labels[:take], features[1500:], labels[1500:], 10, (1, 8, 8))
+
+
+@cache
+def _digits_file() -> tuple[np.ndarray, np.ndarray]:
+    """Return scikit-learn's digits in their order: pixels and labels; the file is text, and read once."""
+    from sklearn.datasets import load_digits  # slow to import
+
+    return load_digits(return_X_y=True)
