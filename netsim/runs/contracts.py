@@ -231,11 +231,17 @@ def rate(lr: float | Callable[[int], float], step: int) -> float:
     Raises
     ------
     NetsimError
-        The schedule returned no finite number of at least 0.
+        The schedule failed, or returned no finite number of at least 0.
     """
     if not callable(lr):
         return float(lr)
-    value = lr(step)
+    try:
+        value = lr(step)
+    except NetsimError:
+        raise
+    except Exception as error:  # a user's may raise anything
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise NetsimError(f"lr: {name_of(lr)} failed for step {step}: {what}") from error
     number = _number(value)
     if number is None or isinstance(number, bool) or not 0 <= number < math.inf:
         got = said(value) if number is None else str(number)

@@ -121,6 +121,10 @@ def directed():
     return nx.DiGraph([(0, 1)])
 
 
+def broken():
+    return lambda step: 1 / step
+
+
 def falling(peak: float):
     return lambda step: peak / (1 + step)
 
@@ -277,6 +281,7 @@ def test_a_users_compute_model_schedule_and_data(write) -> None:
         (('compute = "50 ms"', 'compute = { kind = "my_methods:Coarse" }'), ["network.compute", "has no draw"]),
         (('compute = "50 ms"', 'compute = { kind = "my_methods:Steady" }'), ["network.compute", "also needs seconds"]),
         (("steps = 22", 'steps = 22\nlr = { kind = "my_methods:Valley" }'), ["training.lr", "schedule"]),
+        (("steps = 22", 'steps = 22\nlr = { kind = "my_methods:broken" }'), ["lr", "for step 0: ZeroDivisionError"]),
         (("hidden = [16]", 'hidden = [16]\ndata = "my_methods:averaging"'), ["task.data", "it has no name"]),
         (("hidden = [16]", 'hidden = [16]\ndata = "my_methods:no"'), ["task.data: ", "my_methods has no no"]),
     ],
