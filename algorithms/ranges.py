@@ -298,13 +298,34 @@ def shown(value: Any) -> str:
 
 
 @cache
-def field_hints(kind: Any) -> dict[str, Any]:
-    """Return the type hints of a dataclass's fields, with their marks; none where they cannot be resolved."""
+def field_kinds(kind: Any) -> tuple[tuple[str, Any, tuple[Kind, ...]], ...]:
+    """Return (name, type hint, its alternatives) of the fields of a dataclass; none where the hints cannot be resolved."""
     try:
         hints = get_type_hints(kind, include_extras=True)
     except (NameError, TypeError):
-        return {}
-    return {field.name: hints[field.name] for field in fields(kind) if field.name in hints}
+        return ()
+    return tuple((one.name, hints[one.name], kinds(hints[one.name])) for one in fields(kind) if one.name in hints)
+
+
+def first_misfit(made: Any, **instead: Any) -> tuple[str, Any, Any] | None:
+    """Return (name, value, hint) of the first field of a dataclass that is not what its hint declares; None: all are.
+
+    Fields that are numbers of NumPy, which would promote float32 models to float64, become the same numbers of Python.
+
+    Parameters
+    ----------
+    made
+        The object.
+    **instead
+        By name, what is looked at in the place of a field.
+    """
+    for name, hint, alternatives in field_kinds(type(made)):  # type: ignore[arg-type]
+        value = instead[name] if name in instead else getattr(made, name)
+        if not any(_fits(value, kind) for kind in alternatives):
+            return name, value, hint
+        if isinstance(value, np.generic) and name not in instead:
+            object.__setattr__(made, name, value.item())
+    return None
 
 
 def check_fields(made: Any) -> None:
@@ -315,14 +336,6 @@ def check_fields(made: Any) -> None:
     ValueError
         One line with the class, the field, its value and what is allowed.
     """
-    for name, hint in field_hints(type(made)).items():  # type: ignore[arg-type]
-        value = getattr(made, name)
-        if not fits(value, hint):
-            raise ValueError(f"{type(made).__name__}: {name} = {shown(value)}: must be {said(hint)}")
-        hold_in_python(made, name)
-
-
-def hold_in_python(made: Any, name: str) -> None:
-    """Replace a field of a dataclass that is a number of NumPy, which would promote float32 models to float64, by the same number of Python."""
-    if isinstance(value := getattr(made, name), np.generic):
-        object.__setattr__(made, name, value.item())
+    if (wrong := first_misfit(made)) is not None:
+        name, value, hint = wrong
+        raise ValueError(f"{type(made).__name__}: {name} = {shown(value)}: must be {said(hint)}")

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from annotated_types import Interval
 
-from netsim.algorithms.ranges import Also, field_hints, fits, hold_in_python, said, shown
+from netsim.algorithms.ranges import Also, first_misfit, fits, said, shown
 from netsim.errors import NetsimError
 from netsim.files import units
 
@@ -190,9 +190,9 @@ def check_fields(made: Any, **instead: Any) -> None:
     NetsimError
         One line with the field, its value, and what is allowed.
     """
-    for name, hint in field_hints(type(made)).items():  # type: ignore[arg-type]
-        check_field(name, instead.get(name, getattr(made, name)), hint)
-        hold_in_python(made, name)
+    if (wrong := first_misfit(made, **instead)) is not None:
+        name, value, hint = wrong
+        raise NetsimError(f"{name} = {shown(value)}: must be {said(hint)}")
 
 
 def check_arguments(function: Callable[..., Any], **values: Any) -> None:
