@@ -298,13 +298,13 @@ def shown(value: Any) -> str:
 
 
 @cache
-def field_kinds(kind: Any) -> tuple[tuple[str, Any, tuple[Kind, ...]], ...]:
-    """Return (name, type hint, its alternatives) of the fields of a dataclass; none where the hints cannot be resolved."""
+def field_kinds(kind: Any) -> tuple[tuple[Any, Any, tuple[Kind, ...]], ...]:
+    """Return (field, type hint, its alternatives) of the fields of a dataclass; none where the hints cannot be resolved."""
     try:
         hints = get_type_hints(kind, include_extras=True)
     except (NameError, TypeError):
         return ()
-    return tuple((one.name, hints[one.name], kinds(hints[one.name])) for one in fields(kind) if one.name in hints)
+    return tuple((one, hints[one.name], kinds(hints[one.name])) for one in fields(kind) if one.name in hints)
 
 
 def first_misfit(made: Any, **instead: Any) -> tuple[str, Any, Any] | None:
@@ -319,8 +319,11 @@ def first_misfit(made: Any, **instead: Any) -> tuple[str, Any, Any] | None:
     **instead
         By name, what is looked at in the place of a field.
     """
-    for name, hint, alternatives in field_kinds(type(made)):  # type: ignore[arg-type]
+    for field, hint, alternatives in field_kinds(type(made)):  # type: ignore[arg-type]
+        name = field.name
         value = instead[name] if name in instead else getattr(made, name)
+        if value is field.default:  # as most fields of ten thousand networks are
+            continue
         if not any(_fits(value, kind) for kind in alternatives):
             return name, value, hint
         if isinstance(value, np.generic) and name not in instead:
