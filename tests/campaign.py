@@ -129,7 +129,7 @@ def killed(script: str, times: int, seed: int) -> str:
             check=False,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])},
         )
-        print(f"kills: {script}: {done.stdout.strip()}", flush=True)
+        print(f"kills: {script}: {done.stdout.strip().rpartition(chr(10))[2]}", flush=True)
         return done.stderr[-500:] if done.returncode else ""
 
 
