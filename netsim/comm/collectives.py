@@ -85,8 +85,8 @@ COLLECTIVES: dict[str, dict[str, Callable[[int], list[Step]]]] = {
 }
 """By what is meant, by the name of the algorithm: how it is done. The first is done where a network names none of them."""
 
-ALGORITHMS = tuple(dict.fromkeys(name for ways in COLLECTIVES.values() for name in ways if name != "server"))
-"""What a network can name as its ``collective``."""
+ALGORITHMS = COLLECTIVES["all_reduce"]
+"""What a network can name as its ``collective``: the ways of an all-reduce. What one of them does not know is done in the first way of its kind."""
 
 
 @lru_cache(maxsize=256)

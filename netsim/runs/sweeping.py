@@ -23,7 +23,7 @@ from netsim.runs.network_coordinates import of_networks, stated_fields
 from netsim.runs.targets import baseline_of, default_target, first_at, stated_target
 from netsim.runs.training import Run, train
 
-USUAL = ALGORITHMS[0]  # how an all-reduce is done where networks differ
+USUAL = next(iter(ALGORITHMS))  # how an all-reduce is done where networks differ
 CHECKED = 5  # minimum number of conditions that both engines time
 
 

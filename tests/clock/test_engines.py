@@ -127,7 +127,7 @@ def networks(draw, trace: Trace) -> Network:
         egress=ports[draw(st.sampled_from(sorted(ports)))],
         ingress=ports[draw(st.sampled_from(sorted(ports)))],
         codec=draw(st.sampled_from([None, 2.0**-14, (1e-5, 2e-5)])),
-        collective=draw(st.sampled_from(ALGORITHMS)),
+        collective=draw(st.sampled_from(list(ALGORITHMS))),
     )
 
 

@@ -153,7 +153,6 @@ def test_steps_that_run_side_by_side_have_no_closed_form(monkeypatch):
         return [*up, *down]
 
     monkeypatch.setitem(COLLECTIVES["all_reduce"], "tree", by_tree)
-    monkeypatch.setattr("netsim.clock.network.ALGORITHMS", (*ALGORITHMS, "tree"))
     for n in (3, 4, 5, 8):
         trace = trace_of("all_reduce", n, 320_000)
         network = Network(ALPHA, BANDWIDTH, sharing="none", collective="tree")

@@ -45,7 +45,9 @@ def test_help_imports_no_command_and_nothing_heavy() -> None:
     assert {name for name in loaded if name.startswith("netsim.")} == {
         "netsim.commands",
         "netsim.commands.app",
+        "netsim.commands.stopping",
         "netsim.commands.streams",
         "netsim.errors",
+        "netsim.version",
     }
     assert {name for name in light if name.startswith("netsim")} == {"netsim"} and "typing" in light

@@ -96,21 +96,26 @@ class Fabric:
         yield self.env.timeout(alpha)
 
     def gate(self, order: tuple) -> simpy.Event:
-        """Everything that comes to a port at one instant goes on in the order (posted, sender, number), after all else of that instant."""
+        """Of all that comes to a port at one instant the first in the order (posted, sender, number) goes on, after all else of that instant."""
         passed = self.env.event()
         self.at_gate.append((order, passed))
         if len(self.at_gate) == 1:
-            opening = self.env.event()
-            opening._ok, opening._value = True, None
-            opening.callbacks.append(self.open_gate)
-            self.env.schedule(opening, priority=_AFTER_ALL_ELSE)
+            self.open_later()
         return passed
 
+    def open_later(self) -> None:
+        opening = self.env.event()
+        opening._ok, opening._value = True, None
+        opening.callbacks.append(self.open_gate)
+        self.env.schedule(opening, priority=_AFTER_ALL_ELSE)
+
     def open_gate(self, _: simpy.Event) -> None:
-        waiting = sorted(self.at_gate, key=lambda one: one[0])
-        self.at_gate = []
-        for _order, passed in waiting:
-            passed.succeed()
+        """Let one pass; the others wait until all is done that it causes at this instant."""
+        first = min(self.at_gate, key=lambda one: one[0])
+        self.at_gate.remove(first)
+        first[1].succeed()
+        if self.at_gate:
+            self.open_later()
 
 
 @dataclass
