@@ -149,7 +149,7 @@ class Network:
         for name, values, axis in zip(("latency", "bandwidth"), means, axes, strict=True):
             per_link = any(np.ndim(one) for one in axis)
             check(not per_link or len(set(values)) == len(values), name, values, "points whose means over links differ")
-        return NetworkGrid(means[0], means[1], template, tuple(axes[0]), tuple(axes[1]))
+        return NetworkGrid(tuple(axes[0]), tuple(axes[1]), template)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,27 +158,33 @@ class NetworkGrid:
 
     Attributes
     ----------
-    latency, bandwidth
-        Seconds and bit/s along the two axes; of a matrix the mean over its links.
+    latencies, bandwidths
+        The points of the two axes: numbers, or (n, n) matrices; seconds and bit/s.
     template
         The network whose other fields they all have.
-    latencies, bandwidths
-        The points themselves: numbers, or (n, n) matrices.
     """
 
-    latency: tuple[float, ...]
-    bandwidth: tuple[float, ...]
-    template: Network
     latencies: tuple[PerLink, ...]
     bandwidths: tuple[PerLink, ...]
+    template: Network
+
+    @property
+    def latency(self) -> tuple[float, ...]:
+        """Seconds along the axis; of a matrix the mean over its links."""
+        return tuple(map(mean_over_links, self.latencies))
+
+    @property
+    def bandwidth(self) -> tuple[float, ...]:
+        """bit/s along the axis; of a matrix the mean over its links."""
+        return tuple(map(mean_over_links, self.bandwidths))
 
     def __len__(self) -> int:
-        return len(self.latency) * len(self.bandwidth)
+        return len(self.latencies) * len(self.bandwidths)
 
     def __getitem__(self, at: int) -> Network:
         if not -len(self) <= at < len(self):
             raise IndexError(f"network {at} of a grid of {len(self)}")
-        row, column = divmod(at % len(self), len(self.bandwidth))
+        row, column = divmod(at % len(self), len(self.bandwidths))
         return replace(self.template, latency=self.latencies[row], bandwidth=self.bandwidths[column], name="")
 
     def __iter__(self) -> Iterator[Network]:
