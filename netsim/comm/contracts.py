@@ -80,13 +80,13 @@ def check_message(message: Any, y: Array, compress: Any, round: int | None = Non
     if getattr(value, "shape", None) != y.shape or value.dtype != y.dtype:
         raise NetsimError(f"{_who(compress, round)} a value of {said(value)}; expected {said(y)}, as what is sent")
     if isinstance(bits, int) and not isinstance(bits, bool):
-        right, least = True, bits
+        right, least = bits < 2**63, bits
     else:
         right = getattr(bits, "shape", None) in ((len(y),), ()) and bits.dtype.kind in "iu"
         least = bits.min() if right and isinstance(bits, np.ndarray | np.generic) else 0
     if not right or least < 0:
         got = said(bits) if not isinstance(bits, int | float) else repr(bits)
-        below = f", {least} among them" if right else ""
+        below = f", {least} among them" if right and least < 0 else ""
         raise NetsimError(
             f"{_who(compress, round)} bits of {got}{below}; "
             f"expected ({len(y)},) whole numbers, at least 0, what each row costs"

@@ -9,11 +9,12 @@ import xarray as xr
 from netsim.commands import options
 from netsim.commands.console import print_json, training
 from netsim.commands.estimates import Work
-from netsim.commands.publishing import RESULTS, claimed, publish, remove_stale
+from netsim.commands.publishing import RESULTS, claimed, figure_files, publish, remove_stale
 from netsim.commands.streams import say
 from netsim.commands.tables import TextTable, heading, lines, print_table
 from netsim.files import config
 from netsim.plots.drawing import STEMS, draw
+from netsim.plots.saving import DEFAULT
 from netsim.runs import results
 from netsim.runs.pipeline import run
 from netsim.runs.setup import Setup
@@ -48,7 +49,7 @@ def command(
     for name, why in setup.left_out.items():
         say(f"{name}: left out: {why}")
     pairs, races = setup.pairs(), searched(setup, known=again)
-    with claimed(folder, files=[RESULTS]) as claim:
+    with claimed(folder, files=[RESULTS, *figure_files(STEMS, DEFAULT)]) as claim:
         with training(options.at_a_time(jobs), work=Work(count=len(pairs) + len(races))) as (executor, progress):
             found = search(setup, executor, progress, known=again)
             ds = run(setup, executor=executor, progress=progress, found=found)

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from netsim.commands.publishing import claimed, publish
+from netsim.commands.publishing import claimed, figure_files, publish
 from netsim.commands.streams import say
 from netsim.commands.tables import lines
 from netsim.errors import NetsimError
-from netsim.plots.drawing import draw
+from netsim.plots.drawing import STEMS, draw
 from netsim.plots.reading import own_topologies, topologies
 from netsim.plots.saving import DEFAULT, formats_of
 from netsim.plots.style import inches
@@ -63,7 +63,7 @@ def command(
     if topology is not None and topology not in (held := topologies(ds) or own_topologies(ds)):
         raise NetsimError(f"--topology {topology}: {results_file} holds {', '.join(held) or 'none by name'}")
     said: list[str] = []
-    with claimed(folder) as claim:
+    with claimed(folder, files=figure_files((*STEMS, "sensitivity"), wanted, "")) as claim:
         say("drawing the figures")
         publish(claim, lambda fresh: said.extend(draw(ds, fresh, width, wanted, topology)))
     for line in said:

@@ -56,13 +56,17 @@ def claimed(folder: Path, option: str = "--out", files: Iterable[str] = ()) -> I
     made = [one for one in (folder, *folder.parents) if not one.exists()]
     with ExitStack() as stack:
         stack.callback(remove_folders, *made)
-        _check_places(folder, option, files)
+        _check_places(folder, option, names := list(files))
         try:
             aside = _own(stack, folder)
             with create(aside) as file:
                 file.write(b"netsim")
                 sync(file)
             os.unlink(file.name)
+            for place in {(folder / name).parent for name in names} - {folder}:
+                if place.is_dir():
+                    with suppress(Busy), owned(place / ASIDE, wait=False):  # can be written, too
+                        pass
         except Busy:
             raise NetsimError(
                 f"{option} {folder}: another netsim command is at work there; wait until it has ended, or name another folder"
@@ -94,6 +98,12 @@ def _check_places(folder: Path, option: str, files: Iterable[str]) -> None:
     for name in files:
         if (folder / name).is_dir():
             raise NetsimError(f"{option} {folder}: {name} in it is a folder; move it away, or name another folder")
+
+
+def figure_files(stems: Iterable[str], formats: Iterable[str], folder: str = FIGURES) -> list[str]:
+    """Return the names of figures' files, as :func:`claimed` takes them."""
+    kinds = list(formats)
+    return [str(Path(folder) / f"{stem}.{kind}") for stem in stems for kind in kinds]
 
 
 def remove_folders(*folders: Path) -> None:
@@ -133,7 +143,10 @@ def publish(claim: Claim, write: Callable[[Path], Any], force: bool = False) -> 
             target.parent.mkdir(exist_ok=True)
             if target.suffix == ".nc" and not force:
                 _keep(target, path)
-            move(path, target)
+            try:
+                move(path, target)
+            except OSError as error:
+                raise NetsimError(f"{target}: cannot be written: {error.strerror or error}") from None
         for folder in {target.parent for target in targets}:
             sync_folder(folder)
         shutil.rmtree(fresh)

@@ -11,7 +11,7 @@ import xarray as xr
 from netsim.commands import options
 from netsim.commands.console import print_json, training
 from netsim.commands.estimates import MESSAGES_A_SECOND, Work
-from netsim.commands.publishing import RESULTS, Claim, check_checkpoints, claimed, publish, remove_stale
+from netsim.commands.publishing import RESULTS, Claim, check_checkpoints, claimed, figure_files, publish, remove_stale
 from netsim.commands.quantities import bandwidths, latencies
 from netsim.commands.streams import say
 from netsim.commands.tables import TextTable, heading, lines, print_table
@@ -20,6 +20,7 @@ from netsim.files import config
 from netsim.files.units import format_seconds
 from netsim.planning.fitting import fitted
 from netsim.plots.drawing import STEMS, draw
+from netsim.plots.saving import DEFAULT
 from netsim.runs import results
 from netsim.runs.cases import network_said, over_seeds, topologies_of
 from netsim.runs.checkpoints import Checkpoints, clear_all
@@ -63,7 +64,7 @@ def command(
     grid = {axis: values for axis, values in asked.items() if values is not None}
     setup = config.load(source, data, steps, device, download, "training", seed=seed, grid=grid)
     folder, together = out_folder or Path("results") / setup.name, options.at_a_time(jobs)
-    with claimed(folder, files=[RESULTS]) as claim:
+    with claimed(folder, files=[RESULTS, *figure_files(STEMS, DEFAULT)]) as claim:
         checkpoints = Checkpoints(folder / "checkpoints", every, resume)
         check_checkpoints(checkpoints.folder, resume, force)
         setup = setup.with_tasks_of(fitted(setup.largest(), together, say=say))

@@ -215,6 +215,8 @@ def checked_numbers(found: Any, before: Sequence[str], called: str, step: int) -
             raise NetsimError(
                 f"{who} {name!r}, a name that results have for something else; choose another, such as 'my_{name}'"
             )
+        if name in ("", ".") or {"/", "\0"} & set(name):
+            raise NetsimError(f"{who} {name!r}, a name that no file of results can hold; choose one of letters")
     return numbers
 
 

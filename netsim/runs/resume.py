@@ -136,9 +136,13 @@ def resume(
     Raises
     ------
     NetsimError
-        It cannot be told which experiment this is; or the checkpoint is of another one, or of code that held its state in another form; the line
-        names what differs.
+        The folder is a symbolic link; or it cannot be told which experiment this is; or the checkpoint is of another one, or of code that held its
+        state in another form; the line names what differs.
     """
+    if (
+        checkpoints.folder.is_symlink()
+    ):  # nothing is removed of what a link leads to, so that nothing may be written there
+        raise NetsimError(f"{checkpoints.folder}: is a link; checkpoints belong in a folder: move it away")
     if not checkpoints.resume:
         clear(checkpoints.folder)
         if origin.obstacle:

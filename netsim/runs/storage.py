@@ -49,7 +49,7 @@ def owned(folder: Path, wait: bool = True) -> Iterator[Path]:
     Busy
         Another process owns it, and is not waited for.
     OSError
-        It cannot be made, or something else is in its place.
+        It cannot be made, or something else is in its place, such as a folder of the user's own with the same name.
     """
     lock = _locked(folder, wait)
     try:
@@ -68,7 +68,7 @@ def _locked(folder: Path, wait: bool) -> FileLock:
     """Return the lock of a folder, held; both are made if they are not there."""
     while True:
         folder.mkdir(mode=0o700, exist_ok=True)
-        if not stat.S_ISDIR(folder.lstat().st_mode):
+        if not stat.S_ISDIR(folder.lstat().st_mode) or not _is_own(folder):
             raise FileExistsError(errno.EEXIST, "not a folder of netsim's own, move it away", str(folder))
         lock = FileLock(folder / _LOCK)
         try:
@@ -80,6 +80,12 @@ def _locked(folder: Path, wait: bool) -> FileLock:
         if (folder / _LOCK).exists():
             return lock
         lock.release()
+
+
+def _is_own(folder: Path) -> bool:
+    """Return whether a folder is empty or was made here: from the first file to the last there is the lock beside them."""
+    held = os.listdir(folder)
+    return not held or _LOCK in held
 
 
 def _empty(folder: Path) -> None:

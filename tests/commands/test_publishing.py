@@ -70,6 +70,22 @@ def test_stale_figures_behind_a_link_stay(tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "loss.png").exists()
 
 
+def test_a_folder_in_place_of_a_figure_is_found_before_the_work(netsim, tmp_path: Path) -> None:
+    (tmp_path / "out" / "figures" / "loss.png").mkdir(parents=True)
+    code, said, err = netsim("sweep", write(tmp_path), "--out", tmp_path / "out")
+    assert (code, said, err.count("\n")) == (2, "", 1) and "figures/loss.png in it is a folder; move it away" in err
+    assert everything_in(tmp_path / "out") == {"figures", "figures/loss.png"}
+
+
+def test_figures_that_cannot_be_written_are_found_before_the_work(netsim, tmp_path: Path) -> None:
+    """As where another system's folder is mounted there, which nobody may write to; a file in place of the lock's folder is as good."""
+    (tmp_path / "out" / "figures").mkdir(parents=True)
+    (tmp_path / "out" / "figures" / ".netsim").write_text("mine")
+    code, said, err = netsim("sweep", write(tmp_path), "--out", tmp_path / "out")
+    assert (code, said, err.count("\n")) == (2, "", 1) and "figures/.netsim" in err
+    assert everything_in(tmp_path / "out") == {"figures", "figures/.netsim"}
+
+
 def test_results_of_other_contents_are_kept(netsim, tmp_path: Path) -> None:
     """The same command again replaces nothing; another one keeps the results of before, unless it is forced."""
     path, out = write(tmp_path), tmp_path / "out"

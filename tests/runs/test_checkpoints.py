@@ -280,6 +280,7 @@ def test_what_only_has_a_checkpoints_name_is_passed_over(tmp_path):
     (tmp_path / "run" / "step-000000009.npz").write_text("half")
     (tmp_path / "run" / ".writing").mkdir()
     (tmp_path / "run" / ".writing" / "half").write_text("half")
+    (tmp_path / "run" / ".writing" / "lock").touch()  # as a killed process leaves it
     run = train(one, checkpoints=Checkpoints(tmp_path / "run", every=2, resume=True))
     assert [line.rpartition(":")[2] for line in run.remarks[:3]] == [
         " not a checkpoint, but a folder or a link; left alone"
@@ -287,6 +288,20 @@ def test_what_only_has_a_checkpoints_name_is_passed_over(tmp_path):
     same(replace(run, remarks=whole.remarks), whole)
     assert len(checkpoints_in(tmp_path / "run")) == 2 and (tmp_path / "elsewhere").read_text() == "x"
     assert not (tmp_path / "run" / ".writing").exists()
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_nothing_is_written_or_removed_where_a_link_leads(again, tmp_path):
+    """The oldest of what has a checkpoint's name there would be removed by the third checkpoint."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for step in range(1, 5):
+        (mine / f"step-{step:09d}-{'a' * 64}.npz").write_text("mine")
+    (tmp_path / "1-DPSGD").symlink_to(mine)
+    before = sorted(mine.iterdir())
+    with pytest.raises(NetsimError, match="1-DPSGD: is a link; checkpoints belong in a folder"):
+        train(experiment(), checkpoints=Checkpoints(tmp_path / "1-DPSGD", every=1, resume=again))
+    assert sorted(mine.iterdir()) == before
 
 
 @pytest.mark.parametrize("forged", ["no archive", "cut", "no layout", "object array", "huge"])

@@ -142,6 +142,8 @@ EVALUATIONS = {
     "text": ({"loss": "0.5"}, r"'loss' as a str; expected a real number"),
     "none": ({"loss": 0.5, "accuracy": None}, r"'accuracy' as None; expected a real number"),
     "complex": ({"loss": 1j}, r"'loss' as a complex; expected a real number"),
+    "a name with a slash": ({"loss": 0.5, "top/5": 1.0}, r"'top/5', a name that no file of results can hold"),
+    "no name": ({"loss": 0.5, "": 1.0}, r"'', a name that no file of results can hold"),
     "many": ({"loss": np.zeros(3)}, r"'loss' as \(3,\) float64; expected a real number"),
     **{name: ({"loss": 0.5, name: 1.0}, rf"'{name}', a name that results have for something else; choose another, such as 'my_{name}'")
        for name in ("step", "lr", "time", "bits", "batch_loss", "consensus", "each_loss", "worker", "latency", "speedup")},
@@ -405,6 +407,7 @@ def billing(bits):
     [
         (billing(np.full(3, -5)), r"bits of \(3,\) int64, -5 among them; expected \(3,\) whole numbers, at least 0, what each row costs"),
         (billing(-5), r"bits of -5, -5 among them; expected"),
+        (billing(2**70), r"bits of 1180591620717411303424; expected"),
         (billing(np.full(3, 3.7)), r"bits of \(3,\) float64; expected"),
         (billing(3.7), r"bits of 3\.7; expected"),
         (billing(np.full(3, np.nan)), r"bits of \(3,\) float64; expected"),

@@ -130,6 +130,16 @@ def test_leftovers_are_removed_without_following_links(tmp_path: Path) -> None:
     assert (mine / "thesis.tex").exists()
 
 
+def test_a_folder_of_the_users_own_with_that_name_is_left_alone(tmp_path: Path) -> None:
+    mine = tmp_path / ".netsim" / "mine.toml"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with pytest.raises(FileExistsError, match="not a folder of netsim's own"), owned(mine.parent, wait=False):
+        pass
+    remove_leftovers(mine.parent)
+    assert mine.read_text() == "mine"
+
+
 def test_several_processes_take_turns(tmp_path: Path) -> None:
     """Each one writes the same file thirty times; nobody fails, and the file is one of theirs."""
     code = (
