@@ -44,7 +44,7 @@ def reference() -> str:
     for title, named, key in _registries():
         parts.append(f"## {title}")
         for name, factory in named.items():
-            parts += [f"### `{key} = {_text(name)}`", plain(_first_line(factory)), _table(_fields_of(factory))]
+            parts += [f"### `{key} = {_text(name)}`", plain(_first_line(factory)), _table(_fields_of(factory, name))]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -95,12 +95,18 @@ def _own_fields(section: Section, table: Mapping[str, Any]) -> Mapping[str, Decl
     )
     known = {"kind": TOPOLOGIES, "model": {k: v[0] for k, v in MODELS.items()}, "name": named_classes("algorithm")}
     factory = known.get(section.others, {}).get(str(name))
-    found = {} if factory is None else _fields_of(factory)
-    return found
+    return {} if factory is None else _fields_of(factory, str(name))
 
 
-def _fields_of(factory: Callable[..., Any]) -> dict[str, Declared]:
-    return {name: one for name, one in declared(factory).items() if name not in _GIVEN}
+def _fields_of(factory: Callable[..., Any], name: str) -> dict[str, Declared]:
+    """Return the keys of what a file names, with the defaults that it has under this name."""
+    made, usual = MODELS.get(name, (None, {}))
+    defaults = usual if made is factory else {}
+    return {
+        key: one._replace(default=defaults.get(key, one.default))
+        for key, one in declared(factory).items()
+        if key not in _GIVEN
+    }
 
 
 # --- Markdown ---------------------------------------------------------------------------------------------------------------

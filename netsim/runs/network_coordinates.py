@@ -41,17 +41,20 @@ def of_networks(
             ("bandwidth", networks.bandwidth, networks.bandwidths),
         ):
             matrices |= _matrices(name, given, name)
-            mean = {"long_name": "mean over links"} if f"link_{name}" in matrices else {}
-            coords[name] = name, list(means), {"units": UNITS[name], **mean}
+            said = "mean over links" if f"link_{name}" in matrices else f"{name} of a link"
+            coords[name] = name, list(means), {"units": UNITS[name], "long_name": said}
         return ("latency", "bandwidth"), coords, matrices
-    coords = {"network": ("network", unique([one.name for one in networks]))}
+    coords = {"network": ("network", unique([one.name for one in networks]), {"long_name": "network"})}
     for name, units in UNITS.items():
         each = [getattr(one, name) for one in networks]
         matrices |= _matrices(name, each, "network")
         numbers = [float(one) if np.ndim(one) == 0 else np.nan for one in each]
-        coords[name] = "network", numbers, {"units": units}
+        coords[name] = "network", numbers, {"units": units, "long_name": f"{name} of a link; NaN: see link_{name}"}
     differing = {name: value for name, value in stated_fields(networks).items() if not isinstance(value, str)}
-    coords |= {f"network_{name}": ("network", value) for name, value in differing.items()}
+    coords |= {
+        f"network_{name}": ("network", value, {"long_name": f"{name} of the network"})
+        for name, value in differing.items()
+    }
     return ("network",), coords, matrices
 
 

@@ -204,6 +204,8 @@ def _histories(runs: list[Run], names: list[str], points: list[Network]) -> xr.D
     for key, (units, meaning) in _MEANING.items():
         if key in ds:
             ds[key].attrs = {"units": units, "long_name": meaning.format(collective=collective)}
+    for own in set(map(str, ds.data_vars)) - _MEANING.keys():
+        ds[own].attrs = {"long_name": "what the task's evaluate returns under this name"}
     return ds
 
 
@@ -354,6 +356,15 @@ _MEANING = {
     "clipped": ("1", "share of the numbers that were clipped"),
     "violations": ("1", "violations of theta; -1: not counted"),
     "steps_per_epoch": ("1", "steps of an epoch; 0: the task knows none"),
+    "theorem1_bound": ("1", "bound on alpha of Theorem 1 of Tang et al. 2018, of this topology"),
+    "remark_bound": ("1", "bound on alpha of the remark after Theorem 3 of Tang et al. 2018, of this topology"),
+    "overlap": ("", "whether messages travel while a gradient is computed"),
+    "learning_rate": ("", "learning rate, or its schedule"),
+    "remarks": ("", "what was noticed in the run"),
+    "workers": ("1", "number of workers"),
+    "topology": ("", "topology of the workers"),
+    "description": ("", "the method with all its hyperparameters"),
+    "experiment": ("", "method"),
 }
 
 

@@ -134,6 +134,7 @@ def _trained(
     xp = device_namespace(experiment.device)
     origin = origin_of(experiment, xp) if checkpoints else None
     task = bound_task(experiment, xp)
+    parameters(task, type(experiment.task).__name__)
     recorder = Recorder(experiment.topology, spoken=False)
     comm = Communicator(
         experiment.topology, task.tensors, experiment.seed, xp, experiment.dtype, recorder, on_message=on_message

@@ -92,3 +92,11 @@ def test_init_of_what_is_not_there(capsys):
 
     with pytest.raises(NetsimError, match="no preset of this name"):
         template("no-such-preset")
+
+
+def test_a_models_defaults_are_those_of_its_name_in_a_file():
+    """resnet18 is made by the class that makes resnet20, with other defaults."""
+    text = reference().split('`model = "resnet18"`')[1].split("###")[0]
+    assert "`[64, 128, 256, 512]`" in text and "| `2` |" in text
+    written = template("doublesqueeze-resnet18")
+    assert "# widths = [64, 128, 256, 512]" in written and "# blocks = 2" in written

@@ -210,6 +210,20 @@ def test_tensors_that_are_none_are_refused(tensors):
     refused(r"^Pull\.tensors: .*; expected the tensors of one model as \{name: shape\}, such as", task)
 
 
+def test_a_task_without_tensors_is_refused():
+    class Bare:
+        def initial(self, seed):
+            return np.zeros(2)
+
+        def gradient(self, x, step):
+            return x.sum(axis=1), x
+
+        def evaluate(self, x):
+            return {"loss": 0.0}
+
+    refused(r"^Bare\.tensors: None; expected the tensors of one model as \{name: shape\}, such as", Bare())
+
+
 def test_a_task_that_is_bound_to_nothing_is_refused():
     class Unbound(Pull):
         def bind(self, n, seed, xp, dtype):
