@@ -75,6 +75,13 @@ def _epilog(module: Any) -> str:
     return "\n\n".join("\n".join(["\b", *part]) for part in parts)
 
 
+def _with_notes(error: Exception) -> str:
+    """Return an error on one line: what is noted on it of the user's method that raised it, and what it says."""
+    noted = getattr(error, "__notes__", [])[:1]
+    said = [*noted, type(error).__name__, str(error)] if noted else [str(error)]
+    return " ".join(": ".join(part for part in said if part).split())
+
+
 def _version(asked: bool) -> None:
     if asked:
         put(f"netsim {installed()}")
@@ -126,9 +133,12 @@ def main(arguments: list[str] | None = None) -> None:
         if getattr(error, "lines", False):
             say_lines(f"netsim: {error}")
         else:
-            say(f"netsim: {' '.join(str(error).split())}")
+            say(f"netsim: {_with_notes(error)}")
         code = 2
     except Exception as error:
+        if getattr(error, "__notes__", None):  # of a user's method, which is named there
+            say(f"netsim: {_with_notes(error)}")
+            sys.exit(2)
         if not hasattr(error, "format_message"):  # a typer error, about an option or a command
             raise
         command = getattr(getattr(error, "ctx", None), "command_path", "netsim")

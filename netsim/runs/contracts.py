@@ -5,8 +5,12 @@ All that is compared in every round are shapes and dtypes, which costs a microse
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from numbers import Real
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -175,13 +179,45 @@ def reading(method: Callable[..., Any], called: str, step: int, *given: Any) -> 
         It wrote to it.
     """
     try:
-        return method(*given)
+        with naming(f"{called}.{method.__name__}", step):
+            return method(*given)
     except ValueError as error:
         if "read-only" not in str(error):
             raise
         raise NetsimError(
             f"{called}.{method.__name__}: changes x in place, in round {step}: leave x as it is, and work on a copy"
         ) from error
+
+
+@contextmanager
+def naming(method: str, round: int | None = None) -> Iterator[None]:
+    """Note on an error that a user's method raises which method it was, in which round, and where: the command line prints it in one line.
+
+    Parameters
+    ----------
+    method
+        Its name.
+    round
+        None: before the first.
+    """
+    try:
+        yield
+    except NetsimError:
+        raise
+    except Exception as error:
+        if not hasattr(error, "__notes__"):  # the innermost method is the one that failed
+            when = "" if round is None else f" in round {round}"
+            error.add_note(f"{method}: failed{when}{_place(error)}")
+        raise
+
+
+def _place(error: Exception) -> str:
+    """Return the last line of an error's traceback that is neither netsim's nor a library's; "": there is none."""
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        file, package = Path(frame.f_code.co_filename), str(frame.f_globals.get("__name__")).split(".")[0]
+        if package != "netsim" and package not in sys.stdlib_module_names and "site-packages" not in file.parts:
+            return f" ({file.name}, line {line})"
+    return ""
 
 
 def checked_numbers(found: Any, before: Sequence[str], called: str, step: int) -> dict[str, Any]:

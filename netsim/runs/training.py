@@ -28,6 +28,7 @@ from netsim.runs.contracts import (
     checked_gradient,
     checked_initial,
     for_reading,
+    naming,
     parameters,
     rate,
     reading,
@@ -170,7 +171,9 @@ def _start(
     """Return the first state: the common model, evaluated, or the state of a checkpoint."""
     x = _common_model(experiment, task, xp)
     buffers = _buffers(experiment, task, xp)
-    state, counted = experiment.algorithm.init(x, loggers.comm), loggers.comm.statistics.state_dict()
+    with naming(f"{type(experiment.algorithm).__name__}.init"):
+        state = experiment.algorithm.init(x, loggers.comm)
+    counted = loggers.comm.statistics.state_dict()
     check_state(state, x, experiment.algorithm)
     if checkpoints and origin:
         resumed = resume(checkpoints, origin, xp, loggers, remark, state)
@@ -186,7 +189,8 @@ def _advance(experiment: Experiment, task: Any, xp: ModuleType, loggers: Loggers
     history, recorder, comm = loggers
     gradient = _Gradient(experiment, task, xp, recorder, at)
     lr, done = rate(experiment.lr, at.step), at.step + 1
-    state = experiment.algorithm.step(at.state, gradient, lr, comm)
+    with naming(f"{type(experiment.algorithm).__name__}.step", at.step):
+        state = experiment.algorithm.step(at.state, gradient, lr, comm)
     check_state(state, at.state.x, experiment.algorithm, at.step)
     loss = gradient.loss
     if loss is None:
@@ -279,7 +283,9 @@ def _common_model(experiment: Experiment, task: Any, xp: ModuleType) -> Array:
     """Return the initial models, (n, P), all rows equal."""
     called = type(experiment.task).__name__
     size = parameters(task, called)
-    first = checked_initial(task.initial(experiment.seed), size, task, called, xp, experiment.dtype)
+    with naming(f"{called}.initial"):
+        first = task.initial(experiment.seed)
+    first = checked_initial(first, size, task, called, xp, experiment.dtype)
     return xp.tile(first, (experiment.topology.n, 1))
 
 

@@ -136,6 +136,11 @@ def ten_digits(train: int = 64):
 
 def fails(size: int = 2):
     raise RuntimeError("on purpose")
+
+
+class Late(PlainSGD):
+    def step(self, state, gradient, lr, comm):
+        raise OSError("no such disk")
 '''
 ALGORITHM = 'name = "AllReduceSGD"\nlr = 0.2'
 COMPRESS = '{ name = "StochasticQuantizer", bits = 8 }'
@@ -167,6 +172,16 @@ def test_a_users_algorithm_compressor_and_task_are_swept(write, capsys: pytest.C
     sent = ds["bits"].isel(step=-1).values  # 3 bits a number to two neighbours, and a scale of 32
     assert sent[0] == 22 * 2 * (5 * 3 + 32)
     assert (ds["loss"].isel(step=-1) < 0.05).all() and (ds["loss"].isel(step=0) == 2.5).all()
+
+
+def test_an_error_in_a_users_step_is_one_line(write, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write((ALGORITHM, 'name = "my_methods:Late"\ncompress = "my_methods:made"'))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["sweep", str(path), "--out", str(path.parent / "out"), "--jobs", "1"])
+    last = capsys.readouterr().err.splitlines()[-1]
+    line = MODULE[: MODULE.index("no such disk")].count("\n") + 1
+    assert ended.value.code == 2
+    assert last == f"netsim: Late.step: failed in round 0 (my_methods.py, line {line}): OSError: no such disk"
 
 
 def test_a_module_beside_the_file_comes_before_one_in_the_current_folder(write) -> None:

@@ -574,3 +574,22 @@ def test_hyperparameters_of_numpy_do_not_promote_the_models():
     assert numpy.x.dtype == np.float32
     assert numpy.experiment.algorithm == plain.experiment.algorithm and type(numpy.experiment.algorithm.gamma) is float
     np.testing.assert_array_equal(numpy.x, plain.x)
+
+
+@pytest.mark.parametrize("method", ["initial", "gradient", "evaluate", "init", "step"])
+def test_an_error_in_a_users_method_says_which_and_where(method):
+    """It stays what it is; a note names the innermost method, the round and the line."""
+
+    def fails(*given):
+        raise KeyError("no such key")
+
+    if method in ("init", "step"):
+        task, algorithm = Pull(), type("Mine", (Stepping,), {method: fails})()
+    else:
+        task, algorithm = type("Mine", (Pull,), {method: fails})(), DPSGD()
+    with pytest.raises(KeyError, match="no such key") as error:
+        run(task, algorithm)
+    when = "" if method in ("initial", "init") else " in round 0"
+    line = fails.__code__.co_firstlineno + 1
+    called = "fails" if method in ("gradient", "evaluate") else method
+    assert error.value.__notes__ == [f"Mine.{called}: failed{when} (test_contracts.py, line {line})"]
