@@ -44,6 +44,9 @@ class LeastSquares:
     batch: int | None = None
 
     def __post_init__(self) -> None:
+        for name in ("features", "targets"):  # rows in lists, as a file has them
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=float))
         if np.ndim(self.features) != 3 or np.shape(self.targets) != np.shape(self.features)[:2]:
             raise ValueError(
                 f"features {np.shape(self.features)} and targets {np.shape(self.targets)} do not fit: "

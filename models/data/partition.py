@@ -152,7 +152,7 @@ def _take(random: np.random.Generator, mixture: np.ndarray, stock: np.ndarray, s
 def _check_alpha(alpha: float | None) -> None:
     if alpha is None or not 0 < alpha < np.inf:
         raise ValueError(
-            f'alpha = {alpha}: partition = "dirichlet" needs a number above 0, '
+            f'alpha{": missing;" if alpha is None else f" = {alpha}:"} partition = "dirichlet" needs a number above 0, '
             "such as 0.1 (few classes a worker) or 100 (nearly all alike)"
         )
 

@@ -140,12 +140,11 @@ def compute_seconds(compute: float | Sequence[float] | np.ndarray | ComputeModel
         numbers = np.asarray(None)
     if numbers.dtype.kind not in "fiu":
         raise NetsimError(f"{whose}: must be seconds, real numbers, not {numbers.dtype} ones")
-    try:
-        seconds = np.broadcast_to(numbers.astype(float), (rounds, n))
-    except ValueError:
+    if numbers.shape not in ((), (n,), (rounds, n)):
         raise NetsimError(
             f"{whose} has shape {numbers.shape}: give one number, {n} numbers (one a worker), or a model that draws ({rounds}, {n})"
-        ) from None
+        )
+    seconds = np.broadcast_to(numbers.astype(float), (rounds, n))
     if not (np.isfinite(seconds).all() and (seconds >= 0).all()):
         raise NetsimError(f"{whose}: every gradient time must be finite and at least 0 seconds")
     return seconds

@@ -117,7 +117,7 @@ def _points(section: Mapping[str, Any], field: str, topologies: Sequence[Topolog
         for name in _AXES:
             if section.get(name) is not None:
                 raise NetsimError(f"{field}.{name}: beside groups, which say it of every link; leave one of them out")
-        made = call(_groups, section["groups"], f"{field}.groups")
+        made = call(_groups, section["groups"], f"{field}.groups", whose="it")
         total, sizes = len(made.latency), section["groups"]["sizes"]  # type: ignore[arg-type]
         for graph in [one for one in topologies if one.n != total]:
             raise NetsimError(
@@ -147,7 +147,7 @@ def _points(section: Mapping[str, Any], field: str, topologies: Sequence[Topolog
 
 
 def _groups(sizes: list[int], inside: dict[str, Any], between: dict[str, Any]) -> Network:
-    pairs = [call(_link, one, name) for name, one in (("inside", inside), ("between", between))]
+    pairs = [call(_link, one, name, whose="it") for name, one in (("inside", inside), ("between", between))]
     return Network.groups(sizes, *pairs)
 
 

@@ -1,6 +1,7 @@
 """[task] of a configuration file: the data set and the model."""
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,6 @@ def _load(section: TaskSection, folder: Path, data: str | Path | None, download:
             raise NetsimError(f'task.{field}: not a key of data = "{section.data}"; leave it out')
         return datasets.load(section.data, path, section.train, download, section.test)
     except ValueError as error:
-        said = str(error)
+        said = re.sub(r"(netsim[\w.]*\.)?\w+\(download=True\)", "--download", str(error))  # the same in a file's words
         own = said.startswith(("train = ", "test = ", "vocabulary = ", "tokens = "))
         raise NetsimError(said if said.startswith("task.") else f"task.{said}" if own else f"{field}: {said}") from None

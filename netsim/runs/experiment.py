@@ -10,7 +10,7 @@ from netsim.algorithms.description import name_of
 from netsim.algorithms.protocol import Algorithm
 from netsim.comm.topology import Topology
 from netsim.device import Array
-from netsim.errors import check
+from netsim.errors import NetsimError, check
 from netsim.fields import Device, Seed, Steps, check_fields
 from netsim.files.schedules import LearningRate
 from netsim.runs.contracts import check_schedule
@@ -131,7 +131,8 @@ class Experiment:
         check_fields(self)
         if callable(self.lr):
             check_schedule(self.lr, self.steps)
-        check(not self.nesterov or self.momentum > 0, "nesterov", self.nesterov, "False, or momentum above 0")
+        if self.nesterov and not self.momentum > 0:
+            raise NetsimError("nesterov: needs a momentum above 0; give one, or leave nesterov out")
         outside = [step for step in self.record if step > self.steps]
         check(not outside, "record", outside, f"steps from 0 to {self.steps}")
 

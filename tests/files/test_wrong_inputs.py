@@ -112,6 +112,23 @@ WRONG = [
     (("hidden = [16]", '"hid\\u0000den" = [16]'), "a text with the control character"),
     (('title = "small"', 'title = "small"\nassumptions = { a = 3 }'), 'assumptions.a = 3: must be text; write it in quotes: "3"'),
     (('title = "small"', 'title = "small"\nassumptions = 3'), "assumptions = 3: must be a table"),
+    # in the file's words, not in Python's
+    (("steps = 22", "steps = 22\nnesterov = true"), "training.nesterov: needs a momentum above 0; give one, or leave nesterov out"),
+    (("hidden = [16]", 'hidden = [16]\npartition = "dirichlet"'), 'task.alpha: missing; partition = "dirichlet" needs a number above 0'),
+    (
+        (f"{LATENCY}\n{BANDWIDTH}", 'groups = { sizes = [2, 2], inside = { latency = "1 ms", bandwidth = "1 Gbit/s" } }'),
+        "network.groups: it also needs between, a table",
+    ),
+    (
+        (f"{LATENCY}\n{BANDWIDTH}", 'groups = { sizes = [4], inside = { latency = "1 ms" }, between = { latency = "1 ms" } }'),
+        "network.groups.inside: it also needs bandwidth, a bandwidth",
+    ),
+    (("hidden = [16]", 'data = "mnist"\npath = "nowhere"'), "ubyte.gz; --download fetches the original files"),
+    ((COMPUTE, 'compute = ["50 ms"]'), "network.compute has shape (1,): give one number, 4 numbers (one a worker)"),
+    (
+        ("hidden = [16]", 'model = "netsim.models:LeastSquares"\nfeatures = [[[1.0]]]\ntargets = [3]'),
+        "task.features (1, 1, 1) and targets (1,) do not fit",
+    ),
     (('name = "slow"', 'name = ""'), 'condition[1].name = "": must be text of 1 to 200 characters'),
 ]  # fmt: skip
 
