@@ -97,6 +97,28 @@ def setup(app) -> None:
     shutil.rmtree(generated, ignore_errors=True)
     pages.write(generated)
     app.connect("missing-reference", _by_public_name)
+    app.connect("autodoc-process-signature", _plain_signature)
+
+
+def _plain_signature(app, what, name, obj, options, signature, returned):
+    """Return a signature with the types alone: ranges and units are in the fields' own words."""
+    return signature and _without_ranges(signature), returned and _without_ranges(returned)
+
+
+def _without_ranges(text: str) -> str:
+    """Return Annotated[X, …] as X."""
+    while found := re.search(r"~?(?:[\w.]+\.)?Annotated\[", text):
+        depth, ends = 0, []
+        for at in range(found.end(), len(text)):
+            depth += (text[at] in "[({") - (text[at] in "])}")
+            if depth < 0 or (depth == 0 and text[at] == ","):
+                ends.append(at)
+            if depth < 0:
+                break
+        else:
+            return text
+        text = text[: found.start()] + text[found.end() : ends[0]] + text[ends[-1] + 1 :]
+    return text
 
 
 def _by_public_name(app, env, node, contnode):

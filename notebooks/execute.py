@@ -1,4 +1,4 @@
-"""Execute the notebooks and store their outputs: ``python -m notebooks.execute [NAME.ipynb ...]``."""
+"""Execute the notebooks and store their outputs: ``python -m notebooks.execute [NAME ...]``."""
 
 import sys
 from pathlib import Path
@@ -24,7 +24,8 @@ def execute(path: Path) -> nbformat.NotebookNode:
 
 def main() -> None:
     """Execute the named notebooks, or all."""
-    for path in map(Path, sys.argv[1:] or sorted(HERE.glob("*.ipynb"))):
+    named = [HERE / f"{Path(name).stem}.ipynb" for name in sys.argv[1:]]
+    for path in named or sorted(HERE.glob("*.ipynb")):
         print(f"==> {path.name}", file=sys.stderr)
         aside = path.with_suffix(".part")
         nbformat.write(execute(path), aside)
