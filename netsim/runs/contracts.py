@@ -67,6 +67,21 @@ def parameters(task: Any, called: str) -> int:
     return int(size)
 
 
+def check_epoch(task: Any, called: str) -> None:
+    """Check the optional ``steps_per_epoch`` of a task.
+
+    Raises
+    ------
+    NetsimError
+        It is no whole number of at least 1.
+    """
+    steps = getattr(task, "steps_per_epoch", None)
+    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1):
+        raise NetsimError(
+            f"{called}.steps_per_epoch: {steps!r}; expected a whole number, at least 1, or None: the task knows no epochs"
+        )
+
+
 def checked_initial(first: Any, size: int, task: Any, called: str, xp: ModuleType, dtype: str) -> Array:
     """Return the common initial model, (P,), in the dtype of the run.
 

@@ -132,7 +132,7 @@ class Experiment:
         if callable(self.lr):
             check_schedule(self.lr, self.steps)
         if self.nesterov and not self.momentum > 0:
-            raise NetsimError("nesterov: needs a momentum above 0; give one, or leave nesterov out")
+            raise NetsimError("nesterov = true: needs a momentum above 0; give one, or leave nesterov out")
         outside = [step for step in self.record if step > self.steps]
         check(not outside, "record", outside, f"steps from 0 to {self.steps}")
 

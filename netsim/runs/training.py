@@ -23,6 +23,7 @@ from netsim.runs.checkpoints import Checkpoints
 from netsim.runs.contracts import (
     WATCHED,
     check_asked,
+    check_epoch,
     check_state,
     checked_buffers,
     checked_gradient,
@@ -136,6 +137,7 @@ def _trained(
     origin = origin_of(experiment, xp) if checkpoints else None
     task = bound_task(experiment, xp)
     parameters(task, type(experiment.task).__name__)
+    check_epoch(task, type(experiment.task).__name__)
     recorder = Recorder(experiment.topology, spoken=False)
     comm = Communicator(
         experiment.topology, task.tensors, experiment.seed, xp, experiment.dtype, recorder, on_message=on_message

@@ -113,7 +113,7 @@ WRONG = [
     (('title = "small"', 'title = "small"\nassumptions = { a = 3 }'), 'assumptions.a = 3: must be text; write it in quotes: "3"'),
     (('title = "small"', 'title = "small"\nassumptions = 3'), "assumptions = 3: must be a table"),
     # in the file's words, not in Python's
-    (("steps = 22", "steps = 22\nnesterov = true"), "training.nesterov: needs a momentum above 0; give one, or leave nesterov out"),
+    (("steps = 22", "steps = 22\nnesterov = true"), "training.nesterov = true: needs a momentum above 0; give one, or leave nesterov out"),
     (("hidden = [16]", 'hidden = [16]\npartition = "dirichlet"'), 'task.alpha: missing; partition = "dirichlet" needs a number above 0'),
     (
         (f"{LATENCY}\n{BANDWIDTH}", 'groups = { sizes = [2, 2], inside = { latency = "1 ms", bandwidth = "1 Gbit/s" } }'),

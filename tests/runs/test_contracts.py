@@ -593,3 +593,12 @@ def test_an_error_in_a_users_method_says_which_and_where(method):
     line = fails.__code__.co_firstlineno + 1
     called = "fails" if method in ("gradient", "evaluate") else method
     assert error.value.__notes__ == [f"Mine.{called}: failed{when} (test_contracts.py, line {line})"]
+
+
+@pytest.mark.parametrize("steps", [-3, "3", 2.5, True])
+def test_steps_of_an_epoch_that_are_no_whole_number_are_refused(steps):
+    task = Pull()
+    task.steps_per_epoch = steps
+    refused(
+        r"^Pull\.steps_per_epoch: .*; expected a whole number, at least 1, or None: the task knows no epochs$", task
+    )
