@@ -41,6 +41,9 @@ def replay(trace: Trace, network: Network, engine: str = "auto") -> Timeline:
         An unknown engine, or workers that wait for one another in a circle; the line names a worker and its tag.
     """
     chosen = _chosen(engine)
+    if not (isinstance(trace, Trace) and isinstance(network, Network)):
+        given = f"{type(trace).__name__} and {type(network).__name__}"
+        raise NetsimError(f"replay: takes a trace, such as run.trace, and one network, in this order; got {given}")
     ticks = _ticks(chosen, trace, lower(trace, network.collective), network)
     return Timeline(ticks.finish, ticks.messages, chosen)
 

@@ -262,6 +262,15 @@ def test_an_unknown_engine_is_refused():
             call()
 
 
+def test_a_replay_is_of_a_trace_and_one_network():
+    network = Network(1e-3, 1e6)
+    for wrong in ((network, network), (None, network), (Trace, [network])):
+        with pytest.raises(
+            NetsimError, match=r"^replay: takes a trace, such as run.trace, and one network, in this order; got"
+        ):
+            replay(*wrong)
+
+
 def test_engine_simpy_times_everything_on_the_event_engine():
     timelines = replay_all(pattern("all_reduce"), list(Network.grid([1e-3], [1e6, 1e7])), "simpy", check=[0, 1])
     assert timelines.engine == ("simpy", "simpy") and timelines.checked == 0
