@@ -4,15 +4,16 @@ A compute model is any object with ``draw(rounds, n) -> (rounds, n)`` seconds. T
 the rounds, so a draw is a function of (seed, worker, round) alone: the same on every network and for every algorithm compared.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import numpy as np
 from annotated_types import Interval
 
 from netsim.errors import NetsimError, check
 from netsim.fields import TIMES, Said, Seconds, Seed, check_fields
+from netsim.files.units import format_seconds
 
 
 @runtime_checkable
@@ -107,6 +108,26 @@ class Uniform:
     def draw(self, rounds: int, n: int) -> np.ndarray:
         """Return (rounds, n) seconds."""
         return self.low + (self.high - self.low) * _per_worker(self.seed, rounds, n, lambda g: g.random(rounds))
+
+
+def in_words(compute: float | Sequence[float] | np.ndarray | ComputeModel) -> str:
+    """Return gradient times in words: "50 ms", "10 ms to 30 ms", "log-normal, mean 10 ms, cv 0.5"; a model of a user's by its class's name."""
+    if not isinstance(compute, ComputeModel):
+        return _times(compute)
+    return _WORDS.get(type(compute), lambda model: type(model).__name__)(compute)
+
+
+def _times(seconds: float | Sequence[float] | np.ndarray) -> str:
+    """Return a time in words, or the least and the largest of several."""
+    ends = (format_seconds(float(end)) for end in (np.min(seconds), np.max(seconds)))
+    return " to ".join(dict.fromkeys(ends))
+
+
+_WORDS: Mapping[type, Callable[[Any], str]] = {
+    LogNormal: lambda model: f"log-normal, mean {_times(model.mean)}, cv {model.cv:g}",
+    Exponential: lambda model: f"exponential, mean {_times(model.mean)}",
+    Uniform: lambda model: f"uniform, {_times((model.low, model.high))}",
+}
 
 
 def _means(mean: float | Sequence[float] | np.ndarray, n: int) -> float | np.ndarray:

@@ -1,7 +1,6 @@
 """``netsim sweep``: train every algorithm once, time it on every network."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from netsim.planning.fitting import fitted
 from netsim.plots.drawing import STEMS, draw
 from netsim.plots.saving import DEFAULT
 from netsim.runs import results
-from netsim.runs.cases import network_said, over_seeds, topologies_of
+from netsim.runs.cases import compute_said, network_said, over_seeds, topologies_of
 from netsim.runs.checkpoints import Checkpoints, clear_all
 from netsim.runs.pipeline import labels, run, samples_per_step, trainings
 from netsim.runs.setup import Setup
@@ -186,12 +185,10 @@ def _bounds(ds: xr.Dataset, theories: Mapping[str, str]) -> str:
 
 
 def _setting(ds: xr.Dataset) -> str:
-    compute = f"compute {ds.attrs['compute']} a gradient"
-    with suppress(ValueError):  # a compute model has a repr
-        seconds = float(ds.attrs["compute"])
-        compute = (
-            f"compute {format_seconds(seconds)} a gradient" if seconds else "gradients take no time: communication only"
-        )
+    said = compute_said(ds)
+    compute = f"compute {said}" + (" a gradient" if said[:1].isdigit() else "")  # a model's words are longer
+    if said == format_seconds(0):
+        compute = "gradients take no time: communication only"
     per_epoch = int(np.ravel(ds["steps_per_epoch"].values)[0])
     epoch = f"an epoch is {per_epoch} steps" if per_epoch else "no epochs: per 1,000 steps"
     seeds = f", medians of {ds.attrs['seeds']} seeds" if ds.attrs.get("seeds", 1) > 1 else ""

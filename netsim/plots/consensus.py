@@ -18,7 +18,7 @@ from netsim.plots.style import (
     Plot,
     Width,
     drawable,
-    fit_title,
+    fit_words,
     frame,
     inches,
     place_legend,
@@ -58,7 +58,7 @@ def figure1(ds: xr.Dataset, width: Width = None) -> Plot:
         _frame_errors(ax, ds, start)
         letter = f"({chr(97 + number)}) " if 1 < len(starts) <= 26 else ""
         frame(ax, "sent by a worker (MB)", "error, mean ‖xᵢ − x̄‖²", f"{letter}{clean(start)}")
-        fit_title(ax)
+        fit_words(ax)
     said = f"{clean(str(ds.attrs['topology']))}, no gradients, MB = 10⁶ bytes to all neighbours, a marker: the target is reached"
     missing = [clean(one.split(":")[0]) for one in str(ds.attrs.get("left_out", "")).split("; ") if one]
     title = f"{said}, left out: {', '.join(missing)}" if missing else said
@@ -153,7 +153,7 @@ def sensitivity(ds: xr.Dataset, title: str = "", width: Width = None) -> Plot:
         "(b) error, at the target or the budget; x: diverged",
     )
     for ax in (left, right):
-        fit_title(ax)
+        fit_words(ax)
     words = [clean(title)] if title else []
     words += [clean(str(ds.attrs["topology"])), f"at most {ds.attrs['budget']:.3g} MB a worker"]
     words.append(f"dotted: the topology's optimal gossip rate {ds.attrs['optimal_gossip_rate']:.3f}")

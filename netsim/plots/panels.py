@@ -22,7 +22,7 @@ from netsim.plots.style import (
     Plot,
     Width,
     drawable,
-    fit_title,
+    fit_words,
     has_room,
     inches,
     place_legend,
@@ -94,7 +94,7 @@ def laid_out(
     axes = list(figure.subplots(rows, columns, squeeze=False, sharey=sharey).flat)
     for number, (ax, panel) in enumerate(zip(axes, panels, strict=False)):
         panel(ax, f"({_letters(number)})" if len(panels) > 1 else "")
-        fit_title(ax)
+        fit_words(ax)
         if sharey and number % columns:
             ax.set_ylabel("")
     for ax in axes[cells:]:
@@ -108,8 +108,9 @@ def laid_out(
 
 
 def _beyond_one_line(row: Sequence[Axes]) -> float:
-    """Return the inches that the titles of a row of panels need for their second and further lines."""
-    return max(ax.get_title(loc="left").count("\n") for ax in row) * TEXT * 1.25 / 72
+    """Return the inches that the titles and labels of a row of panels need for their second and further lines."""
+    lines = max(ax.get_title(loc="left").count("\n") for ax in row) + max(ax.get_xlabel().count("\n") for ax in row)
+    return lines * TEXT * 1.25 / 72
 
 
 def _letters(number: int) -> str:

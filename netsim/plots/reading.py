@@ -11,7 +11,7 @@ from netsim.plots.looks import styles
 from netsim.plots.methods import labels
 from netsim.plots.style import drawable
 from netsim.plots.text import NO_BREAK, clean
-from netsim.runs.cases import at_condition, network_said, on_the_grid, over_seeds
+from netsim.runs.cases import at_condition, compute_said, network_said, on_the_grid, over_seeds
 
 MOST_METHODS = 60  # in one figure: a legend of more cannot be read
 MOST_PANELS = 12  # networks with a panel of their own
@@ -133,9 +133,8 @@ def circumstances(ds: xr.Dataset, timed: bool = True, target: bool = True, band:
         words.append(f"{int(ds['workers'].values.flat[0])} workers")
     if "on" in ds.attrs:
         words.append(ds.attrs["on"])
-    compute = str(ds.attrs.get("compute", ""))
-    if timed and compute:
-        words.append(f"compute {_in_seconds(compute)}")
+    if timed and (compute := compute_said(ds)):
+        words.append(f"compute {clean(compute)}")
     if timed and ("sharing" in ds.coords or "sharing" in ds.attrs):
         words.append(sharing_words(ds))
     if ds.attrs.get("seeds", 1) > 1:
@@ -143,14 +142,6 @@ def circumstances(ds: xr.Dataset, timed: bool = True, target: bool = True, band:
     if ds.attrs.get("omitted"):
         words.append(f"{ds.attrs['omitted']} further methods left out")
     return ", ".join(words)
-
-
-def _in_seconds(compute: str) -> str:
-    """Return a compute time, or the repr of a compute model, as text."""
-    try:
-        return format_seconds(float(compute))
-    except ValueError:
-        return clean(compute)
 
 
 def conditions(ds: xr.Dataset) -> list[str]:

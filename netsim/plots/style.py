@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from matplotlib.legend import Legend
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from netsim.errors import NetsimError
-from netsim.plots.text import any_glyph, as_written, fitted
+from netsim.plots.text import any_glyph, as_written, fitted, width_of
 
 COLUMN, PAGE = 3.5, 7.16  # inches: a column of a two-column paper, and its text
 NAMED = {"column": COLUMN, "text": PAGE}
@@ -21,6 +21,9 @@ TEXT, SMALL = 8.0, 7.0  # points; nothing is smaller
 MUTED = "#555555"
 LEAST, MOST = 1e-100, 1e100  # what is beyond them is not drawn: matplotlib's axes overflow
 _ASIDE = 0.45  # inches of a panel's share of the width that its axes do not have
+_ASIDE_TICKS = 0.35  # inches of it that the vertical axis takes beside its ticks' labels
+_DIGIT = 0.75 * SMALL / 72  # inches, height of a digit
+_BETWEEN = 0.07  # inches between two ticks' labels
 _LINE = 3.4  # length of a line in a legend, in units of its type
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -90,31 +93,49 @@ def drawable(values: np.ndarray) -> np.ndarray:
 
 
 class _PlainTicks(LogLocator):
-    """Ticks at 1, 2 and 5 of every decade, at 1, or at every second, third, … decade: as many as have room."""
+    """Ticks whose labels have room: at 1, 2 and 5 of every decade; at 1, or at every second, third, … decade; else at what else is round."""
 
     def tick_values(self, vmin: float, vmax: float) -> Any:
         low, high = max(min(vmin, vmax), LEAST), min(max(vmin, vmax), MOST)
         if not low < high:
             return np.array([low])
-        decades = np.arange(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        most = max(self._room(), 2)
-        for subs, every in [((1, 2, 5), 1), *(((1,), every) for every in range(1, len(decades) + 1))]:
-            shown = decades[decades % every == 0]
-            ticks = np.array([sub * 10.0**decade for decade in shown for sub in subs])
-            count = np.sum((ticks >= low * (1 - 1e-9)) & (ticks <= high * (1 + 1e-9)))
-            if count <= most:
-                break
-        return ticks if count >= 2 else MaxNLocator(3, steps=[1, 2, 5, 10], min_n_ticks=2).tick_values(low, high)
+        known = [np.array(one) for one in self._choices(low, high) if len(one)]
+        fit = [one for one in known if self._fits(one, low, high)]
+        return max(fit or known, key=lambda one: min(len(one), 2))  # the first of them with two ticks
 
-    def _room(self) -> int:
-        """Return how many labels fit side by side."""
+    def _choices(self, low: float, high: float) -> Iterator[list[float]]:
+        """Yield ticks from low to high, the best first."""
+        decades = np.arange(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+
+        def within(ticks: Iterable[float]) -> list[float]:
+            return [float(one) for one in ticks if low * (1 - 1e-9) <= one <= high * (1 + 1e-9)]
+
+        yield within(digit * 10.0**decade for decade in decades for digit in (1, 2, 5))
+        for every in range(1, len(decades) + 1):
+            yield within(10.0 ** decades[decades % every == 0])
+        chosen: list[float] = []
+        for digit in (1, 5, 2):  # decades first, and of the others those that have room beside them
+            for one in within(digit * 10.0**decades):
+                if self._fits(np.array(more := sorted([*chosen, one])), low, high):
+                    chosen = more
+        yield chosen
+        for count in (4, 3, 2, 1):
+            others = within(MaxNLocator(count, steps=[1, 2, 5, 10], min_n_ticks=2).tick_values(low, high))
+            yield others
+        yield others[len(others) // 2 :][:1]
+
+    def _fits(self, ticks: np.ndarray, low: float, high: float) -> bool:
+        """Return whether the labels of ticks have room side by side."""
         axis: Any = self.axis
         box = axis.axes.get_window_extent().transformed(axis.get_figure(root=True).dpi_scale_trans.inverted())
-        return int(box.width / 0.42 if axis.axis_name == "x" else box.height / 0.17)
+        across = axis.axis_name == "x"
+        places = np.log(ticks / low) / np.log(high / low) * (box.width if across else box.height)
+        sizes = np.array([width_of(plain_number(one), SMALL) if across else _DIGIT for one in ticks])
+        return bool(np.all(np.diff(places) >= (sizes[1:] + sizes[:-1]) / 2 + _BETWEEN))
 
 
 def plain_log(ax: Axes, which: str) -> None:
-    """Make the axis "x" or "y" logarithmic, with plain numbers for ticks: 0.1, 1, 10, …, 10,000; 2 and 5 too where there is room."""
+    """Make the axis "x" or "y" logarithmic, with plain numbers for ticks: 0.1, 1, 10, …, 10,000; 2 and 5 too where they have room."""
     if which == "x":
         ax.set_xscale("log")
     else:
@@ -215,7 +236,9 @@ def set_height(figure: Figure, panels: float, legend: Legend | None = None) -> N
     figure.set_size_inches(figure.get_figwidth(), panels + below)
 
 
-def fit_title(ax: Axes) -> None:
-    """Break a panel's title where it would be wider than the panel."""
-    room = max(cell_width(ax) - 0.5, 0.8)
+def fit_words(ax: Axes) -> None:
+    """Break a panel's title, and the label of its horizontal axis, where they would be wider than the panel."""
+    widest = max((width_of(label.get_text(), SMALL) for label in ax.get_yticklabels()), default=0.0)
+    room = max(cell_width(ax) - max(_ASIDE_TICKS + widest, 0.5), 0.8)
     ax.set_title(fitted(ax.get_title(loc="left"), room, TEXT, lines=3), fontsize=TEXT, loc="left")
+    ax.set_xlabel(fitted(ax.get_xlabel(), room, TEXT), fontsize=TEXT)

@@ -31,7 +31,7 @@ from netsim.plots.style import (
     SMALL,
     Plot,
     Width,
-    fit_title,
+    fit_words,
     frame,
     inches,
     place_legend,
@@ -136,7 +136,7 @@ def _laid_out(maps: list[xr.Dataset], wide: float) -> Figure:
     for number, (ax, one) in enumerate(zip(axes, maps, strict=False)):
         letter = f"({chr(97 + number)}) " if len(maps) > 1 else ""
         more |= _draw(ax, one, looks, f"{letter}{sharing_words(one)}", size)
-        fit_title(ax)
+        fit_words(ax)
         if number % columns:
             ax.set_ylabel("")
     for ax in axes[len(maps) :]:

@@ -8,6 +8,7 @@ Speed-ups are over all-reduce of the same case. The target is one for all: where
 where that is highest, so that all-reduce reaches it in every case and times of different seeds and topologies are to the same goal.
 """
 
+import ast
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from netsim.clock.compute import in_words
 from netsim.errors import NetsimError
 from netsim.files.units import format_bandwidth, format_seconds
 
@@ -176,3 +178,15 @@ def network_said(ds: xr.Dataset, name: str) -> str:
         return str(one["condition_network"].values)
     latency, bandwidth = float(one["condition_latency"]), float(one["condition_bandwidth"])
     return f"{format_seconds(latency)}, {format_bandwidth(bandwidth)}"
+
+
+def compute_said(ds: xr.Dataset) -> str:
+    """Return the time of a gradient in words, as :func:`netsim.clock.compute.in_words`; "" where networks differ in it.
+
+    Of a model in results of an older netsim, which have no attribute ``compute_words``, it is the name alone.
+    """
+    said = str(ds.attrs.get("compute", ""))
+    try:
+        return in_words(np.asarray(ast.literal_eval(said), dtype=float))
+    except (ValueError, TypeError, SyntaxError):  # a model
+        return str(ds.attrs.get("compute_words", said.split("(")[0]))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from netsim.algorithms.description import name_of
+from netsim.clock.compute import ComputeModel, in_words
 from netsim.clock.network import Network, NetworkGrid
 
 UNITS = {"latency": "s", "bandwidth": "bit/s"}
@@ -83,7 +84,17 @@ def stated_fields(networks: NetworkGrid | Sequence[Network]) -> dict[str, str | 
     return found
 
 
+def stated_attributes(networks: Sequence[Network]) -> dict[str, str]:
+    """Return the fields that networks have in common as attributes of results; a compute model in words too, as ``compute_words``."""
+    common = {name: value for name, value in stated_fields(networks).items() if isinstance(value, str)}
+    model = networks[0].compute
+    drawn = "compute" in common and isinstance(model, ComputeModel)
+    return common | ({"compute_words": in_words(model)} if drawn else {})
+
+
 def _said(value: Any) -> str:
     if isinstance(value, str):
         return value
+    if isinstance(value, list | tuple):
+        value = type(value)(one.item() if isinstance(one, np.generic) else one for one in value)
     return repr(value.tolist()) if isinstance(value, np.ndarray) else name_of(value)

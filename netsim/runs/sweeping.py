@@ -19,7 +19,7 @@ from netsim.runs.bounds import bounds
 from netsim.runs.cases import APART
 from netsim.runs.descriptions import as_text, described
 from netsim.runs.experiment import Experiment
-from netsim.runs.network_coordinates import of_networks, stated_fields
+from netsim.runs.network_coordinates import of_networks, stated_attributes
 from netsim.runs.targets import baseline_of, default_target, first_at, stated_target
 from netsim.runs.training import Run, train
 
@@ -382,7 +382,6 @@ def _attributes(
     runs: list[Run], points: list[Network], goal: float, timed: list[Timelines], new: list[Timelines]
 ) -> dict[str, Any]:
     engines = [engine for one in timed for engine in one.engine]
-    said = {name: value for name, value in stated_fields(points).items() if isinstance(value, str)}
     return {
         "target": goal,
         "baseline": runs[baseline_of(runs)].experiment.name,
@@ -390,7 +389,7 @@ def _attributes(
         "by_simpy": engines.count("simpy"),
         "checked": sum(one.checked for one in new),
         "largest_difference": max(one.largest_difference for one in timed),
-        **said,
+        **stated_attributes(points),
         **{
             key: value
             for key, value in runs[0].history.attrs.items()

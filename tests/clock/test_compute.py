@@ -5,7 +5,7 @@ import pytest
 from sending import BITS, A, B, T, exactly
 
 from netsim import NetsimError, Network, Trace, replay, topology
-from netsim.clock.compute import Exponential, LogNormal, Uniform, compute_seconds
+from netsim.clock.compute import Exponential, LogNormal, Uniform, compute_seconds, in_words
 from netsim.comm.trace import Operation
 
 
@@ -162,3 +162,25 @@ def test_what_a_model_draws_wrongly_names_its_class(drawn, what):
     with pytest.raises(NetsimError, match=rf"^compute = Drawn: draw\(3, 4\).*{what}") as raised:
         compute_seconds(Drawn(drawn), 3, 4)
     assert "\n" not in str(raised.value)
+
+
+class Hiccups(LogNormal):
+    """A user's model."""
+
+
+@pytest.mark.parametrize(
+    ("compute", "words"),
+    [
+        (0.05, "50 ms"),
+        (0.0, "0 s"),
+        ([0.01, 0.01, 0.03], "10 ms to 30 ms"),
+        (np.full(3, 0.01), "10 ms"),
+        (LogNormal(0.01, 0.5, 1), "log-normal, mean 10 ms, cv 0.5"),
+        (LogNormal([0.01, 0.03], 0.5), "log-normal, mean 10 ms to 30 ms, cv 0.5"),
+        (Exponential(2.0), "exponential, mean 2 s"),
+        (Uniform(0.001, 0.02), "uniform, 1 ms to 20 ms"),
+        (Hiccups(0.01, 0.5), "Hiccups"),
+    ],
+)
+def test_gradient_times_in_words(compute, words: str) -> None:
+    assert in_words(compute) == words

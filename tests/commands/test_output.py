@@ -202,6 +202,8 @@ def test_a_gradient_that_takes_no_time_is_said_aloud(trained, monkeypatch) -> No
     assert "compute 50 ms a gradient" in printed(monkeypatch, sweep.show, trained, theories)
     free = trained.assign_attrs(compute="0.0")
     assert "gradients take no time: communication only" in printed(monkeypatch, sweep.show, free, theories)
+    drawn = trained.assign_attrs(compute="LogNormal(…)", compute_words="log-normal, mean 10 ms, cv 0.5")
+    assert "compute log-normal, mean 10 ms, cv 0.5;" in printed(monkeypatch, sweep.show, drawn, theories)
 
 
 def test_results_of_several_topologies_and_seeds_are_printed_for_each_topology(tmp_path, monkeypatch) -> None:

@@ -1,6 +1,7 @@
 """A small synthetic Dataset of a sweep for the tests of figures: a diverged run, one that never reaches the target, tails of NaN."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -23,6 +24,12 @@ class Bare:
 
     def __init__(self, setting: int) -> None:
         self.setting = setting
+
+    def compress(self, x: Any, key: Any, tensors: Any) -> Any: ...
+
+    def encode(self, message: Any) -> Any: ...
+
+    def decode(self, wire: Any) -> Any: ...
 
 
 EIGHT, FOUR = StochasticQuantizer(8), StochasticQuantizer(4)

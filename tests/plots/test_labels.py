@@ -210,3 +210,22 @@ def test_the_legend_says_overlap_once() -> None:
 )
 def test_names_are_drawn_as_they_are_written(name: str, expected: str) -> None:
     assert plots.label(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("attributes", "said"),
+    [
+        ({"compute": "0.05"}, "compute 50 ms"),
+        (
+            {"compute": "LogNormal(mean=0.01, cv=0.5, seed=1)", "compute_words": "log-normal, mean 10 ms, cv 0.5"},
+            "compute log-normal, mean 10 ms, cv 0.5",
+        ),
+        ({"compute": "[0.01, 0.01, 0.03]"}, "compute 10 ms to 30 ms"),  # of an older netsim, without words
+        ({"compute": "Hiccups(usual=0.005, hiccup=0.08)"}, "compute Hiccups"),
+        ({"compute": "[0.01, 0.02"}, "compute [0.01, 0.02"),  # by hand
+    ],
+)
+def test_the_subtitle_says_compute_times_in_words(attributes: dict[str, str], said: str) -> None:
+    ds = results().isel(sharing=1)
+    ds.attrs = {"target": 0.5, **attributes}
+    assert circumstances(ds) == f"target loss 0.5, 8 workers, {said}, links share nothing"

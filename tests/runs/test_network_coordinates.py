@@ -7,6 +7,7 @@ import netsim
 from netsim import Experiment, NetsimError, Network, sweep, topology, train
 from netsim.algorithms import DPSGD, AllReduceSGD, ParameterServerSGD
 from netsim.clock.compute import LogNormal
+from netsim.runs.cases import compute_said
 
 
 class Pareto:
@@ -65,6 +66,20 @@ def test_compute_models_have_names_and_no_addresses(runs):
     assert ds.attrs["compute"] == "Pareto(mean=0.05)"
     assert sweep(runs, [Network(1e-3, 1e6, compute=LogNormal(0.1, 0.2))]).attrs["compute"].startswith("LogNormal(")
     assert not any("0x" in str(value) for value in ds.attrs.values())
+
+
+def test_results_say_compute_times_in_words(runs):
+    n = runs[0].experiment.topology.n
+    for compute, text, words in (
+        (Pareto(), "Pareto(mean=0.05)", "Pareto"),
+        (LogNormal(0.01, 0.5, 1), "LogNormal(mean=0.01, cv=0.5, seed=1)", "log-normal, mean 10 ms, cv 0.5"),
+        ([np.float64(0.01)] * (n - 1) + [0.03], repr([0.01] * (n - 1) + [0.03]), "10 ms to 30 ms"),
+        (0.05, "0.05", "50 ms"),
+    ):
+        ds = sweep(runs, [Network(1e-3, 1e6, compute=compute)])
+        assert ds.attrs["compute"] == text and compute_said(ds) == words
+    differing = sweep(runs, [Network(1e-3, 1e6, compute=0.1, name="a"), Network(1e-3, 1e6, compute=Pareto(), name="b")])
+    assert "compute_words" not in differing.attrs and compute_said(differing) == ""
 
 
 def test_bits_are_those_of_the_networks_own_collective(runs):
