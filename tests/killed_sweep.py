@@ -1,4 +1,4 @@
-"""A script run by a test: commands that are killed at random moments and called again, and ones that are not.
+"""A script run by a test: commands that are killed wherever they change a file, or soon after, and called again, and ones that are not.
 
 usage: python killed_sweep.py FOLDER KILLS SEED
 """
@@ -7,25 +7,26 @@ import os
 import random
 import signal
 import sys
-import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from small_figure import draw_one_small_figure
 from small_file import write
 
 from netsim.commands import app
-from netsim.plots import registry
 from netsim.runs import results
 
 folder, kills, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-source = write(folder, ("steps = 22", "steps = 100\nevaluate_every = 50"))
-registry.REGISTRY = tuple(
-    entry for entry in registry.REGISTRY if entry.stem == "loss"
-)  # others take longer, and no other way
+source = write(folder, ("steps = 22", "steps = 40\nevaluate_every = 20"))
+draw_one_small_figure()
 COMMANDS = {
     "sweep": ["sweep", str(source), "--checkpoint-every", "3", "--jobs", "2", "--out"],
     "plot": ["plot", str(folder / "whole" / "results.nc"), "--out"],
 }
+CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir")  # what Python tells an audit hook, before it is done
+SOON = 0.01  # seconds
 
 
 def call(words: list[str]) -> int:
@@ -36,17 +37,33 @@ def call(words: list[str]) -> int:
     return 0
 
 
-def killed(words: list[str], seconds: float) -> bool:
-    """Call a command in a child and kill it; whether it was still at work."""
+changes: list[str] = []  # of this process, which are then done
+fates: dict[int, Callable[[], object]] = {}  # what is done before so many changes
+
+
+def heed_changes(event: str, words: tuple[Any, ...]) -> None:
+    """Count what changes a file or a folder, as an audit hook: it opens it to write, renames or removes it."""
+    if event in CHANGES or (event == "open" and words[2] & os.O_CREAT):
+        changes.append(event)
+        if (act := fates.get(len(changes))) is not None:
+            act()
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed(words: list[str], change: int, seconds: float) -> bool:
+    """Call a command in a child, which is killed so many seconds after it comes to a change; whether it was still at work."""
     child = os.fork()
     if child == 0:
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), 1)
             os.dup2(nowhere.fileno(), 2)
+            changes.clear()  # SIGALRM, which nobody handles, ends the process as SIGKILL does
+            fates[change] = (lambda: signal.setitimer(signal.ITIMER_REAL, seconds)) if seconds else die
             code = call(words)
         os._exit(code)
-    time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)
     ended = os.waitpid(child, 0)[1]
     assert os.WIFSIGNALED(ended) or os.WEXITSTATUS(ended) == 0, f"{words}: exit {ended}"
     return os.WIFSIGNALED(ended)
@@ -57,18 +74,20 @@ def contents(of: Path) -> dict[str, bytes]:
 
 
 if __name__ == "__main__":
+    sys.addaudithook(heed_changes)
     chance, hits = random.Random(seed), 0
     for name, words in COMMANDS.items():
-        begun = time.monotonic()
+        changes.clear()
         assert call([*words, str(folder / ("whole" if name == "sweep" else "drawn"))]) == 0
-        lasts = time.monotonic() - begun
+        most = len(changes)
         out = folder / f"killed-{name}"
         assert name == "plot" or call([*words, str(out), "--steps", "9"]) == 0  # results of before
         whole, before = (
             contents(folder / kind) for kind in (("whole", out.name) if name == "sweep" else ("drawn", "none"))
         )
-        for _ in range(kills):
-            hits += killed([*words, str(out), *(["--resume"] if name == "sweep" else [])], chance.uniform(0.05, lasts))
+        for turn in range(kills):
+            again = [*words, str(out), *(["--resume"] if name == "sweep" else [])]
+            hits += killed(again, chance.randint(1, most), turn % 2 * chance.uniform(0, SOON))
             with suppress(FileNotFoundError):
                 for path in out.rglob("results*.nc"):
                     if path.parent == out:
@@ -81,4 +100,5 @@ if __name__ == "__main__":
         if name == "sweep":
             assert found.pop("results-1.nc") == before["results.nc"], "the results of before are not kept"
         assert found == whole, {key for key in found.keys() | whole.keys() if found.get(key) != whole.get(key)}
+        print(f"{name}: of {most} changes", flush=True)
     print("killed", hits)

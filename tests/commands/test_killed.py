@@ -1,22 +1,17 @@
 """Commands that are killed at any instant: what was there stays whole, and the next command leaves nothing of them."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import forks
 import pytest
 
 pytestmark = pytest.mark.bitwise
-ROOT = Path(__file__).parents[2]
+SCRIPT = Path(__file__).parents[1] / "killed_sweep.py"
 
 
-def test_killed_at_random_moments(tmp_path: Path) -> None:
-    """Six kills (SIGKILL) of a sweep and of plot, wherever they are: training, timing, drawing, writing, putting files in their places."""
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": path}
-    words = [sys.executable, ROOT / "tests" / "killed_sweep.py", tmp_path, "3", "11"]
-    said = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
-    assert said.returncode == 0, said.stderr[-3000:]
-    killed = int(said.stdout.splitlines()[-1].removeprefix("killed "))
+def test_killed_wherever_files_change(tmp_path: Path) -> None:
+    """Six kills of a sweep and of plot, wherever they are: training, timing, drawing, writing, putting files in their places."""
+    code, out, err = forks.script(SCRIPT, tmp_path, 3, 11)
+    assert code == 0, err[-3000:]
+    killed = int(out.splitlines()[-1].removeprefix("killed "))
     assert killed >= 3

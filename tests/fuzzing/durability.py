@@ -11,19 +11,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS))
 
+from small_figure import draw_one_small_figure  # noqa: E402
 from small_file import write  # noqa: E402
 
 from netsim.commands import app  # noqa: E402
-from netsim.plots import registry  # noqa: E402
 
-registry.REGISTRY = tuple(
-    entry for entry in registry.REGISTRY if entry.stem == "loss"
-)  # others take longer, and no other way
 Contents = dict[str, bytes]
 
 
@@ -32,25 +30,27 @@ class Sweeps:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.file = write(folder, ("steps = 22", "steps = 30\nevaluate_every = 10"))
-        assert self.call("whole") == (0, ""), "a sweep that nothing disturbs fails"
+        self.file = write(folder, ("steps = 22", "steps = 15\nevaluate_every = 5"))
+        assert self._called_here("whole") == 0, "a sweep that nothing disturbs fails"
         assert self.call("before", "--steps", "6") == (0, ""), "a sweep of fewer steps fails"
         self.whole, self.before = contents(folder / "whole"), contents(folder / "before")
 
+    def _words(self, out: str | Path, *more: str) -> list[str]:
+        folder = str(self.folder / out)
+        return ["sweep", str(self.file), "--checkpoint-every", "5", "--jobs", "1", "--out", folder, *more]
+
+    def _called_here(self, out: str) -> int:
+        """Sweep in this process, which has then loaded all that its children need; return the exit code."""
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+            try:
+                app.main(self._words(out))
+            except SystemExit as ended:
+                return int(ended.code or 0)
+        return 0
+
     def started(self, out: str | Path, *more: str, first: Callable[[], None] = lambda: None) -> tuple[int, Path]:
         """Start a sweep in a child; return its id and the file of what it says."""
-        said = self.folder / f"said-{random.getrandbits(64):x}"
-        words = [
-            "sweep",
-            str(self.file),
-            "--checkpoint-every",
-            "5",
-            "--jobs",
-            "1",
-            "--out",
-            str(self.folder / out),
-            *more,
-        ]
+        said, words = self.folder / f"said-{random.getrandbits(64):x}", self._words(out, *more)
         child = os.fork()
         if child == 0:
             code = 99
@@ -205,6 +205,7 @@ def main() -> None:
     """Do every check so many times."""
     folder, times, seed, names = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:] or list(CHECKS)
     folder.mkdir(parents=True, exist_ok=True)
+    draw_one_small_figure()
     sweeps = Sweeps(folder.resolve())
     for name in names:
         for turn in range(times):
