@@ -43,6 +43,14 @@ def done(work: Callable[[], object]) -> tuple[int, str, str]:
     return ended(fork(work))
 
 
+def read_until(said: TextIO, words: str) -> None:
+    """Read what a child says up to a line that has these words."""
+    for line in iter(said.readline, ""):
+        if words in line:
+            return
+    raise AssertionError(f"ended without {words!r}")
+
+
 def script(path: Path, *words: object) -> tuple[int, str, str]:
     """Run a script in a child, with its arguments; return as :func:`ended`."""
 
@@ -58,7 +66,7 @@ def _work(work: Callable[[], object], out: int, err: int) -> NoReturn:
     try:
         os.dup2(out, 1)
         os.dup2(err, 2)
-        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", buffering=1, closefd=False)
+        sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", buffering=1, closefd=False)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background is deaf to it
         signal.alarm(HANGS)
         work()

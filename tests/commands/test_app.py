@@ -1,14 +1,14 @@
 """The command line: stdout, stderr, files and error messages."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
+import forks
 import pytest
-from interrupts import heed_interrupts
 from small_file import MISTAKES, write
 
 from netsim.commands import app as cli
@@ -126,7 +126,9 @@ def test_plot_draws_the_same_figures_again(netsim, swept: Path, tmp_path: Path) 
     code, out, _ = netsim("plot", swept / "out" / "results.nc", "--out", tmp_path / "again")
     assert code == 0 and str(tmp_path / "again") in out.replace("\n", "")
     assert {p.name for p in (tmp_path / "again").iterdir()} == {p.name for p in (swept / "out" / "figures").iterdir()}
-    code, _, _ = netsim("plot", swept / "out" / "results.nc", "--target", 2.2, "--out", tmp_path / "for 2.2")
+    code, _, _ = netsim(
+        "plot", swept / "out" / "results.nc", "--target", 2.2, "--format", "svg", "--out", tmp_path / "for 2.2"
+    )
     names = [sorted(p.name for p in (tmp_path / folder).glob("*.svg")) for folder in ("again", "for 2.2")]
     assert code == 0 and names[0] == names[1]
     assert "target loss 2.2" in (tmp_path / "for 2.2" / "winner-map.svg").read_text()
@@ -199,17 +201,12 @@ def test_help_is_the_answer_to_nothing(netsim) -> None:
 
 def test_an_interrupt_stops_soon_and_leaves_nothing_but_checkpoints(tmp_path: Path) -> None:
     path = write(tmp_path)
-    command = [sys.executable, "-m", "netsim", "sweep", str(path), "--out", str(tmp_path / "out"), "--steps", "1000000"]
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, preexec_fn=heed_interrupts, **pipes) as child:
-        assert child.stderr is not None
-        while not child.stderr.readline().startswith("AllReduceSGD(): "):
-            assert child.poll() is None
-        child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=30)
-    assert (child.returncode, out) == (130, "") and err.endswith(
-        "sweep and run go on from their checkpoints with --resume\n"
-    )
+    words = ["sweep", str(path), "--out", str(tmp_path / "out"), "--steps", "1000000"]
+    child = forks.fork(lambda: cli.main(words))
+    forks.read_until(child.stderr, "AllReduceSGD(): ")
+    os.kill(child.pid, signal.SIGINT)
+    code, out, err = forks.ended(child)
+    assert (code, out) == (130, "") and err.endswith("sweep and run go on from their checkpoints with --resume\n")
     assert "Traceback" not in err
     assert all(one.suffix == ".npz" for one in (tmp_path / "out").rglob("*") if one.is_file())
 

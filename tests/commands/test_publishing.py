@@ -1,13 +1,13 @@
 """A command's folder: only netsim's own files are replaced or removed, one command at a time works in it, and it is tested before the work."""
 
+import os
 import signal
-import subprocess
-import sys
+import time
 from pathlib import Path
 
+import forks
 import numpy as np
 import pytest
-from interrupts import heed_interrupts
 from small_file import write
 
 from netsim import NetsimError
@@ -174,23 +174,25 @@ def test_what_stands_in_the_way_is_found_before_any_work(netsim, tmp_path: Path)
 # --- one command at a time -----------------------------------------------------------------------------------------------
 
 
-HOLD = (
-    "import sys, time; from pathlib import Path; from netsim.commands.publishing import claimed\n"
-    "with claimed(Path(sys.argv[1])) as claim:\n"
-    "    (claim.aside / 'half').mkdir(); print('claimed', flush=True); time.sleep(60)"
-)
+def hold(out: Path) -> None:
+    """In a child: claim a folder, and begin to write there."""
+    with claimed(out) as claim:
+        (claim.aside / "half").mkdir()
+        print("claimed", flush=True)
+        time.sleep(60)
 
 
 def test_a_second_command_is_refused_and_a_killed_one_is_not_in_the_way(netsim, tmp_path: Path) -> None:
     path, out = write(tmp_path), tmp_path / "out"
-    with subprocess.Popen([sys.executable, "-c", HOLD, str(out)], stdout=subprocess.PIPE, text=True) as first:
-        assert first.stdout is not None and first.stdout.readline() == "claimed\n"
-        for command in (("sweep", path), ("run", path, "--algorithm", 1, *NETWORK)):
-            code, said, err = netsim(*command, "--out", out)
-            assert (code, said, err.count("\n")) == (2, "", 1)
-            assert f"--out {out}: another netsim command is at work there; wait" in err
-        assert everything_in(out) == {".netsim", ".netsim/lock", ".netsim/half"}
-        first.send_signal(signal.SIGKILL)
+    first = forks.fork(lambda: hold(out))
+    assert first.stdout.readline() == "claimed\n"
+    for command in (("sweep", path), ("run", path, "--algorithm", 1, *NETWORK)):
+        code, said, err = netsim(*command, "--out", out)
+        assert (code, said, err.count("\n")) == (2, "", 1)
+        assert f"--out {out}: another netsim command is at work there; wait" in err
+    assert everything_in(out) == {".netsim", ".netsim/lock", ".netsim/half"}
+    os.kill(first.pid, signal.SIGKILL)
+    forks.ended(first)
     assert everything_in(out) == {".netsim", ".netsim/lock", ".netsim/half"}
     assert netsim("sweep", path, "--out", out, "--steps", 2)[0] == 0
     assert everything_in(out) == {"results.nc", "figures", "figures/winner-map.png"}
@@ -200,14 +202,14 @@ def test_two_runs_of_different_methods_go_on_beside_each_other(netsim, tmp_path:
     """Without --out they write nothing that both write: each has a folder of its own for its checkpoints."""
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path)
-    words = [sys.executable, "-m", "netsim", "run", str(path), "--algorithm", "1", *NETWORK, "--steps", "1000000"]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as first:
-        assert first.stderr is not None and first.stderr.readline().startswith("AllReduceSGD()")
-        assert netsim("run", path, "--algorithm", 2, *NETWORK, "--steps", 3)[0] == 0
-        code, _, err = netsim(*words[3:])
-        assert code == 2 and "checkpoints in results" in err and "another netsim command is at work there; wait" in err
-        first.send_signal(signal.SIGINT)
-        first.communicate(timeout=60)
+    words = ["run", str(path), "--algorithm", "1", *NETWORK, "--steps", "1000000"]
+    first = forks.fork(lambda: cli.main(words))
+    assert first.stderr.readline().startswith("AllReduceSGD()")
+    assert netsim("run", path, "--algorithm", 2, *NETWORK, "--steps", 3)[0] == 0
+    code, _, err = netsim(*words)
+    assert code == 2 and "checkpoints in results" in err and "another netsim command is at work there; wait" in err
+    os.kill(first.pid, signal.SIGINT)
+    forks.ended(first)
     assert remains(tmp_path / "results" / "my" / "checkpoints-run")
 
 

@@ -7,9 +7,11 @@ from contextlib import chdir
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import forks
 import pytest
+from fuzzing.files import called as call
 
 from netsim.commands import app, sweep
 
@@ -73,9 +75,11 @@ def words_of(command: str) -> list[str]:
 
 @pytest.fixture(scope="module", params=NETWORK)
 def left_alone(request, tmp_path_factory):
-    """A command, and what it prints when nobody stops it."""
+    """A command, and what it prints when nobody stops it; called here, so that children have loaded what it takes."""
     folder = tmp_path_factory.mktemp("whole")
-    code, out, err = forks.done(partial(called, folder, *words_of(request.param), "--out", "whole"))
+    (folder / "small.toml").write_text(SETTINGS)
+    with chdir(folder), mock.patch.object(sweep, "draw", lambda ds, figures: figures.mkdir()):
+        code, out, err = call([*words_of(request.param), "--out", "whole"])
     assert code == 0, err
     return request.param, out
 
@@ -97,6 +101,8 @@ def test_a_command_that_was_stopped_goes_on(left_alone, how, tmp_path):
 
 def test_a_run_without_a_folder_leaves_nothing_behind(tmp_path):
     words = ["run", "small.toml", "--algorithm", "1", "--latency", "1 ms", "--bandwidth", "1 Mbit/s", "--steps", "9"]
-    code, _, err = forks.done(partial(called, tmp_path, *words))
+    (tmp_path / "small.toml").write_text(SETTINGS)
+    with chdir(tmp_path):
+        code, _, err = call(words)
     assert code == 0, err
     assert [path.name for path in tmp_path.iterdir()] == ["small.toml"]

@@ -1,13 +1,12 @@
 """A training that was interrupted or killed, or whose checkpoint is damaged, resumes to the results of an uninterrupted one, bit for bit."""
 
-import os
-import subprocess
 import sys
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import forks
 import numpy as np
 import pytest
 from guard import allow_sync, guard
@@ -100,14 +99,9 @@ def test_an_interrupted_training_goes_on(algorithm, tmp_path):
 
 def test_killed_at_random_moments(tmp_path):
     """Twenty-five kills (SIGKILL), wherever the training is: computing, writing, renaming."""
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(root)}
-    said = subprocess.run(
-        [sys.executable, root / "tests" / "killed.py", tmp_path / "run", "25", "7"],
-        capture_output=True, text=True, env=environment, check=False,
-    )  # fmt: skip
-    assert said.returncode == 0, said.stderr
-    first, last = said.stdout.splitlines()
+    code, out, err = forks.script(Path(__file__).parents[1] / "killed.py", tmp_path / "run", 25, 7)
+    assert code == 0, err
+    first, last = out.splitlines()
     assert last == "equal"
     killed, reached = int(first.split()[1]), int(first.split()[3])
     assert killed >= 20, first

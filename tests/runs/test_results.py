@@ -1,12 +1,13 @@
 """Results: from a Setup to a Dataset, to a file and back, and to a table."""
 
 import json
+import os
 import signal
-import subprocess
-import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import forks
 import numpy as np
 import pytest
 import xarray as xr
@@ -145,14 +146,15 @@ def test_a_failure_while_writing_leaves_the_old_file(
 def test_a_kill_while_writing_leaves_the_old_file(ds: xr.Dataset, tmp_path: Path) -> None:
     path = results.save(ds, tmp_path / "results.nc")
     before = path.read_bytes()
-    script = (
-        "import time; from netsim.runs import results, storage; "
-        "storage.sync = lambda file: (print('written', flush=True), time.sleep(60)); "
-        f"results.save(results.load({str(path)!r}).isel(step=[0]), {str(path)!r})"
-    )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None and child.stdout.readline() == "written\n"
-        child.send_signal(signal.SIGKILL)
+
+    def writes() -> None:
+        storage.sync = lambda file: (print("written", flush=True), time.sleep(60))
+        results.save(results.load(path).isel(step=[0]), path)
+
+    child = forks.fork(writes)
+    assert child.stdout.readline() == "written\n"
+    os.kill(child.pid, signal.SIGKILL)
+    forks.ended(child)
     assert path.read_bytes() == before
     xr.testing.assert_identical(results.load(path), ds)
     assert len(list(tmp_path.iterdir())) == 2

@@ -4,10 +4,13 @@ import errno
 import os
 import resource
 import signal
-import subprocess
-import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+import forks
 import numpy as np
 import pytest
 import xarray as xr
@@ -24,17 +27,22 @@ def file(tmp_path: Path) -> Path:
     return results.save(WHOLE, tmp_path / "results.nc")
 
 
-def child(code: str, *words: object) -> subprocess.Popen:
-    """A process that runs the code, and has got as far as printing a line."""
-    found = subprocess.Popen([sys.executable, "-c", code, *map(str, words)], stdout=subprocess.PIPE, text=True)
-    assert found.stdout is not None and found.stdout.readline()
-    return found
+@contextmanager
+def owner(folder: Path) -> Iterator[None]:
+    """Another process owns the folder and writes there, until it is killed at the end."""
 
+    def own() -> None:
+        with owned(folder) as aside:
+            (aside / "half").mkdir()
+            (aside / "half" / "x").write_text("x")
+            print("owned", flush=True)
+            time.sleep(60)
 
-OWNER = "import sys, time; from pathlib import Path; from netsim.runs.storage import owned\nwith owned(Path(sys.argv[1])) as aside:\n"
-OWNER += (
-    "    (aside / 'half').mkdir(); (aside / 'half' / 'x').write_text('x'); print('owned', flush=True); time.sleep(60)"
-)
+    child = forks.fork(own)
+    assert child.stdout.readline() == "owned\n"
+    yield
+    os.kill(child.pid, signal.SIGKILL)
+    forks.ended(child)
 
 
 # --- writing -------------------------------------------------------------------------------------------------------------
@@ -64,15 +72,16 @@ def test_what_is_written_aside_cannot_be_planted(tmp_path: Path, monkeypatch: py
 def test_a_disk_that_is_full_is_one_line_and_the_old_file_stays(file: Path) -> None:
     """In a process of its own, whose files may not grow past some bytes, as a disk's may not."""
     before = file.read_bytes()
-    code = (
-        "import sys, resource; from netsim import NetsimError; from netsim.runs import results; ds = results.read(sys.argv[1])\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
-        "try: results.save(ds, sys.argv[1])\n"
-        "except NetsimError as error: print(error)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, ""), done
-    assert done.stdout == f"{file}: cannot be written ({os.strerror(errno.EFBIG)})\n"
+
+    def save() -> None:
+        ds = results.read(file)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+        try:
+            results.save(ds, file)
+        except NetsimError as error:
+            print(error)
+
+    assert forks.done(save) == (0, f"{file}: cannot be written ({os.strerror(errno.EFBIG)})\n", "")
     assert file.read_bytes() == before and list(file.parent.iterdir()) == [file]
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
 
@@ -100,12 +109,11 @@ def test_a_file_moves_to_another_device(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_folder_is_owned_by_one_and_left_by_the_dead(tmp_path: Path) -> None:
     folder = tmp_path / ".netsim"
-    with child(OWNER, folder) as owner:
+    with owner(folder):
         with pytest.raises(Busy), owned(folder, wait=False):
             pass
         remove_leftovers(folder)
         assert (folder / "half" / "x").exists()  # it is alive
-        owner.send_signal(signal.SIGKILL)
     assert (folder / "half" / "x").exists()
     with owned(folder, wait=False) as aside:
         assert [path.name for path in aside.iterdir()] == ["lock"]
@@ -118,8 +126,8 @@ def test_leftovers_are_removed_without_following_links(tmp_path: Path) -> None:
     folder, mine = tmp_path / ".netsim", tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.tex").write_text("x")
-    with child(OWNER, folder) as owner:
-        owner.send_signal(signal.SIGKILL)
+    with owner(folder):
+        pass
     (folder / "link").symlink_to(mine)
     (folder / "half" / "link").symlink_to(mine / "thesis.tex")
     remove_leftovers(folder)
@@ -142,14 +150,13 @@ def test_a_folder_of_the_users_own_with_that_name_is_left_alone(tmp_path: Path) 
 
 def test_several_processes_take_turns(tmp_path: Path) -> None:
     """Each one writes the same file thirty times; nobody fails, and the file is one of theirs."""
-    code = (
-        "import sys; from netsim.runs.storage import write_whole; print('go', flush=True)\n"
-        "for k in range(30): write_whole(sys.argv[1], sys.argv[2].encode() * 5000)"
-    )
-    writers = [child(code, tmp_path / "file", letter) for letter in "abc"]
-    assert [one.wait() for one in writers] == [0, 0, 0]
-    for one in writers:
-        one.stdout.close()
+
+    def write(letter: bytes) -> None:
+        for _ in range(30):
+            write_whole(tmp_path / "file", letter * 5000)
+
+    writers = [forks.fork(partial(write, letter)) for letter in (b"a", b"b", b"c")]
+    assert [forks.ended(one) for one in writers] == [(0, "", "")] * 3
     assert (tmp_path / "file").read_bytes() in [letter * 5000 for letter in (b"a", b"b", b"c")]
     assert len(list(tmp_path.iterdir())) == 1
 
