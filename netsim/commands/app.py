@@ -135,6 +135,12 @@ def main(arguments: list[str] | None = None) -> None:
         else:
             say(f"netsim: {_with_notes(error)}")
         code = 2
+    except MemoryError as error:
+        said = str(error).rstrip(".")
+        say(
+            f"netsim: not enough memory{f' ({said})' if said else ''}; take a smaller model or fewer workers; netsim plan says what a run needs"
+        )
+        code = 2
     except Exception as error:
         if getattr(error, "__notes__", None):  # of a user's method, which is named there
             say(f"netsim: {_with_notes(error)}")

@@ -8,12 +8,13 @@ import xarray as xr
 
 from netsim.commands import options
 from netsim.commands.console import print_json, training
+from netsim.commands.drawn import publish_drawn, tell
 from netsim.commands.estimates import Work
-from netsim.commands.publishing import RESULTS, claimed, figure_files, publish, remove_stale
+from netsim.commands.publishing import RESULTS, claimed, figure_files
 from netsim.commands.streams import say
 from netsim.commands.tables import TextTable, heading, lines, print_table
 from netsim.files import config
-from netsim.plots.drawing import STEMS, draw
+from netsim.plots.drawing import STEMS
 from netsim.plots.saving import DEFAULT
 from netsim.runs import results
 from netsim.runs.pipeline import run
@@ -53,12 +54,7 @@ def command(
         with training(options.at_a_time(jobs), work=Work(count=len(pairs) + len(races))) as (executor, progress):
             found = search(setup, executor, progress, known=again)
             ds = run(setup, executor=executor, progress=progress, found=found)
-
-        def write(fresh: Path) -> None:
-            results.save(ds, fresh / RESULTS)
-            draw(ds, fresh / "figures")
-
-        remove_stale(claim, STEMS, publish(claim, write, force))
+        tell(claim, publish_drawn(claim, ds, force))
     if as_json:
         print_json({**results.to_json(ds), "left_out": dict(setup.left_out), "out": str(folder)})
         return

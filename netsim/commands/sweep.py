@@ -9,8 +9,9 @@ import xarray as xr
 
 from netsim.commands import options
 from netsim.commands.console import print_json, training
+from netsim.commands.drawn import publish_drawn, tell
 from netsim.commands.estimates import MESSAGES_A_SECOND, Work
-from netsim.commands.publishing import RESULTS, Claim, check_checkpoints, claimed, figure_files, publish, remove_stale
+from netsim.commands.publishing import RESULTS, Claim, check_checkpoints, claimed, figure_files
 from netsim.commands.quantities import bandwidths, latencies
 from netsim.commands.streams import say
 from netsim.commands.tables import TextTable, heading, lines, print_table
@@ -18,7 +19,7 @@ from netsim.errors import NetsimError
 from netsim.files import config
 from netsim.files.units import format_seconds
 from netsim.planning.fitting import fitted
-from netsim.plots.drawing import STEMS, draw
+from netsim.plots.drawing import STEMS
 from netsim.plots.saving import DEFAULT
 from netsim.runs import results
 from netsim.runs.cases import compute_said, network_said, over_seeds, topologies_of
@@ -84,28 +85,13 @@ def command(
 
 
 def _publish(ds: xr.Dataset, claim: Claim, checkpoints: Path, force: bool) -> None:
-    """Write results and figures, and remove the checkpoints; an error in a figure does not lose the results."""
-    failed: list[Exception] = []
-    skipped: list[str] = []
-
-    def write(fresh: Path) -> None:
-        results.save(ds, fresh / RESULTS)
-        try:
-            skipped.extend(draw(ds, fresh / "figures") or [])
-        except Exception as error:
-            failed.append(error)
-
+    """Write results and figures, and remove the checkpoints."""
     try:
-        written = publish(claim, write, force)
+        drawn = publish_drawn(claim, ds, force)
     except NetsimError as error:
         raise NetsimError(f"{error}; what was trained is in {checkpoints}: mend that, then add --resume") from None
     clear_all(checkpoints)
-    for line in skipped:
-        say(line)
-    if failed:
-        say(f"the results are in {claim.folder / RESULTS}, but a figure failed")
-        raise failed[0]
-    remove_stale(claim, STEMS, written)
+    tell(claim, drawn)
 
 
 def _announced(setup: Setup) -> str:

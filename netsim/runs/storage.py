@@ -192,6 +192,18 @@ def write_sealed(path: str | Path, data: bytes | memoryview) -> Path:
     return write_whole(path, data, _SEAL + hashlib.sha256(data).hexdigest().encode() + b"\n")
 
 
+def _check_seal(file: BinaryIO, size: int, path: Path, begins: bytes, remedy: str) -> None:
+    """Raise, before a large file is read, if it is of another kind or has no seal at its end; the file is at its start again."""
+    if file.read(len(begins)) != begins:
+        raise NetsimError(f"{path}: not a whole netCDF file, but something else; {remedy}")
+    file.seek(max(size - _SEALED, 0))
+    if not file.read(_SEALED).startswith(_SEAL):
+        raise NetsimError(
+            f"{path}: not a whole netCDF file of netsim: without the checksum at its end, so cut short, or written by another program; {remedy}"
+        )
+    file.seek(0)
+
+
 def read_sealed(path: Path, begins: bytes, remedy: str) -> bytes:
     """Return the bytes that :func:`write_sealed` wrote, verified.
 
@@ -214,18 +226,13 @@ def read_sealed(path: Path, begins: bytes, remedy: str) -> bytes:
             size = os.fstat(file.fileno()).st_size
             if size > LARGEST:
                 raise NetsimError(f"{path}: {size:,} bytes, more than results have (at most {LARGEST:,}); {remedy}")
+            _check_seal(file, size, path, begins, remedy)
             data = bytearray()
             while block := file.read(_BLOCK):  # in parts, as a signal is heeded between them
                 data += block
     except OSError as error:
         raise NetsimError(f"{path}: cannot be read ({error.strerror or error})") from None
-    if not data.startswith(begins):
-        raise NetsimError(f"{path}: not a whole netCDF file, but something else; {remedy}")
     body, seal = memoryview(data)[:-_SEALED], bytes(data[-_SEALED:])
-    if not seal.startswith(_SEAL):
-        raise NetsimError(
-            f"{path}: not a whole netCDF file of netsim: without the checksum at its end, so cut short, or written by another program; {remedy}"
-        )
     if seal != _SEAL + hashlib.sha256(body).hexdigest().encode() + b"\n":
         raise NetsimError(f"{path}: damaged: its bytes are not those that were written (SHA-256 differs); {remedy}")
     return bytes(body)

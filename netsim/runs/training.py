@@ -1,6 +1,7 @@
 """Training: the algorithm's arithmetic on all models at once, and the trace of its messages. No times."""
 
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -304,7 +305,12 @@ def _evaluation_interval(experiment: Experiment, task: Any) -> int:
 
 
 def largest_loss(initial: float) -> float:
-    """Return the largest loss of a training that has not diverged: 10 times the initial one, or, of one below 0, 9 times its size above it."""
+    """Return the largest loss of a training that has not diverged: 10 times the initial one, or, of one below 0, 9 times its size above it.
+
+    An initial loss of 0 says nothing about the size of losses: then only what is not finite has diverged.
+    """
+    if initial == 0:
+        return sys.float_info.max
     return DIVERGED * initial if initial > 0 else initial + (DIVERGED - 1) * abs(initial)
 
 

@@ -90,6 +90,26 @@ def netsim(capsys):
     return run
 
 
+def test_a_figure_that_fails_does_not_lose_the_results(netsim, tmp_path, monkeypatch):
+    def fails(*_):
+        raise NetsimError("consensus.png: the disk is full")
+
+    monkeypatch.setattr("netsim.commands.drawn.draw", fails)
+    code, _, err = netsim("consensus", write(tmp_path), "--out", tmp_path / "out", "--jobs", 1)
+    assert code == 2 and "but a figure failed" in err and "the disk is full" in err.splitlines()[-1]
+    assert results.read(tmp_path / "out" / "results.nc").attrs["title"] == "small"
+
+
+def test_too_little_memory_is_one_line(netsim, tmp_path, monkeypatch):
+    def needs_more(*_, **__):
+        raise MemoryError("Unable to allocate 37.3 GiB")
+
+    monkeypatch.setattr(config, "load", needs_more)
+    code, out, err = netsim("consensus", write(tmp_path))
+    assert (code, out) == (2, "") and err.startswith("netsim: not enough memory (Unable to allocate 37.3 GiB); ")
+    assert err.count("\n") == 1
+
+
 # --- netsim consensus ------------------------------------------------------------------------------------------------
 
 

@@ -230,3 +230,14 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "large").write_bytes(b"four")
     with pytest.raises(NetsimError, match="large: 4 bytes, more than results have"):
         read_sealed(tmp_path / "large", b"f", "get another")
+
+
+def test_a_large_file_without_a_seal_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "results.nc"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n")
+    os.truncate(path, storage.LARGEST - 1)
+    monkeypatch.setattr(storage, "_BLOCK", -1)  # whoever reads on takes all of it
+    with pytest.raises(NetsimError, match="without the checksum at its end"):
+        results.read(path)

@@ -101,6 +101,7 @@ class Signed(Pull):
         (Signed(3.9, -1.0), 1),  # from -0.1, beyond 0.8
         (Signed(0.0), None),
         (Signed(-3.5, 2.0), None),  # from 4.5
+        (Signed(4.0, -1.0), None),  # from 0, which says nothing of the size of losses, up to 4
     ],
 )
 def test_a_loss_below_0_is_not_a_divergence(task, diverged_at):
