@@ -15,7 +15,9 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 sys.path.insert(0, str(ROOT))
 
 NUMBER = re.compile(r"(?:(?<![\w)])[-+])?\d+(?:,\d{3})*(?:\.\d+)?(?:[eE][-+]?\d+)?")
-MASKED = re.compile(r"0x[0-9a-f]{6,}|(?<![\w.])/[\w.-]+(?:/[\w.-]+)+|\b\d+\.\d+\.\d+\b")  # addresses, paths, versions
+MASKED = re.compile(
+    r"0x[0-9a-f]{6,}|(?<![\w.])/[\w.-]+(?:/[\w.-]+)+|\b\d+\.\d+\.\d+\b|<\w+ size [^>]*>"
+)  # addresses, paths, versions, sizes of figures
 CLOSE = 0.02  # relative: BLAS libraries round differently
 
 

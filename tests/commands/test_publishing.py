@@ -12,7 +12,7 @@ from small_file import write
 
 from netsim import NetsimError
 from netsim.commands import app as cli
-from netsim.commands import consensus, publishing, sweep
+from netsim.commands import publishing
 from netsim.commands.publishing import claimed, publish, remove_stale
 from netsim.runs.checkpoints import checkpoints_in, clear_all, remains, write_checkpoint
 
@@ -27,8 +27,7 @@ def netsim(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
         folder.mkdir()
         (folder / "winner-map.png").write_text("drawn")
 
-    monkeypatch.setattr(sweep, "draw", drawn)
-    monkeypatch.setattr(consensus, "draw", drawn)
+    monkeypatch.setattr("netsim.commands.drawn.draw", drawn)
 
     def run(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
