@@ -5,13 +5,11 @@ usage: python killed_sweep.py FOLDER KILLS SEED
 
 import os
 import random
-import signal
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
+import file_changes
 from small_figure import draw_one_small_figure
 from small_file import write
 
@@ -25,8 +23,6 @@ COMMANDS = {
     "sweep": ["sweep", str(source), "--checkpoint-every", "3", "--jobs", "2", "--out"],
     "plot": ["plot", str(folder / "whole" / "results.nc"), "--out"],
 }
-CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir")  # what Python tells an audit hook, before it is done
-SOON = 0.01  # seconds
 
 
 def call(words: list[str]) -> int:
@@ -37,22 +33,6 @@ def call(words: list[str]) -> int:
     return 0
 
 
-changes: list[str] = []  # of this process, which are then done
-fates: dict[int, Callable[[], object]] = {}  # what is done before so many changes
-
-
-def heed_changes(event: str, words: tuple[Any, ...]) -> None:
-    """Count what changes a file or a folder, as an audit hook: it opens it to write, renames or removes it."""
-    if event in CHANGES or (event == "open" and words[2] & os.O_CREAT):
-        changes.append(event)
-        if (act := fates.get(len(changes))) is not None:
-            act()
-
-
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def killed(words: list[str], change: int, seconds: float) -> bool:
     """Call a command in a child, which is killed so many seconds after it comes to a change; whether it was still at work."""
     child = os.fork()
@@ -60,8 +40,7 @@ def killed(words: list[str], change: int, seconds: float) -> bool:
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), 1)
             os.dup2(nowhere.fileno(), 2)
-            changes.clear()  # SIGALRM, which nobody handles, ends the process as SIGKILL does
-            fates[change] = (lambda: signal.setitimer(signal.ITIMER_REAL, seconds)) if seconds else die
+            file_changes.die_after(change, seconds)
             code = call(words)
         os._exit(code)
     ended = os.waitpid(child, 0)[1]
@@ -74,12 +53,12 @@ def contents(of: Path) -> dict[str, bytes]:
 
 
 if __name__ == "__main__":
-    sys.addaudithook(heed_changes)
+    file_changes.count()
     chance, hits = random.Random(seed), 0
     for name, words in COMMANDS.items():
-        changes.clear()
+        file_changes.seen.clear()
         assert call([*words, str(folder / ("whole" if name == "sweep" else "drawn"))]) == 0
-        most = len(changes)
+        most = len(file_changes.seen)
         out = folder / f"killed-{name}"
         assert name == "plot" or call([*words, str(out), "--steps", "9"]) == 0  # results of before
         whole, before = (
@@ -87,7 +66,7 @@ if __name__ == "__main__":
         )
         for turn in range(kills):
             again = [*words, str(out), *(["--resume"] if name == "sweep" else [])]
-            hits += killed(again, chance.randint(1, most), turn % 2 * chance.uniform(0, SOON))
+            hits += killed(again, chance.randint(1, most), turn % 2 * chance.uniform(0, file_changes.SOON))
             with suppress(FileNotFoundError):
                 for path in out.rglob("results*.nc"):
                     if path.parent == out:

@@ -97,8 +97,8 @@ def test_an_interrupted_training_goes_on(algorithm, tmp_path):
         same(train(one, checkpoints=Checkpoints(tmp_path / str(at), every=2, resume=True)), whole)
 
 
-def test_killed_at_random_moments(tmp_path):
-    """Twenty-five kills (SIGKILL), wherever the training is: computing, writing, renaming."""
+def test_killed_wherever_files_change(tmp_path):
+    """Twenty-five kills, wherever the training is: computing, writing, renaming."""
     code, out, err = forks.script(Path(__file__).parents[1] / "killed.py", tmp_path / "run", 25, 7)
     assert code == 0, err
     first, last = out.splitlines()
