@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.legend import Legend
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -34,11 +35,28 @@ Width = float | str | None
 class Plot(Figure):
     """A figure that notebooks display, independent of pyplot's list of open figures."""
 
+    _saving = False
+
+    def savefig(self, *args: Any, **options: Any) -> None:
+        """Write the figure as matplotlib does, but find its layout without drawing it for that."""
+        self._saving = True
+        try:
+            super().savefig(*args, **options)
+        finally:
+            self._saving = False
+
     def draw(self, renderer: Any) -> None:
         """Draw the figure, its text as it is written."""
-        as_written(self)
+        engine = self.get_layout_engine()
+        laid_out = self._saving and isinstance(engine, PlaceHolderLayoutEngine)  # matplotlib's second call
+        if not laid_out:
+            as_written(self)
         with any_glyph():
-            super().draw(renderer)
+            if self._saving and self.axes and engine is not None and not laid_out:
+                self._get_draw_artists(renderer)  # type: ignore[attr-defined]  # axes of a given aspect take their places
+                engine.execute(self)
+            else:
+                super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
         out = io.BytesIO()

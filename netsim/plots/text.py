@@ -110,17 +110,18 @@ def _broken(text: str, separators: list[str], fits: Any) -> list[str]:
 
 def as_written(artist: Artist) -> None:
     """Have an artist's texts drawn as they are written: no ``$`` starts mathematics, and further fonts serve characters that the own one lacks."""
+    own = _own_font()
     for text in _texts(artist):
         text.set_parse_math(False)
-        if any(not _has(_own_font(), character) for character in text.get_text()):
+        if any(not _has(own, character) for character in text.get_text()):
             text.set_fontfamily([*_own_families(), *_installed()])
 
 
 def _texts(artist: Artist) -> list[Any]:
     """Return an artist's texts but the labels of ticks, which matplotlib may write as mathematics."""
-    ticks: list[Any] = artist.findobj(Tick)
-    labels = {id(label) for tick in ticks for label in (tick.label1, tick.label2)}
-    return [text for text in artist.findobj(Text) if id(text) not in labels]
+    found: list[Any] = artist.findobj(lambda one: isinstance(one, Tick | Text))
+    labels = {id(label) for tick in found if isinstance(tick, Tick) for label in (tick.label1, tick.label2)}
+    return [text for text in found if isinstance(text, Text) and id(text) not in labels]
 
 
 def not_shown(artist: Artist) -> str:

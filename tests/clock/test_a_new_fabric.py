@@ -1,4 +1,4 @@
-"""Another way of sharing ports is one file: a fabric of a test's own runs in both engines."""
+"""Another way of sharing ports is one file: a fabric of a test's own runs in both engines, compiled where nothing can be kept."""
 
 import json
 import os
@@ -60,14 +60,16 @@ for engine in ("simpy", "compiled"):
 
 
 def test_both_engines_take_it_and_wake_who_flushes_at_the_delivery(tmp_path):
-    """In a process of its own, for what numba keeps of a fabric names the fabric's module."""
+    """In a process of its own, for what numba keeps of a fabric names the fabric's module; here it has no place to keep anything."""
     (tmp_path / "capped.py").write_text(CAPPED)
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path)}
+    (tmp_path / "file").touch()
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "file"), "HOME": str(tmp_path / "file")}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path)], env=environment, capture_output=True, text=True, check=True
     )
     by_events, compiled = map(json.loads, done.stdout.splitlines())
     assert compiled == by_events == [1.0, 1.0 + 0.5 + 0.25]
+    assert done.stderr.strip() == "netsim: compiling the clock for sharing = capped; once, some seconds"
 
 
 def test_the_ways_of_sharing_are_the_files():
