@@ -16,13 +16,12 @@ def check(figure: Figure, wide: float) -> None:
     figure.draw_without_rendering()
     assert figure.get_figwidth() == wide
     size = figure.bbox.width, figure.bbox.height
+    labels = {id(label) for ax in figure.axes for label in (*ax.get_xticklabels(), *ax.get_yticklabels())}
     for text in figure.findobj(Text):
         if text.get_text().strip() and text.get_visible():
             assert text.get_fontsize() >= 7, text
             box = text.get_window_extent()
-            on_an_axis = text in [
-                label for ax in figure.axes for label in (*ax.get_xticklabels(), *ax.get_yticklabels())
-            ]
+            on_an_axis = id(text) in labels
             assert on_an_axis or (box.x0 >= -1 and box.y0 >= -1 and box.x1 <= size[0] + 1 and box.y1 <= size[1] + 1), (
                 text
             )
