@@ -12,7 +12,7 @@ import pytest
 from small_file import MISTAKES, write
 
 from netsim.commands import app as cli
-from netsim.commands import publishing, sweep
+from netsim.commands import publishing
 from netsim.files import sources
 from netsim.runs import results
 from netsim.runs.tuning import GRID
@@ -70,7 +70,9 @@ def test_without_a_terminal_progress_is_lines_on_stderr(swept: Path) -> None:
 
 
 def test_sweep_prints_the_table_and_what_timed_it(netsim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "draw", lambda ds, folder: folder.mkdir())  # figures are drawn elsewhere, and take long
+    monkeypatch.setattr(
+        "netsim.commands.drawn.draw", lambda ds, folder: folder.mkdir()
+    )  # figures are drawn elsewhere, and take long
     wild = '\n[[algorithm]]\nname = "DPSGD"\nlr = 1e6\n[network]'
     path = write(tmp_path, ("[network]", wild), ("target = 0.5", "target = 1e-9"))
     code, out, _ = netsim("sweep", path, "--out", tmp_path / "out", "--engine", "simpy", "--jobs", 2)

@@ -282,8 +282,7 @@ NOT_ALWAYS = {"presets", "topologies", "seeds", "runs", "starts"}
 
 @pytest.mark.parametrize("name", JSON)
 def test_json_is_all_of_stdout_and_has_the_keys_that_the_help_names(netsim, tmp_path, monkeypatch, name: str) -> None:
-    monkeypatch.setattr(sweep, "draw", lambda ds, folder: folder.mkdir())
-    monkeypatch.setattr(consensus, "draw", lambda ds, folder: folder.mkdir())
+    monkeypatch.setattr("netsim.commands.drawn.draw", lambda ds, folder: folder.mkdir())
     (tmp_path / "gossip.toml").write_text(GOSSIP)
     (tmp_path / "shapes.json").write_text(json.dumps(TENSORS))
     places = {
@@ -351,7 +350,7 @@ def test_the_shell_is_offered_presets_and_files(tmp_path, monkeypatch) -> None:
 
 
 def test_seed_and_grid_of_the_command_line_replace_those_of_the_file(netsim, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(sweep, "draw", lambda ds, folder: folder.mkdir())
+    monkeypatch.setattr("netsim.commands.drawn.draw", lambda ds, folder: folder.mkdir())
     grid = ("--latency", "1 ms .. 4 ms x 3", "--bandwidth", "1 Mbit/s, inf")
     code, out, _ = netsim("sweep", write(tmp_path), "--steps", 3, "--seed", 7, *grid, "--out", tmp_path / "out")
     ds = xr.load_dataset(tmp_path / "out" / "results.nc", engine="h5netcdf")

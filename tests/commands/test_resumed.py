@@ -13,7 +13,7 @@ import forks
 import pytest
 from fuzzing.files import called as call
 
-from netsim.commands import app, sweep
+from netsim.commands import app, drawn
 
 pytestmark = pytest.mark.bitwise
 
@@ -49,7 +49,7 @@ NETWORK = {"sweep": [], "run": ["--algorithm", "DPSGD", "--latency", "1 ms", "--
 
 def called(folder: Path, *words: str) -> None:
     """In a child: a command in a folder, which draws nothing."""
-    sweep.draw = lambda ds, figures: figures.mkdir()
+    drawn.draw = lambda ds, figures: figures.mkdir()
     with chdir(folder):
         Path("small.toml").write_text(SETTINGS)
         app.main([*words])
@@ -78,7 +78,7 @@ def left_alone(request, tmp_path_factory):
     """A command, and what it prints when nobody stops it; called here, so that children have loaded what it takes."""
     folder = tmp_path_factory.mktemp("whole")
     (folder / "small.toml").write_text(SETTINGS)
-    with chdir(folder), mock.patch.object(sweep, "draw", lambda ds, figures: figures.mkdir()):
+    with chdir(folder), mock.patch.object(drawn, "draw", lambda ds, figures: figures.mkdir()):
         code, out, err = call([*words_of(request.param), "--out", "whole"])
     assert code == 0, err
     return request.param, out

@@ -16,7 +16,7 @@ from unittest import mock
 import tomli_w
 from fuzzing.bases import Key, at, bases, keys
 
-from netsim.commands import app, consensus, sweep
+from netsim.commands import app, drawn
 from netsim.files import config
 from netsim.runs import gossip, pipeline, training
 from netsim.runs.setup import Setup
@@ -193,8 +193,7 @@ def _watched(seen: _Seen, draw: bool) -> Iterator[None]:
         put(mock.patch.object(pipeline, "train", beginning(train)))
         put(mock.patch.object(gossip.Problem, "run", beginning(run)))
         if not draw:
-            put(mock.patch.object(sweep, "draw", lambda ds, folder: folder.mkdir()))
-            put(mock.patch.object(consensus, "draw", lambda ds, folder: folder.mkdir()))
+            put(mock.patch.object(drawn, "draw", lambda ds, folder: folder.mkdir()))
         put(time_limit(LIMIT))
         yield
 
