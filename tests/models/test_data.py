@@ -296,7 +296,9 @@ def test_bad_partitions_are_refused():
         with pytest.raises(ValueError, match="n = 0"):
             partition.split(kind, labels, 0, 0, alpha)
     for alpha in (None, 0, -1.0, np.nan, np.inf):
-        with pytest.raises(ValueError, match=f"alpha = {alpha}: .* above 0"):
+        with pytest.raises(
+            ValueError, match="alpha: missing; .* above 0" if alpha is None else f"alpha = {alpha}: .* above 0"
+        ):
             partition.split("dirichlet", labels, 2, 0, alpha)
     with pytest.raises(ValueError, match='only partition = "dirichlet" takes alpha'):
         partition.split("iid", labels, 2, 0, 0.1)
