@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from netsim.comm.topology import Topology
-from netsim.errors import NetsimError, hint
+from netsim.errors import NetsimError, as_written, hint
 from netsim.files.calls import algorithm
 from netsim.files.schema import GOSSIP_FILE, OPTIMAL, MethodSection, StartSection, own
 from netsim.models import olivetti
@@ -70,6 +70,11 @@ def _faces(n: int, path: Path, data: str | Path | None, field: str) -> np.ndarra
     """Return (n, 64, 64): the first faces of the shuffle that the published script makes."""
     try:
         faces = olivetti(path if data is None else data)
+    except OSError as error:  # such as a name that no file can have
+        where = field if data is None else "--data"
+        raise NetsimError(
+            f"{where} = {as_written(str(path if data is None else data))}: {error.strerror}; name the folder of the faces"
+        ) from None
     except ValueError as error:
         raise NetsimError(f"{field if data is None else '--data'}: {error}") from None
     if n > len(faces):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from netsim.errors import NetsimError, hint
+from netsim.errors import NetsimError, as_written, hint
 from netsim.files.calls import call, user_made, user_object
 from netsim.files.schema import TRAINING_FILE, TaskSection, own
 from netsim.models import MLP, Dataset, SoftmaxRegression
@@ -149,6 +149,10 @@ def _load(section: TaskSection, folder: Path, data: str | Path | None, download:
         for field in of_text:
             raise NetsimError(f'task.{field}: not a key of data = "{section.data}"; leave it out')
         return datasets.load(section.data, path, section.train, download, section.test)
+    except OSError as error:  # such as a name that no file can have
+        raise NetsimError(
+            f"{field} = {as_written(str(path))}: {error.strerror}; name the folder of the data files"
+        ) from None
     except ValueError as error:
         said = re.sub(r"(netsim[\w.]*\.)?\w+\(download=True\)", "--download", str(error))  # the same in a file's words
         own = said.startswith(("train = ", "test = ", "vocabulary = ", "tokens = "))
