@@ -104,6 +104,10 @@ class PowerGossip:
                 "PowerGossip: start with warm_start=False: every vector is drawn anew; leave one of the two out"
             )
 
+    def check_tensors(self, tensors: Mapping[str, tuple[int, ...]], edges: int) -> None:
+        """Raise ValueError, before a training, if the start vectors are not those of these tensors and so many edges."""
+        list(given_factors("PowerGossip", self.start or {}, tensors, self.rank, True, edges))
+
     @property
     def claims(self) -> Claims:
         """The mean is exact; the limit is D-PSGD in both orders, with square matrices at full rank."""

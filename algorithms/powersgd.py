@@ -97,6 +97,10 @@ class PowerSGD:
         check_fields(self)
         check_start("PowerSGD", self.start)
 
+    def check_tensors(self, tensors: Mapping[str, tuple[int, ...]], edges: int) -> None:
+        """Raise ValueError, before a training, if the start factors are not those of these tensors."""
+        list(given_factors("PowerSGD", self.start or {}, tensors, self.rank, False))
+
     @property
     def holders(self) -> Mapping[str, Holder]:
         """All workers hold the same right factors; a momentum of 0 is not held."""

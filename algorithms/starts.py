@@ -51,7 +51,7 @@ def given_factors(
     for name, (rows, columns) in shapes.items():
         r = min(rank, rows, columns)
         if name in start:
-            factor = np.asarray(start[name].get() if hasattr(start[name], "get") else start[name], dtype=float)
+            factor = _numbers(start[name])
             right = [(columns, r), *([] if edges is None else [(edges, columns, r)])]
             if factor.shape not in right or not np.isfinite(factor).all():
                 raise ValueError(
@@ -59,3 +59,11 @@ def given_factors(
                 )
             yield at, factor.reshape(*factor.shape[:-2], columns * r)
         at += (max(rows, columns) if longer else columns) * r
+
+
+def _numbers(value: Any) -> np.ndarray:
+    """Return an array, of the host or of a device, or lists of numbers, as an array of floats; without a dimension where it is neither."""
+    try:
+        return np.asarray(value.get() if hasattr(value, "dtype") and hasattr(value, "get") else value, dtype=float)
+    except (TypeError, ValueError):
+        return np.array(np.nan)

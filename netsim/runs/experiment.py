@@ -129,6 +129,12 @@ class Experiment:
             "made by netsim.comm.topology, such as topology.ring(8)",
         )
         check_fields(self)
+        fits, tensors = getattr(self.algorithm, "check_tensors", None), getattr(self.task, "tensors", None)
+        if callable(fits) and isinstance(tensors, Mapping):
+            try:
+                fits(tensors, len(self.topology.edges))
+            except ValueError as error:
+                raise NetsimError(str(error)) from None
         if callable(self.lr):
             check_schedule(self.lr, self.steps)
         if self.nesterov and not self.momentum > 0:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from quadratic import Quadratic
 
-from netsim import Experiment, topology, train
+from netsim import Experiment, NetsimError, topology, train
 from netsim.algorithms import DPSGD, Moniqua, PowerGossip, PowerSGD, Sign
 from netsim.algorithms.identity import identity
 from netsim.comm.communicator import PURPOSES
@@ -160,3 +160,12 @@ def test_another_start_is_another_method():
     ones, zeros = (PowerSGD(2, start={"a": np.full((8, 2), value)}) for value in (1.0, 0.0))
     assert identity(ones) != identity(zeros) and identity(ones) != identity(PowerSGD(2))
     assert identity(ones) == identity(PowerSGD(2, start={"a": np.ones((8, 2))}))
+
+
+@pytest.mark.parametrize("method", [PowerGossip, PowerSGD])
+@pytest.mark.parametrize("start", [{"kind": "x"}, {"matrix": "x"}, {"matrix": {"rows": 2}}, {"matrix": [[1.0]]}])
+def test_a_start_that_does_not_fit_is_found_before_the_training(method, start):
+    task = Quadratic(4)
+    task.tensors = {"matrix": (4, 3)}
+    with pytest.raises(NetsimError, match=f"{method.__name__}: start of '(kind|matrix)'"):
+        Experiment(task, method(rank=1, start=start), topology.ring(4), 2)
