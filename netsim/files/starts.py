@@ -73,7 +73,7 @@ def _faces(n: int, path: Path, data: str | Path | None, field: str) -> np.ndarra
     except OSError as error:  # such as a name that no file can have
         where = field if data is None else "--data"
         raise NetsimError(
-            f"{where} = {as_written(str(path if data is None else data))}: {error.strerror}; name the folder of the faces"
+            f"{where} = {as_written(str(path if data is None else data))}: {error.strerror}; write the folder of the faces"
         ) from None
     except ValueError as error:
         raise NetsimError(f"{field if data is None else '--data'}: {error}") from None

@@ -186,6 +186,6 @@ def test_gossip_too(tmp_path: Path, change: tuple[str, str], line: str) -> None:
 def test_a_folder_of_data_with_a_name_that_no_file_has(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(f'base = "tang2018-mnist"\n[task]\npath = "{"x" * 10_000}"\n')
-    with pytest.raises(NetsimError, match=r"task\.path = .*: File name too long; name the folder") as caught:
+    with pytest.raises(NetsimError, match=r"task\.path = .*: File name too long; write the folder") as caught:
         config.load(path)
     assert len(str(caught.value)) < 600
