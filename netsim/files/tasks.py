@@ -151,7 +151,7 @@ def _load(section: TaskSection, folder: Path, data: str | Path | None, download:
         return datasets.load(section.data, path, section.train, download, section.test)
     except OSError as error:  # such as a name that no file can have
         raise NetsimError(
-            f"{field} = {as_written(str(path))}: {error.strerror}; name the folder of the data files"
+            f"{field} = {as_written(str(path))}: {error.strerror}; write the folder of the data files"
         ) from None
     except ValueError as error:
         said = re.sub(r"(netsim[\w.]*\.)?\w+\(download=True\)", "--download", str(error))  # the same in a file's words
