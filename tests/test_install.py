@@ -167,6 +167,14 @@ def test_commands(trapped, installed):
     assert "mean" in run(installed, "-m", "netsim", "check", "mine:mine", cwd=trapped)
 
 
+def test_the_demo_from_outside_the_repository(trapped, installed):
+    """What ``make demo`` runs, with fewer steps, from the wheel."""
+    said = run(installed, "-m", "netsim", "sweep", "tang2018", "--steps", 3, cwd=trapped)
+    assert "timed: 4000 compiled" in said and "wrote results" in said
+    figures = {path.name for path in (trapped / "results" / "tang2018" / "figures").iterdir()}
+    assert {"winner-map.png", "winner-map.svg", "loss.png"} <= figures
+
+
 def test_the_generic_names_stay_free(installed, editable, tmp_path):
     """Who has no models.py and asks for one is not handed ours."""
     find = "from importlib.util import find_spec; import netsim; print(find_spec('algorithms'), find_spec('models'))"
