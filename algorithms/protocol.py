@@ -158,7 +158,8 @@ class Algorithm(Protocol):
     """A frozen dataclass of hyperparameters with these two functions; its ``repr`` is its name in tables and legends.
 
     It may declare ``claims`` (:class:`Claims`), ``holders`` (:data:`Holder`), and ``theory``, a name of :data:`netsim.runs.bounds.THEORIES`, whose
-    conditions its trainings are checked against.
+    conditions its trainings are checked against. With ``check_tensors(tensors, edges)`` it raises a ValueError, before a training, for a model or a
+    number of edges that its hyperparameters do not fit.
     """
 
     def init(self, x: Array, comm: Comm) -> Any:

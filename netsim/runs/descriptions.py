@@ -47,11 +47,16 @@ def descriptions(ds: xr.Dataset) -> dict[str, Description]:
     """
     names = [str(name) for name in np.atleast_1d(ds["experiment"].values)]
     if "description" not in ds:
-        return {name: {"family": name, "bits": None, "stated": [], "repr": name} for name in names}
+        return {name: _unknown(name) for name in names}
     held = ds["description"]
     rows = held.transpose("experiment", ...).values if "experiment" in held.dims else held.values
     rows = np.asarray(rows, dtype=object).reshape(len(names), -1)
-    return {name: json.loads(next(filter(None, row))) for name, row in zip(names, rows, strict=True)}
+    found = {name: next(filter(None, row), None) for name, row in zip(names, rows, strict=True)}
+    return {name: _unknown(name) if text is None else json.loads(text) for name, text in found.items()}
+
+
+def _unknown(name: str) -> dict[str, Any]:
+    return {"family": name, "bits": None, "stated": [], "repr": name}
 
 
 def experiment_of(ds: xr.Dataset, method: Any) -> str:

@@ -10,7 +10,7 @@ from netsim import Experiment, NetsimError, Network, consensus, plots, sweep, to
 from netsim.algorithms import DPSGD, AllReduceSGD, ChocoSGD, Sign, StochasticQuantizer, TopK, describe
 from netsim.algorithms.protocol import Models
 from netsim.runs import results
-from netsim.runs.descriptions import descriptions, experiment_of
+from netsim.runs.descriptions import as_text, described, descriptions, experiment_of
 
 EIGHT = StochasticQuantizer(8)
 
@@ -90,3 +90,8 @@ def test_gossip_runs_are_named_alike():
     run = consensus(np.eye(4), ChocoSGD(TopK(0.5), 0.2), topology.ring(4), 2)
     assert run.experiment.name == "ChocoSGD(TopK(0.5), 0.2)" == describe(run.experiment.algorithm)["repr"]
     assert describe(ChocoSGD(Sign(), 0.2))["bits"] == 1
+
+
+def test_an_experiment_without_a_description_has_its_name():
+    ds = xr.Dataset({"description": ("experiment", ["", as_text(described([DPSGD()]))[0]])}, {"experiment": ["a", "b"]})
+    assert descriptions(ds)["a"]["family"] == "a" and descriptions(ds)["b"]["family"] == "DPSGD"
